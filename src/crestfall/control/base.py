@@ -1,0 +1,41 @@
+"""What a controller is.
+
+A controller decides, the campaign carries out. It sees one `Record` per step, in order, starting with step 0 (before any
+update), and returns a `Decision`; it never touches weights. Its state is a plain dict that JSON can hold, so that a run
+resumes, and so that the same controller runs live, in the guard, in a trainer's callback and in offline replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from crestfall.types import CampaignSummary, Decision, Record
+
+State = Mapping[str, Any]
+
+
+class Controller(Protocol):
+    """A frozen dataclass with these methods. Contract tests run over every registered one."""
+
+    name: ClassVar[str]
+
+    def init(self) -> State:
+        """The state before step 0 of a campaign. Must survive `json.loads(json.dumps(state))` unchanged."""
+        ...
+
+    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
+        """Take in one record, return the new state and the decision. Pure: the same inputs give the same outputs."""
+        ...
+
+    def keep(self, state: State) -> frozenset[int]:
+        """The steps that a later decision may still name as its target: their snapshots must not be deleted."""
+        ...
+
+    def last(self, state: State, step: int) -> Decision:
+        """The decision when the budget is used up at `step`: always a `stop`, saying which step is handed on."""
+        ...
+
+    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
+        """How many steps the next campaign may take, given those before it."""
+        ...

@@ -1,0 +1,77 @@
+"""Components by kind and name. A component is a frozen dataclass: its fields are its hyperparameters.
+
+One file adds one: define the dataclass, decorate it with `@register("update", "my_rule")`, import it (or name its module
+in the config's `plugins`). Configuration, `crestfall list` and the contract tests then know it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from crestfall.errors import ConfigError
+
+T = TypeVar("T")
+
+_COMPONENTS: dict[str, dict[str, type[Any]]] = {}
+
+# Where the built-in components of each kind live. They are imported when the kind is first asked for, so that `--help`
+# and analysis never pay for torch: a module listed here must import heavy libraries inside its functions.
+_MODULES: dict[str, tuple[str, ...]] = {
+    "tasks": ("crestfall.tasks.builtin",),
+    "policy": ("crestfall.policies.tiny",),
+    "update": ("crestfall.updates.reinforce",),
+    "control": ("crestfall.control.basic", "crestfall.control.early_stop"),
+    "care": (),
+    "importer": (),
+    "sink": (),
+}
+
+
+def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Class decorator: make a frozen dataclass known as component `name` of `kind`."""
+
+    def add(cls: type[T]) -> type[T]:
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(f"{cls.__name__} must be a frozen dataclass to be registered as {kind} {name!r}")
+        known = _COMPONENTS.setdefault(kind, {}).setdefault(name, cls)
+        if known is not cls:
+            raise ValueError(f"{kind} {name!r} is registered twice: {known.__module__} and {cls.__module__}")
+        cls.name = name  # type: ignore[attr-defined]
+        return cls
+
+    return add
+
+
+def kinds() -> tuple[str, ...]:
+    return tuple(_MODULES)
+
+
+def components(kind: str) -> Mapping[str, type[Any]]:
+    """All registered components of a kind, by name.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    if kind not in _MODULES:
+        raise ConfigError(f"no such kind of component: {kind!r}{nearest(kind, _MODULES)}")
+    for module in _MODULES[kind]:
+        importlib.import_module(module)
+    return dict(sorted(_COMPONENTS.get(kind, {}).items()))
+
+
+def lookup(kind: str, name: str) -> type[Any]:
+    """The component class. Raises ConfigError that names the nearest one where there is none."""
+    known = components(kind)
+    if name not in known:
+        raise ConfigError(f"{kind}.name: no {kind} is called {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+    return known[name]
+
+
+def nearest(word: str, known: Any) -> str:
+    """`; did you mean 'x'?` or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
