@@ -25,7 +25,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "policy": ("crestfall.policies.tiny",),
     "update": ("crestfall.updates.reinforce",),
     "control": ("crestfall.control.basic", "crestfall.control.early_stop"),
-    "care": (),
+    "care": ("crestfall.care.base",),
+    "engine": ("crestfall.engines.select",),
     "importer": (),
     "sink": (),
 }
@@ -65,6 +66,8 @@ def components(kind: str) -> Mapping[str, type[Any]]:
 
 def lookup(kind: str, name: str) -> type[Any]:
     """The component class. Raises ConfigError that names the nearest one where there is none."""
+    if name in _COMPONENTS.get(kind, {}):  # a plugin's, or imported before: no need to import the whole kind
+        return _COMPONENTS[kind][name]
     known = components(kind)
     if name not in known:
         raise ConfigError(f"{kind}.name: no {kind} is called {name!r}{nearest(name, known)}; known: {', '.join(known)}")

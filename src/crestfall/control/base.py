@@ -1,8 +1,9 @@
 """What a controller is.
 
-A controller decides, the campaign carries out. It sees one `Record` per step, in order, starting with step 0 (before any
-update), and returns a `Decision`; it never touches weights. Its state is a plain dict that JSON can hold, so that a run
-resumes, and so that the same controller runs live, in the guard, in a trainer's callback and in offline replay.
+A controller decides, the campaign carries out. It sees one `Record` per step, in order, starting with step 0 (before
+any update), and returns a `Decision`; it never touches weights. Its state is a plain dict that JSON can hold, so
+that a run resumes, and so that the same controller runs live, in the guard, in a trainer's callback and in offline
+replay.
 """
 
 from __future__ import annotations

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from crestfall.types import Evaluation, Grade, Problem, Rollouts
+
+if TYPE_CHECKING:
+    from crestfall.config import RunConfig
 
 Snapshot = Mapping[str, Any]
 """Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it."""
@@ -32,8 +35,12 @@ class EvaluationResult:
 
 
 class Engine(Protocol):
-    def begin_campaign(self, campaign: int) -> None:
-        """Make the weights held now the campaign's reference; reset the optimizer where the configuration says so."""
+    def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
+        """Make the weights held now the campaign's reference; reset the optimizer where the configuration says so.
+
+        `learning_rate_scale` multiplies the configured learning rate throughout the campaign (a chain controller's
+        wish).
+        """
         ...
 
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:
@@ -64,3 +71,13 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class EngineFactory(Protocol):
+    """A registered component of kind `engine`: its fields are the engine's options."""
+
+    name: ClassVar[str]
+
+    def create(self, config: RunConfig) -> Engine:
+        """The engine at the base policy. Heavy libraries are imported here and not before."""
+        ...

@@ -1,0 +1,223 @@
+"""A chain: campaigns in sequence, each starting from the weights that the one before handed on.
+
+Everything that happens becomes an event and a state, committed together; a chain that was interrupted, or killed,
+goes on from its last commit and ends with the same events and the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pydantic
+
+import crestfall
+from crestfall.campaign import CampaignState, Event, go_back, run_campaign
+from crestfall.config import RunConfig, digest_of
+from crestfall.engines.base import Engine, Snapshot
+from crestfall.io.run_directory import RunDirectory
+from crestfall.sinks.base import Sink
+from crestfall.tasks.base import CampaignSets
+from crestfall.types import CampaignSummary
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop and has done so after a finished, saved step."""
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """Where a chain stands; with the snapshots that it names, all that another process needs to go on."""
+
+    care: dict[str, Any] = field(default_factory=dict)
+    """The chain controller's state."""
+    history: tuple[CampaignSummary, ...] = ()
+    campaign: CampaignState | None = None
+    """The campaign in progress."""
+    handed_on: str | None = None
+    """Snapshot that the last finished campaign handed on; None: the base policy."""
+    final: dict[str, Any] | None = None
+    """Evaluation on the final set of the weights that are handed on now."""
+    roles: dict[str, str] = field(default_factory=dict)
+    """What people call some snapshots: `last` and `best` (on select) of the latest campaign, `handed_on`."""
+    done: bool = False
+
+    @property
+    def snapshots(self) -> list[str]:
+        """The snapshots that must not be deleted."""
+        names = [*self.roles.values(), self.handed_on]
+        if self.campaign is not None:
+            names += [self.campaign.current, *self.campaign.snapshots.values()]
+        return sorted({name for name in names if name is not None})
+
+
+_STATE: pydantic.TypeAdapter[ChainState] = pydantic.TypeAdapter(ChainState)
+
+
+def run_chain(
+    config: RunConfig,
+    directory: RunDirectory,
+    saved: Mapping[str, Any] | None,
+    create_engine: Callable[[], Engine],
+    sinks: Sequence[Sink] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run, or go on with, the chain of `config` in an open run directory whose last committed state is `saved`.
+
+    Raises:
+        Interrupted: `should_stop()` became true; everything up to here is saved.
+    """
+    state = _STATE.validate_json(json.dumps(saved)) if saved is not None else None
+    if state is not None and state.done:
+        return
+    engine = create_engine()
+    try:
+        _Chain(config, directory, engine, sinks, should_stop).run(state)
+    finally:
+        engine.close()
+
+
+class _Chain:
+    """The chain at work: the engine, the run directory, and the state of the last commit."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        directory: RunDirectory,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.config, self.directory, self.engine = config, directory, engine
+        self.sinks, self.should_stop = sinks, should_stop
+        self.state = ChainState(care=dict(config.care.init()))
+        self.final_set = config.tasks.final(config.chain.final)
+
+    def run(self, state: ChainState | None) -> None:
+        if state is None:
+            self.start()
+        else:
+            self.state = state
+        if self.state.final is None:
+            self.evaluate_base()
+        if self.state.handed_on is not None:
+            self.engine.restore(self.directory.load(self.state.handed_on))
+        while len(self.state.history) < self.config.chain.campaigns:
+            if self.state.campaign is None:
+                self.start_campaign()
+            campaign = self.resume_campaign()
+            sets = self.sets(campaign.campaign)
+            self.end_campaign(run_campaign(self.config, sets, self.engine, campaign, self))
+        campaigns = len(self.state.history)
+        self.write([{"type": "run_ended", "campaigns": campaigns}], replace(self.state, done=True))
+
+    # --- the parts of a chain ---
+
+    def start(self) -> None:
+        digest, seed, method = digest_of(self.config), self.config.seed, self.config.method
+        event = {"config_digest": digest, "version": crestfall.__version__, "seed": seed, "method": method}
+        self.write([{"type": "run_started", **event}], self.state)
+
+    def evaluate_base(self) -> None:
+        final = self.evaluate_final(-1, "start")
+        event = {"type": "final", "campaign": -1, "when": "start", "step": 0, "evaluation": final}
+        self.write([event], replace(self.state, final=final))
+
+    def start_campaign(self) -> None:
+        number, history = len(self.state.history), self.state.history
+        budget = self.config.control.budget(self.config.campaign.steps, history)
+        care, plan = self.config.care.plan(self.state.care, budget, history)
+        campaign = CampaignState(number, plan.budget, dict(self.config.control.init()), plan.learning_rate_scale)
+        sets = self.sets(number)
+        ids = {name: [p.task_id for p in getattr(sets, name)] for name in ("train", "select", "report")}
+        events: list[Event] = [{"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}]
+        if plan.verdict:
+            events.insert(0, {"type": "care", "campaign": number, **plan.to_json()})
+        self.write(events, replace(self.state, care=dict(care), campaign=campaign))
+
+    def resume_campaign(self) -> CampaignState:
+        """Bring the engine to where the campaign stands. It holds the weights that the campaign starts from."""
+        campaign = self.state.campaign
+        assert campaign is not None
+        self.engine.begin_campaign(campaign.campaign, campaign.learning_rate_scale)
+        if campaign.current is not None:
+            self.engine.restore(self.directory.load(campaign.current))
+        return campaign
+
+    def end_campaign(self, campaign: CampaignState) -> None:
+        """Score the last weights and those that are handed on; make the latter the start of what follows."""
+        number, last, target = campaign.campaign, campaign.step, campaign.handed_on_step
+        assert target is not None
+        assert self.state.final is not None
+        finals = {0: self.state.final}  # by step: the same weights are not evaluated twice
+        if last not in finals:
+            finals[last] = self.evaluate_final(number, "end")
+        if target != last:
+            go_back(self.engine, self.directory.load(campaign.snapshots[str(target)]), self.config.campaign.restore)
+            if target not in finals:
+                finals[target] = self.evaluate_final(number, "handed_on")
+        name = f"campaign-{number:03d}-handed-on"
+        self.directory.save(name, self.engine.snapshot())
+
+        final = {"type": "final", "campaign": number}
+        events = [
+            {**final, "when": "end", "step": last, "evaluation": finals[last]},
+            {**final, "when": "handed_on", "step": target, "evaluation": finals[target]},
+            campaign_ended(campaign),
+        ]
+        history = (*self.state.history, campaign.summary())
+        roles = self.state.roles | {"handed_on": name}
+        state = replace(self.state, history=history, campaign=None, handed_on=name, final=finals[target], roles=roles)
+        self.write(events, state)
+
+    # --- what they stand on ---
+
+    def sets(self, campaign: int) -> CampaignSets:
+        shared = self.config.chain.problems == "same"
+        return self.config.tasks.campaign(self.config.seed, 0 if shared else campaign, self.config.campaign.sizes)
+
+    def evaluate_final(self, campaign: int, when: str) -> dict[str, Any]:
+        key = ("evaluate", self.config.seed, campaign, when, "final")
+        return self.engine.evaluate(self.final_set, self.config.chain.final_samples, key).evaluation.to_json()
+
+    def save(self, name: str, snapshot: Snapshot) -> None:
+        self.directory.save(name, snapshot)
+
+    def load(self, name: str) -> Snapshot:
+        return self.directory.load(name)
+
+    def commit(self, events: Sequence[Event], campaign: CampaignState) -> None:
+        roles = {
+            "last": campaign.snapshots[str(campaign.step)],
+            "best": campaign.snapshots[str(campaign.peak_step)],
+        }
+        self.write(events, replace(self.state, campaign=campaign, roles=self.state.roles | roles))
+
+    def write(self, events: Sequence[Event], state: ChainState) -> None:
+        written = self.directory.commit(events, _STATE.dump_python(state, mode="json"), state.snapshots, state.roles)
+        self.state = state
+        for event in written:
+            for sink in self.sinks:
+                sink.event(event)
+        if self.should_stop() and not state.done:
+            raise Interrupted
+
+
+def campaign_ended(campaign: CampaignState) -> Event:
+    """The peak is chosen on select; `start`, `peak`, `end` and `gap` are scored on report, `summary` on select."""
+    report, peak_step = campaign.report_S, campaign.peak_step
+    return {
+        "type": "campaign_ended",
+        "campaign": campaign.campaign,
+        "steps": campaign.step,
+        "start": report[0],
+        "peak_step": peak_step,
+        "peak": report[peak_step],
+        "end": report[-1],
+        "gap": report[peak_step] - report[-1],
+        "handed_on_step": campaign.handed_on_step,
+        "stopped_by": campaign.stop,
+        "summary": pydantic.TypeAdapter(CampaignSummary).dump_python(campaign.summary(), mode="json"),
+    }

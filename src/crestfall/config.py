@@ -1,0 +1,226 @@
+"""Configuration: frozen dataclasses, read from YAML plus `dotted.key=value` overrides.
+
+The paper (arXiv 2606.21090) leaves a good deal open; where a default below settles such a gap, the text at the field
+says so. A resolved configuration names every option, defaults included; its digest identifies it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from crestfall.build import Kind, build, default, digest, plain
+from crestfall.care.base import ChainController
+from crestfall.control.base import Controller
+from crestfall.engines.base import EngineFactory
+from crestfall.errors import ConfigError
+from crestfall.io import yaml
+from crestfall.registry import nearest
+from crestfall.tasks.base import Sizes, TaskSource
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class CampaignConfig:
+    """One campaign: training steps on one fixed set of problems, evaluated after every step."""
+
+    steps: Count = 20
+    """Gradient steps of a campaign, unless a controller sets another budget. 20 as in the paper's main study."""
+    train: Count = 50
+    """Problems trained on. 50 as in the paper."""
+    select: Count = 30
+    """Problems whose score the controllers see. The paper has 30 held-out problems and does not say whether the set
+    that picks the peak also reports it; here it never does."""
+    report: Count = 30
+    """Problems that score what was decided on `select`; no controller ever sees them."""
+    problems_per_step: Count = 50
+    """Train problems in one step's batch. The paper does not say; all 50 is one epoch a step. Below that, every
+    epoch is a fresh shuffle cut into batches without repetition (what is left over waits for the next epoch)."""
+    group_size: Annotated[int, Field(ge=2)] = 16
+    """Samples of each problem in the batch. 16 as in the paper."""
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    """Of sampling, in training and evaluation alike. 0.7 as in the paper."""
+    eval_samples: Count = 16
+    """Samples of each problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
+    greedy: bool = True
+    """Evaluate the greedy completion beside the samples."""
+    show: Annotated[int, Field(ge=0)] = 4
+    """Greedy programs to keep of each evaluation on `report`, for a person to read."""
+    restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
+    """What going back to an earlier step brings back. Weights alone leave Adam's moments of the very steps that led
+    down; that variant exists because `load_best_model_at_end` works that way."""
+
+    def __post_init__(self) -> None:
+        if self.problems_per_step > self.train:
+            raise ConfigError(f"problems_per_step ({self.problems_per_step}) cannot exceed train ({self.train})")
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(self.train, self.select, self.report)
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """Campaigns in sequence, each starting from the weights that the one before handed on."""
+
+    campaigns: Count = 10
+    """10 as in the paper's main study."""
+    final: Count = 200
+    """Problems of the final set, the same for every arm and seed. The paper scores the end of a chain on 30
+    problems, which leaves +-17 points on a single number."""
+    final_samples: Count = 16
+    """Samples of each problem of the final set."""
+    problems: Literal["fresh", "same"] = "fresh"
+    """`fresh`: every campaign draws new disjoint sets of one distribution; `same`: all train on the first
+    campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
+
+
+@dataclass(frozen=True)
+class GraderConfig:
+    """Limits on one program. They decide verdicts, so they belong to the run."""
+
+    cpu_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """CPU time. The paper does not say; the built-in problems need milliseconds, a collapsing policy writes endless
+    loops."""
+    wall_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Wall time, generous: a loaded machine must not turn a passing program into a failing one."""
+    memory_mb: Count = 256
+    """Address space."""
+    output_kb: Count = 64
+    """What a program may print or return."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Grading processes at a time; 0: one per CPU that this process may use. Changes no verdict."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One chain."""
+
+    seed: int = 0
+    """Every random number is a function of this and of where it is used."""
+    method: str = "run"
+    """A label: what tables and figures call this arm."""
+    tasks: Annotated[TaskSource, Kind("tasks")] = field(default_factory=default("tasks", "builtin"))
+    """Where the problems come from."""
+    policy: Annotated[Any, Kind("policy")] = field(default_factory=default("policy", "tiny"))
+    """The language model that is trained."""
+    update: Annotated[Any, Kind("update")] = field(default_factory=default("update", "reinforce"))
+    """The rule that turns graded samples into a gradient step."""
+    control: Annotated[Controller, Kind("control")] = field(default_factory=default("control", "none"))
+    """Within a campaign: when to stop or go back, and which step is handed on."""
+    care: Annotated[ChainController, Kind("care")] = field(default_factory=default("care", "none"))
+    """Between campaigns: the next campaign's budget and learning rate."""
+    engine: Annotated[EngineFactory, Kind("engine")] = field(default_factory=default("engine", "native"))
+    """What holds weights and optimizer and does the work of a step."""
+    campaign: CampaignConfig = field(default_factory=CampaignConfig)
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    grader: GraderConfig = field(default_factory=GraderConfig)
+    plugins: tuple[str, ...] = ()
+    """Modules to import first: they register components of your own."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Methods x seeds of chains. Beside its own keys a study's file holds the run options that all cells share."""
+
+    seeds: tuple[int, ...]
+    """One chain of every method is run for each."""
+    methods: dict[str, dict[str, Any]]
+    """Name of the method: the run options in which it differs from the shared ones."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Cells that run at a time; 0: one per CPU that this process may use. No cell's result depends on it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """The shared run options, as given."""
+
+    def __post_init__(self) -> None:
+        for name, what in (("seeds", self.seeds), ("methods", self.methods)):
+            if not what:
+                raise ConfigError(f"{name}: at least one is needed")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ConfigError("seeds: each may be given once")
+        for method in self.methods:
+            if not method or method.startswith(".") or not set(method) <= set(_METHOD_CHARACTERS):
+                raise ConfigError(f"methods.{method}: a method's name is letters, digits, '_', '-', '+', '.'")
+
+    def cells(self) -> list[RunConfig]:
+        """One run configuration per cell, seed by seed, so that a study that is cut short can compare its methods."""
+        return [self.cell(method, seed) for seed in self.seeds for method in self.methods]
+
+    def cell(self, method: str, seed: int) -> RunConfig:
+        options = yaml.merge(self.base, self.methods[method]) | {"seed": seed, "method": method}
+        try:
+            return run_config(options)
+        except ConfigError as error:
+            raise ConfigError(f"method {method!r}: {error}") from None
+
+
+_METHOD_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+."
+_STUDY_KEYS = ("seeds", "methods", "workers")
+
+
+def run_config(options: Mapping[str, Any]) -> RunConfig:
+    """The run that plain options describe. Raises ConfigError that names the key."""
+    _import_plugins(options.get("plugins", ()))
+    return build(RunConfig, options)
+
+
+def study_config(options: Mapping[str, Any]) -> StudyConfig:
+    """The study that plain options describe; every cell's options are checked too. Raises ConfigError."""
+    own = {key: value for key, value in options.items() if key in _STUDY_KEYS}
+    base = {key: value for key, value in options.items() if key not in _STUDY_KEYS}
+    for key, way_out in (("seed", "a study has 'seeds'"), ("method", "a study has 'methods'")):
+        if key in base:
+            raise ConfigError(f"{key}: {way_out}")
+    study = build(StudyConfig, {**own, "base": base})
+    study.cells()
+    return study
+
+
+def is_study(options: Mapping[str, Any]) -> bool:
+    return "methods" in options or "seeds" in options
+
+
+def read(config: str, words: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain options in a file (or the shipped configuration of that name) with overrides. Raises ConfigError."""
+    path = find(config)
+    return yaml.merge(yaml.load(path), yaml.overrides(words))
+
+
+def find(config: str) -> Path:
+    """A configuration file by its path, or a shipped one by its name (`quickstart`, `quickstart.yaml`)."""
+    path = Path(config)
+    if path.exists():
+        return path
+    shipped = resources.files("crestfall") / "configs"
+    names = sorted(entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml"))
+    stem = config.removesuffix(".yaml")
+    if stem in names:
+        return Path(str(shipped / f"{stem}.yaml"))
+    raise ConfigError(f"{config}: no such file{nearest(stem, names)}; shipped configurations: {', '.join(names)}")
+
+
+def resolved(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """Every option as plain data, defaults included."""
+    out: dict[str, Any] = plain(config)
+    return out
+
+
+def digest_of(config: RunConfig | StudyConfig) -> str:
+    return digest(resolved(config))
+
+
+def _import_plugins(names: object) -> None:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"plugins: expected a list of module names, found {names!r}")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"plugins: cannot import {name!r}: {error}") from None

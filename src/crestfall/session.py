@@ -1,0 +1,53 @@
+"""One process at work on one run directory: opens it, trains, and leaves word of how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from crestfall.chain import run_chain
+from crestfall.config import RunConfig, resolved
+from crestfall.errors import RunDirectoryError
+from crestfall.io.run_directory import RunDirectory
+from crestfall.sinks.base import Sink
+
+
+def train(
+    config: RunConfig,
+    path: Path,
+    provenance: Mapping[str, Any],
+    sinks: Callable[[RunDirectory], Sequence[Sink]] = lambda _: (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Run the chain of `config` in `path`, or go on with it. Returns False if there was nothing left to do.
+
+    `sinks` gets the opened directory, whose earlier events a sink may want to see first.
+
+    Raises:
+        RunDirectoryError: the directory cannot be used.
+        KeyboardInterrupt: interrupted; the same call goes on.
+    """
+    with RunDirectory(path) as directory:
+        saved = directory.open(resolved(config), provenance)
+        if directory.status == "done":
+            return False
+        directory.set_status("running")
+        told: Sequence[Sink] = ()
+        try:
+            told = sinks(directory)
+            run_chain(config, directory, saved, lambda: config.engine.create(config), told, should_stop)
+        except KeyboardInterrupt:
+            directory.set_status("interrupted")
+            raise
+        except BaseException as error:
+            # What went wrong may be the disk itself: the first error is the one to report.
+            with suppress(RunDirectoryError):
+                directory.set_status("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            for sink in told:
+                sink.close()
+        directory.set_status("done")
+    return True

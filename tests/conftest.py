@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).parent)
+# Subprocesses that a test starts must find `fakes`, too.
+os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
