@@ -176,7 +176,7 @@ class History:
                 f"step {step} does not come after step {self.last_step}: observe every step once, and let the counter "
                 "go on after a rollback"
             )
-        if step <= self._active[0].record.step:
+        if step <= self._active[0].record.step and len(self._active) > 1:
             warnings.warn(
                 f"{self._directory}: holds observations up to step {self.last_step} and training begins again at step "
                 f"{step}. The best snapshot so far is kept; a new run needs a directory of its own",
