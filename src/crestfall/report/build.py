@@ -1,0 +1,73 @@
+"""From a run or study directory to its `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crestfall.analysis.trajectory import Run, Study, Trajectory, is_run, is_study, read_run, read_study
+from crestfall.errors import InputError
+from crestfall.io.files import write_atomic
+from crestfall.report.groups import Group, foreign_group, group_runs
+from crestfall.report.page import Page, render
+from crestfall.report.provenance import Provenance, provenance, rerun_command
+
+REPORT_FILE = "report.html"
+
+
+def write(path: Path, out: Path | None = None) -> Path:
+    """Write the report of a run or study directory, finished or not; `out` replaces `path`/report.html.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: the directory is neither a run nor a study, or a file in it is broken.
+        RunDirectoryError: the report cannot be written.
+    """
+    if is_study(path):
+        page = study_page(read_study(path))
+    elif is_run(path):
+        page = run_page(read_run(path))
+    else:
+        raise InputError(f"{path}: neither run.json nor study.json there; expected a run or study directory")
+    target = path / REPORT_FILE if out is None else out
+    write_atomic(target, render(page))
+    return target
+
+
+def run_page(run: Run) -> Page:
+    """The page of one chain."""
+    rerun = rerun_command("run", run.path.name)
+    return _page(f"{run.method}, seed {run.seed}", "run", group_runs([run]), rerun, _notes([run]))
+
+
+def study_page(study: Study) -> Page:
+    """The page of all chains of a study that have begun."""
+    groups = group_runs(study.runs)
+    rerun = rerun_command("study", study.path.name)
+    return _page(study.path.resolve().name or "study", "study", groups, rerun, _notes(study.runs))
+
+
+def foreign_page(trajectory: Trajectory) -> Page:
+    """The page of one run that another trainer logged."""
+    facts = (("source", str(trajectory.source)), ("metric", f"{trajectory.metric}: {trajectory.why}"))
+    group = foreign_group(trajectory)
+    return Page(trajectory.name, "imported run", [group], {}, Provenance(facts, "", ""), trajectory.notes)
+
+
+def _page(title: str, kind: str, groups: Sequence[Group], rerun: str, notes: tuple[str, ...]) -> Page:
+    return Page(title, kind, groups, {}, provenance(groups, rerun), notes)
+
+
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What a reader has to know before believing the numbers: what is unfinished, failed or torn."""
+    notes = []
+    for status, words in (("running", "still running"), ("interrupted", "interrupted"), ("failed", "failed")):
+        names = [f"{run.method} seed {run.seed}" for run in runs if run.status == status]
+        if names:
+            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+            notes.append(f"{words.capitalize()}: {', '.join(names[:6])}{more}. Their numbers are not final.")
+    notes += [f"{run.method} seed {run.seed}: {run.error}" for run in runs if run.error][:4]
+    notes += [f"{run.method} seed {run.seed}: {note}" for run in runs for note in run.notes][:6]
+    return tuple(notes)

@@ -1,0 +1,63 @@
+"""What a page is about: groups of chains that belong together (a method and its seeds, or one foreign run)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from crestfall.analysis.trajectory import Run, Trajectory
+
+# The style sheet knows this many colours and dash patterns; further groups use them again.
+STYLES = 8
+
+
+@dataclass(frozen=True)
+class Group:
+    """A method with its runs, one per seed. `style` is the class that gives it colour and dashes in every chart."""
+
+    label: str
+    runs: tuple[Run, ...]
+    style: str
+
+    @property
+    def single(self) -> bool:
+        return len(self.runs) == 1
+
+    def campaigns(self) -> list[int]:
+        """The numbers of the campaigns that at least one seed has begun."""
+        return sorted({number_of(t) for run in self.runs for t in run.campaigns})
+
+    def curves(self, campaign: int) -> list[Trajectory]:
+        """That campaign's curve of every seed that has one."""
+        return [t for run in self.runs for t in run.campaigns if number_of(t) == campaign]
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Runs by method, in order of first appearance; the uncontrolled `naive` goes first where there is one."""
+    methods: dict[str, list[Run]] = {}
+    for run in runs:
+        if any(len(t) for t in run.campaigns):
+            methods.setdefault(run.method, []).append(run)
+    order = sorted(methods, key=lambda method: method != "naive")
+    return [
+        Group(method, tuple(sorted(methods[method], key=lambda run: run.seed)), f"m{k % STYLES}")
+        for k, method in enumerate(order)
+    ]
+
+
+def foreign_group(trajectory: Trajectory) -> Group:
+    """One run of somebody else's, as the only chain of one campaign on its page."""
+    run = Run(
+        trajectory.source, trajectory.name, seed=0, status="done", campaigns=(trajectory,), notes=trajectory.notes
+    )
+    return Group(trajectory.name, (run,), "m0")
+
+
+def number_of(trajectory: Trajectory) -> int:
+    """The campaign's number; a foreign run is campaign 0."""
+    return trajectory.facts.campaign if trajectory.facts else 0
+
+
+def is_campaign(groups: Sequence[Group]) -> bool:
+    """Whether the page shows chains of campaigns (our runs) or single foreign runs."""
+    return any(t.facts is not None for group in groups for run in group.runs for t in run.campaigns)

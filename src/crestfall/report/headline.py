@@ -1,0 +1,155 @@
+"""What happened, in sentences: what a busy reader needs before any chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from crestfall.analysis.measures import CampaignMeasures, measure_campaign, split_rise
+from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.report.groups import Group, number_of
+from crestfall.report.words import compact, listed, percent, points, with_error
+
+# A rise or a fall smaller than this many standard errors is not called one.
+CLEAR = 2.0
+
+
+class Strong(str):
+    """Words that are set in bold."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement about one group; the parts that are `Strong` stand out."""
+
+    style: str
+    label: str
+    parts: tuple[str, ...]
+
+
+def headline(groups: Sequence[Group], noise: Mapping[str, float]) -> list[Sentence]:
+    """One sentence per group on its first campaign, which nobody picked after the fact.
+
+    `noise`: by trajectory's name, the 95% quantile of the gap under the plateau null.
+    """
+    return [Sentence(g.style, g.label, tuple(_of_one(g, noise) if g.single else _of_seeds(g, noise))) for g in groups]
+
+
+def _of_one(g: Group, noise: Mapping[str, float]) -> list[str]:
+    curve = g.runs[0].campaigns[0]
+    m, show = measure_campaign(curve), formatter(curve)
+    if len(curve) == 1:
+        return ["has been evaluated once: ", Strong(show(m.start)), "."]
+    parts = [*_rise(curve, m, show), *_fall(curve, m, show), *_stop(curve, m, show), ". "]
+    return [*parts, *_gap(m, curve, noise.get(curve.name))]
+
+
+def formatter(curve: Trajectory) -> Callable[[float], str]:
+    """Per cent for shares; plain numbers for a foreign metric that is none."""
+    share = float(curve.judged_S.min()) >= 0 and float(curve.judged_S.max()) <= 1
+    return percent if curve.facts is not None or share else compact
+
+
+def _rise(curve: Trajectory, m: CampaignMeasures, show: Callable[[float], str]) -> list[str]:
+    at = f" at step {m.peak_step:,}"
+    if _clear(m.peak - m.start, curve):
+        return ["rose from ", Strong(show(m.start)), " to ", Strong(show(m.peak)), at]
+    if m.peak_step == int(curve.steps_S[0]):
+        return ["did not rise from its start at ", Strong(show(m.start))]
+    return ["did not clearly rise: ", Strong(show(m.start)), " at the start, ", Strong(show(m.peak)), at]
+
+
+def _fall(curve: Trajectory, m: CampaignMeasures, show: Callable[[float], str]) -> list[str]:
+    if m.end_step == m.peak_step:
+        return []
+    if _clear(m.gap, curve):
+        return [" and then ", Strong(f"fell to {show(m.end)}"), f" by step {m.end_step:,}"]
+    return [" and stood at ", Strong(show(m.end)), f" at step {m.end_step:,}"]
+
+
+def _stop(curve: Trajectory, m: CampaignMeasures, show: Callable[[float], str]) -> list[str]:
+    facts, parts = curve.facts, list[str]()
+    if facts is None:
+        return parts
+    if facts.stopped_by is not None and m.end_step < facts.budget:
+        parts += [", where it was ", Strong("stopped"), f" (budget: {facts.budget} steps)"]
+    if m.handed_on is not None and facts.handed_on_step != m.end_step:
+        parts += ["; handed on: ", Strong(f"step {facts.handed_on_step}"), f", {show(m.handed_on)}"]
+    return parts
+
+
+def _gap(m: CampaignMeasures, curve: Trajectory, noise: float | None) -> list[str]:
+    if m.end_step == m.peak_step:
+        return []
+    if formatter(curve) is compact:
+        return ["Peak minus end: ", Strong(compact(m.gap)), "."]
+    parts = ["Peak minus end: ", Strong(f"{with_error(m.gap, m.gap_error)} points")]
+    if m.gap_error is not None:
+        parts.append(" (± one standard error)")
+    if noise is None:
+        return [*parts, "."]
+    verdict = Strong("beyond noise" if m.gap > noise else "within noise")
+    meaning = f": a curve that rises alike and then holds shows {points(noise)} or less 95 times in 100."
+    return [*parts, ", ", verdict, meaning]
+
+
+def _of_seeds(g: Group, noise: Mapping[str, float]) -> list[str]:
+    """Over seeds: means, and on how many the first campaign collapsed and fell by more than noise does."""
+    first = [run.campaigns[0] for run in g.runs if run.campaigns]
+    measures = [measure_campaign(curve) for curve in first]
+    n = len(measures)
+    start, peak, end, gap = (sum(getattr(m, name) for m in measures) / n for name in ("start", "peak", "end", "gap"))
+    went = "rose" if peak > start else "went"
+    parts = [f"({n} seeds), on average, {went} from ", Strong(percent(start)), " to ", Strong(percent(peak))]
+    parts += [" at the peak and ended at ", Strong(percent(end)), ". Mean gap ", Strong(f"{points(gap)} points")]
+    parts += ["; above 20 on ", Strong(f"{sum(m.collapsed for m in measures)} of {n}"), " seeds"]
+    nulls = [noise[curve.name] for curve in first if curve.name in noise]
+    if len(nulls) == n:
+        beyond = sum(m.gap > null for m, null in zip(measures, nulls, strict=True))
+        parts += [", on ", Strong(f"{beyond} of {n}"), " above what noise alone does 95 times in 100"]
+    return [*parts, "."]
+
+
+def _clear(difference: float, curve: Trajectory) -> bool:
+    """Whether a difference of two points of the curve exceeds its noise, as far as that is known."""
+    errors = curve.judged_error_S
+    error = float(errors.max()) * 2**0.5 if errors is not None and len(errors) else 0.0
+    return difference > max(CLEAR * error, 1e-9)
+
+
+def end_of_chain(groups: Sequence[Group]) -> list[str]:
+    """The comparison on the final set, for chains that have been evaluated there, in parts as of a `Sentence`."""
+    scores = {g.label: [s for run in g.runs if (s := last_handed_on(run)) is not None] for g in groups}
+    known = [f"{label} at {percent(sum(s) / len(s))}" for label, s in scores.items() if s]
+    if not known:
+        return []
+    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
+    base = f", from a base policy at {percent(sum(bases) / len(bases))}" if bases else ""
+    campaigns = max(number_of(run.campaigns[-1]) + 1 for g in groups for run in g.runs)
+    after = f"After {campaigns} campaign{'s' if campaigns > 1 else ''}, on final problems that no decision has seen: "
+    return [after, Strong(listed(known)), base + "."]
+
+
+def last_handed_on(run: Run) -> float | None:
+    """End of chain so far: the weights handed on by the last campaign that has been evaluated on final."""
+    finals = [f for f in run.finals if f.when == "handed_on"]
+    return max(finals, key=lambda f: f.campaign).evaluation.pass_at_1 if finals else None
+
+
+def rise_split(groups: Sequence[Group]) -> list[str]:
+    """How much of the first campaign's rise is competence and how much answering conventions; [] where not measured."""
+    out: list[str] = []
+    for g in groups:
+        splits = [s for run in g.runs if run.campaigns and (s := split_rise(run.campaigns[0]))]
+        if not splits:
+            continue
+        rise, competence, convention = (
+            sum(getattr(s, name) for s in splits) / len(splits) for name in ("rise", "competence", "convention")
+        )
+        if rise > 0:
+            out.append(
+                f"{g.label}: of {points(rise)} points of rise, {points(competence)} are competence (more programs "
+                f"compute the right values) and {points(convention)} conventions (right values, now also in the "
+                "accepted form)."
+            )
+    return out

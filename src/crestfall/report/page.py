@@ -1,0 +1,153 @@
+"""One self-contained page from trajectories: no request leaves it, and nothing that a policy wrote can run in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from crestfall.analysis.trajectory import Trajectory
+from crestfall.report import headline, tables
+from crestfall.report.charts.dots import end_chart
+from crestfall.report.charts.panel import PanelAxes, competence_of, panel
+from crestfall.report.charts.signals import measured, signal_chart
+from crestfall.report.charts.verdicts import has_verdicts, verdict_chart, verdict_class, verdicts_seen
+from crestfall.report.groups import Group, is_campaign
+from crestfall.report.programs import exhibits
+from crestfall.report.provenance import Provenance
+from crestfall.report.svg import extent
+from crestfall.report.text import visible
+from crestfall.report.words import compact
+from crestfall.signals import SIGNALS
+
+# Beyond so many chains, the single ones are left to their own reports.
+MOST_CHAINS = 12
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page is made from. `noise`: by trajectory's name, the 95% quantile of the gap under the plateau null."""
+
+    title: str
+    kind: str
+    groups: Sequence[Group]
+    noise: Mapping[str, float]
+    provenance: Provenance
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The panels of one group (or one chain) in a row."""
+
+    style: str
+    label: str
+    remark: str
+    panels: tuple[Markup, ...]
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("crestfall.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["visible"] = visible
+    environment.tests["strong"] = lambda part: isinstance(part, headline.Strong)
+    style, script = _asset("style.css"), _asset("script.js")
+    html = environment.get_template("report.html").render(
+        page=page, style=Markup(style), script=Markup(script), policy=_policy(style, script), **_sections(page)
+    )
+    # A lone surrogate that slipped through must not make the page unwritable.
+    return html.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _sections(page: Page) -> dict[str, Any]:
+    groups, curves = page.groups, [t for g in page.groups for run in g.runs for t in run.campaigns if len(t)]
+    decisions, more_decisions = tables.decision_rows(groups)
+    ends = tables.end_rows(groups)
+    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
+    axes = _axes(groups, curves) if curves else None
+    single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
+    return {
+        "chains": is_campaign(groups),
+        "sentences": headline.headline(groups, page.noise) if curves else [],
+        "outcome": headline.end_of_chain(groups),
+        "splits": headline.rise_split(groups),
+        "strips": [_strip(g, axes, page.noise) for g in groups] if axes else [],
+        "seed_strips": [_strip(g, axes, page.noise) for g in single[:MOST_CHAINS]] if axes else [],
+        "more_chains": max(0, len(single) - MOST_CHAINS),
+        "columns": max((len(g.campaigns()) for g in groups), default=0),
+        "has_competence": any(competence_of(t.report or t.select) for t in curves),
+        "has_select": any(t.report is not None for t in curves),
+        "ends": ends,
+        "end_chart": end_chart(ends, sum(bases) / len(bases) if bases else None) if ends else None,
+        "fewest_seeds": min((row.seeds for row in ends), default=0),
+        "enough_seeds": tables.FEWEST_SEEDS,
+        "campaigns": tables.campaign_rows(groups, page.noise),
+        "signals": [(name, SIGNALS[name], signal_chart(name, groups)) for name in measured(groups)],
+        "verdicts": [(v, verdict_class(v)) for v in verdicts_seen(groups)],
+        "mixes": [(g, verdict_chart(g, groups)) for g in groups] if has_verdicts(groups) else [],
+        "exhibits": exhibits(groups),
+        "decisions": decisions,
+        "more_decisions": more_decisions,
+    }
+
+
+def _axes(groups: Sequence[Group], curves: Sequence[Trajectory]) -> PanelAxes:
+    """The same steps and scores in every panel of the page."""
+    columns = max(len(g.campaigns()) for g in groups)
+    width = {1: 640.0, 2: 540.0, 3: 364.0, 4: 272.0, 5: 222.0}.get(columns, max(108.0, 1112.0 / min(columns, 10)))
+    first = min(int(t.steps_S[0]) for t in curves)
+    last = max(max(int(t.steps_S[-1]), t.facts.budget if t.facts else 0) for t in curves)
+    values = [float(v) for t in curves for v in t.judged_S]
+    values += [v for t in curves for v in competence_of(t.report or t.select) or ()]
+    if min(values) >= 0 and max(values) <= 1:
+        return PanelAxes(width, 0.0, min(1.0, -(-(max(values) + 0.04) // 0.1) / 10), (first, last))
+    low, high = extent(values)
+    return PanelAxes(width, low, high, (first, last), compact, "")
+
+
+def _strip(g: Group, axes: PanelAxes, noise: Mapping[str, float]) -> Strip:
+    panels = []
+    for campaign in g.campaigns():
+        curves = [t for t in g.curves(campaign) if len(t)]
+        title = f"campaign {campaign + 1}" if axes.roomy else str(campaign + 1)
+        if curves[0].facts is None:
+            title = visible(curves[0].metric, 60)
+        panels.append(panel(title, curves, axes, noise.get(curves[0].name)))
+    remark = (
+        f"seed {g.runs[0].seed}" if g.single and is_campaign([g]) else f"{len(g.runs)} seeds" if not g.single else ""
+    )
+    if g.single and g.runs[0].status not in ("done", "running"):
+        remark += f", {g.runs[0].status}"
+    return Strip(g.style, g.label, remark, tuple(panels))
+
+
+@cache
+def _asset(name: str) -> str:
+    """A template's text without its comments and indentation: they are for those who read the source."""
+    source = files("crestfall.report").joinpath("templates", name).read_text(encoding="utf-8")
+    source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+    return "\n".join(line.strip() for line in source.splitlines() if line.strip() and not line.strip().startswith("//"))
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy under which nothing is fetched and only this very style and script count."""
+
+    def hashed(content: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() + "'"
+
+    sources = f"style-src {hashed(style)}; script-src {hashed(script)}"
+    return f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"

@@ -1,0 +1,103 @@
+"""What the policy wrote for the same problems at the start, at the peak and at the end, bounded and made visible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crestfall.analysis.measures import measure_campaign
+from crestfall.analysis.trajectory import Trajectory
+from crestfall.report.groups import Group, number_of
+from crestfall.report.text import visible
+from crestfall.types import Verdict
+
+# A page that can be mailed: so many problems a campaign, campaigns a chain, chains, characters and lines a program.
+PROBLEMS, CAMPAIGNS, CHAINS = 4, 3, 6
+CHARACTERS, LINES = 1_200, 32
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program with its verdict, safe to show (not yet escaped for HTML)."""
+
+    source: str
+    verdict: str
+    verdict_class: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One problem: what was written for it at each of the moments; None where nothing was recorded."""
+
+    prompt: str
+    programs: tuple[Program | None, ...]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """The programs of one campaign. `moments` are captions like `peak, step 9`."""
+
+    style: str
+    label: str
+    campaign: int
+    moments: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def exhibits(groups: Sequence[Group]) -> list[Exhibit]:
+    """The first seed of each group; of its campaigns the first, the last and the one that lost most."""
+    found = []
+    for g in groups[:CHAINS]:
+        for curve in _chosen(g.runs[0].campaigns):
+            exhibit = _exhibit(g, curve)
+            if exhibit is not None:
+                found.append(exhibit)
+    return found
+
+
+def _chosen(campaigns: Sequence[Trajectory]) -> list[Trajectory]:
+    told = [curve for curve in campaigns if curve.facts and curve.facts.shown]
+    if len(told) <= CAMPAIGNS:
+        return told
+    worst = max(told[1:-1], key=lambda curve: measure_campaign(curve).gap)
+    return [told[0], worst, told[-1]]
+
+
+def _exhibit(g: Group, curve: Trajectory) -> Exhibit | None:
+    assert curve.facts is not None
+    shown = curve.facts.shown
+    m = measure_campaign(curve)
+    start = int(curve.steps_S[0])
+    captions: dict[int, list[str]] = {}
+    for step, name in ((start, "start"), (m.peak_step, "peak"), (m.end_step, "end")):
+        if step in shown:
+            captions.setdefault(step, []).append(name)
+    if not captions:
+        return None
+    by_step = {step: {str(item.get("task_id")): item for item in shown[step]} for step in captions}
+    tasks = list(dict.fromkeys(task for items in by_step.values() for task in items))[:PROBLEMS]
+    rows = tuple(
+        Row(_prompt(by_step, task), tuple(_program(items.get(task)) for items in by_step.values())) for task in tasks
+    )
+    moments = tuple(f"{' = '.join(names)}, step {step}" for step, names in captions.items())
+    return Exhibit(g.style, g.label, number_of(curve), moments, rows)
+
+
+def _prompt(by_step: Mapping[int, Mapping[str, Mapping[str, Any]]], task: str) -> str:
+    prompt = next((str(items[task].get("prompt", "")) for items in by_step.values() if task in items), "")
+    return visible(prompt or task, 400, lines=8)
+
+
+def _program(item: Mapping[str, Any] | None) -> Program | None:
+    if item is None:
+        return None
+    verdict = str(item.get("verdict", ""))
+    known = verdict in {v.value for v in Verdict}
+    return Program(
+        visible(str(item.get("program", "")), CHARACTERS, lines=LINES),
+        visible(verdict.replace("_", " "), 40),
+        verdict if known else "other",
+        visible(str(item.get("detail", "")), 240),
+    )

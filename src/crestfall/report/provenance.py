@@ -1,0 +1,69 @@
+"""Where the numbers come from: configuration, versions, machine, sandbox, and how to run it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crestfall.analysis.trajectory import Run
+from crestfall.report.groups import Group
+from crestfall.report.text import visible
+
+CONFIG_CHARACTERS = 12_000
+MOST_FACTS = 60
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`facts` are name and value; `config` is the first run's configuration as JSON; `rerun` is a command line."""
+
+    facts: tuple[tuple[str, str], ...]
+    config: str
+    rerun: str
+
+
+def provenance(groups: Sequence[Group], rerun: str) -> Provenance:
+    """What the runs say of themselves. Facts on which they differ are listed with all their values."""
+    runs = [run for g in groups for run in g.runs]
+    collected: dict[str, list[str]] = {}
+    for run in runs:
+        for name, value in _facts(run).items():
+            if value not in collected.setdefault(name, []):
+                collected[name].append(value)
+    facts = tuple((visible(name, 60), visible(" · ".join(values[:6]), 400)) for name, values in collected.items())
+    config = json.dumps(_plain(runs[0].config), indent=1, default=str) if runs and runs[0].config else ""
+    return Provenance(facts[:MOST_FACTS], visible(config, CONFIG_CHARACTERS, lines=600), rerun)
+
+
+def rerun_command(verb: str, directory: str) -> str:
+    """The command that goes on with, or fills in, a run directory."""
+    return f"crestfall {verb} CONFIG --out {shlex.quote(visible(directory, 300))}"
+
+
+def _facts(run: Run) -> dict[str, str]:
+    facts = {"config digest": run.config_digest[:16], "status": run.status}
+    if run.error:
+        facts["error"] = run.error
+    facts |= _flat(run.provenance)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as `a b`, lists joined by commas."""
+    out: dict[str, str] = {}
+    for key, value in data.items():
+        name = f"{prefix} {key}".strip()
+        if isinstance(value, Mapping):
+            out |= _flat(value, name)
+        elif isinstance(value, list | tuple):
+            out[name] = ", ".join(str(item) for item in value)
+        elif value is not None:
+            out[name] = str(value)
+    return out
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in config.items()}

@@ -1,0 +1,177 @@
+"""The page's tables as plain rows: end of chain, campaigns, decisions. The template only writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crestfall.analysis.measures import measure_campaign
+from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.report.groups import Group, number_of
+from crestfall.report.headline import last_handed_on
+from crestfall.report.text import visible
+from crestfall.report.words import compact, percent, points, with_error
+
+# Below this many seeds no test over seeds can reach 5%: the exact sign-flip test's smallest two-sided p is 2 / 2^n.
+FEWEST_SEEDS = 6
+MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class EndRow:
+    """End of chain of one group: mean, interval where one can be given, and every seed."""
+
+    style: str
+    label: str
+    seeds: int
+    mean: str
+    interval: str
+    each: str
+    values: tuple[float, ...]
+    base: str
+    steps: str
+
+
+def end_rows(groups: Sequence[Group]) -> list[EndRow]:
+    rows = []
+    for g in groups:
+        values = [v for run in g.runs if (v := last_handed_on(run)) is not None]
+        if not values:
+            continue
+        bases = [f.evaluation.pass_at_1 for run in g.runs if (f := run.final(-1, "start"))]
+        steps = [sum(int(t.steps_S[-1]) for t in run.campaigns) for run in g.runs]
+        rows.append(
+            EndRow(
+                g.style,
+                g.label,
+                len(values),
+                percent(float(np.mean(values)), 1),
+                _interval(g, values),
+                ", ".join(percent(v, 1) for v in values[:20]) + (" …" if len(values) > 20 else ""),
+                tuple(values),
+                percent(float(np.mean(bases)), 1) if bases else "–",
+                compact(float(np.mean(steps))),
+            )
+        )
+    return rows
+
+
+def _interval(g: Group, values: Sequence[float]) -> str:
+    """One seed: the problems' sampling error. More: the t interval over seeds, which is what so few numbers allow."""
+    if len(values) == 1:
+        finals = [f for f in g.runs[0].finals if f.when == "handed_on"]
+        return f"± {points(max(finals, key=lambda f: f.campaign).evaluation.standard_error)} (samples only)"
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    mean = float(np.mean(values))
+    return f"[{percent(max(0.0, mean - half), 1)}, {percent(min(1.0, mean + half), 1)}]"
+
+
+@dataclass(frozen=True)
+class CampaignRow:
+    """One campaign of one chain, its numbers as they are printed."""
+
+    style: str
+    label: str
+    seed: int
+    campaign: int
+    start: str
+    peak: str
+    peak_step: str
+    end: str
+    steps: str
+    gap: str
+    noise: str
+    beyond: bool
+    collapsed: bool
+    kept: str
+    stopped_by: str
+
+
+def campaign_rows(groups: Sequence[Group], noise: Mapping[str, float]) -> list[CampaignRow]:
+    return [
+        _campaign_row(g, run, curve, noise) for g in groups for run in g.runs for curve in run.campaigns if len(curve)
+    ]
+
+
+def _campaign_row(g: Group, run: Run, curve: Trajectory, noise: Mapping[str, float]) -> CampaignRow:
+    m, facts, null = measure_campaign(curve), curve.facts, noise.get(curve.name)
+    show = (lambda v: percent(v, 1)) if float(curve.judged_S.min()) >= -1e-9 and m.peak <= 1 else compact
+    kept = "–" if facts is None or facts.handed_on_step is None else str(facts.handed_on_step)
+    if m.handed_on is not None:
+        kept += f" ({show(m.handed_on)})"
+    return CampaignRow(
+        style=g.style,
+        label=g.label,
+        seed=run.seed,
+        campaign=number_of(curve) + 1,
+        start=show(m.start),
+        peak=show(m.peak),
+        peak_step=f"{m.peak_step:,}",
+        end=show(m.end),
+        steps=f"{m.end_step:,}",
+        gap=with_error(m.gap, m.gap_error),
+        noise="–" if null is None else points(null),
+        beyond=null is not None and m.gap > null,
+        collapsed=m.collapsed,
+        kept=kept,
+        stopped_by=visible(facts.stopped_by, 80)
+        if facts and facts.stopped_by
+        else ("–" if facts is None else "running"),
+    )
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """One decision that changed something, with its evidence as `name value` pairs."""
+
+    style: str
+    label: str
+    seed: int
+    campaign: int
+    step: str
+    action: str
+    target: str
+    reason: str
+    evidence: tuple[tuple[str, str], ...]
+
+
+def decision_rows(groups: Sequence[Group]) -> tuple[list[DecisionRow], int]:
+    """Stops, rollbacks and what was decided between campaigns, in order; and how many more there are than are shown."""
+    rows = [row for g in groups for run in g.runs for row in _decisions(g, run)]
+    return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
+
+
+def _decisions(g: Group, run: Run) -> list[DecisionRow]:
+    rows = []
+    for curve in run.campaigns:
+        for step, decision in sorted((curve.facts.decisions if curve.facts else {}).items()):
+            if decision.action != "continue":
+                target = "–" if decision.target_step is None else f"step {decision.target_step}"
+                reason = visible(decision.reason, 200)
+                rows.append(
+                    _row(g, run, number_of(curve), str(step), decision.action, target, reason, decision.evidence)
+                )
+    for event in run.care:
+        told = {k: v for k, v in event.items() if k not in ("seq", "time", "type", "campaign")}
+        action = str(told.pop("decision", told.pop("action", "care")))
+        reason = visible(str(told.pop("reason", "")), 200)
+        rows.append(_row(g, run, int(event.get("campaign", 0)), "after", action, "–", reason, told))
+    return sorted(rows, key=lambda row: row.campaign)
+
+
+def _row(
+    g: Group, run: Run, campaign: int, step: str, action: str, target: str, reason: str, evidence: Mapping[str, Any]
+) -> DecisionRow:
+    flat = tuple((visible(str(k), 40), _value(v)) for k, v in list(evidence.items())[:12])
+    return DecisionRow(g.style, g.label, run.seed, campaign + 1, step, visible(action, 40), target, reason, flat)
+
+
+def _value(value: Any) -> str:
+    return (
+        compact(value) if isinstance(value, int | float) and not isinstance(value, bool) else visible(str(value), 120)
+    )

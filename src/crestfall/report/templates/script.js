@@ -1,0 +1,79 @@
+/* Read-outs under the pointer and under the arrow keys, and switches for the faint layers. Nothing here is needed to
+   read the page. Every text goes in as textContent. */
+(function () {
+  "use strict";
+  var box = document.getElementById("reading");
+  var SVG = "http://www.w3.org/2000/svg";
+
+  function format(value, unit) {
+    if (value === null) return "–";
+    return unit === "%" ? value.toFixed(1) + "%" : String(value);
+  }
+
+  function nearest(xs, x) {
+    var best = 0;
+    for (var i = 1; i < xs.length; i++) if (Math.abs(xs[i] - x) < Math.abs(xs[best] - x)) best = i;
+    return best;
+  }
+
+  function show(svg, data, index) {
+    var rule = svg.querySelector(".cursor");
+    if (!rule) {
+      rule = document.createElementNS(SVG, "path");
+      rule.setAttribute("class", "cursor");
+      svg.appendChild(rule);
+    }
+    rule.setAttribute("d", "M" + data.x[index] + " " + data.top + "V" + data.base);
+    box.replaceChildren();
+    var caption = document.createElement("b");
+    caption.textContent = data.at[index];
+    box.appendChild(caption);
+    data.rows.forEach(function (row) {
+      var name = document.createElement("span"), value = document.createElement("span");
+      name.textContent = row[0];
+      value.textContent = format(row[1][index], data.unit);
+      box.append(name, value);
+    });
+    box.hidden = false;
+    var frame = svg.getBoundingClientRect();
+    var at = frame.left + (data.x[index] / svg.viewBox.baseVal.width) * frame.width;
+    var left = at + 14 + box.offsetWidth > window.innerWidth ? at - box.offsetWidth - 14 : at + 14;
+    box.style.left = Math.max(4, left) + "px";
+    box.style.top = Math.max(4, Math.min(frame.top + 8, window.innerHeight - box.offsetHeight - 4)) + "px";
+    svg.dataset.index = index;
+  }
+
+  function hide(svg) {
+    var rule = svg.querySelector(".cursor");
+    if (rule) rule.remove();
+    box.hidden = true;
+  }
+
+  document.querySelectorAll("svg[data-read]").forEach(function (svg) {
+    var data = JSON.parse(svg.dataset.read);
+    svg.addEventListener("pointermove", function (event) {
+      var frame = svg.getBoundingClientRect();
+      show(svg, data, nearest(data.x, ((event.clientX - frame.left) / frame.width) * svg.viewBox.baseVal.width));
+    });
+    svg.addEventListener("pointerleave", function () { hide(svg); });
+    svg.addEventListener("blur", function () { hide(svg); });
+    svg.addEventListener("keydown", function (event) {
+      var move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+      if (event.key === "Escape") hide(svg);
+      if (move === undefined) return;
+      event.preventDefault();
+      var from = svg.dataset.index === undefined ? -1 : Number(svg.dataset.index);
+      show(svg, data, Math.max(0, Math.min(data.x.length - 1, from + move)));
+    });
+  });
+
+  document.querySelectorAll("input[data-toggle]").forEach(function (input) {
+    input.addEventListener("change", function () {
+      document.body.classList.toggle("no-" + input.dataset.toggle, !input.checked);
+    });
+  });
+
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll("details").forEach(function (details) { details.open = true; });
+  });
+})();
