@@ -7,7 +7,7 @@ what a problem asks for and what its reference does cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -54,7 +54,7 @@ def _compiled(source: str) -> Callable[[Any], Any]:
     return function
 
 
-def _ops(takes: Kind, gives: Kind, table: dict[str, tuple[str, ...]]) -> list[Operation]:
+def _ops(takes: Kind, gives: Kind, table: Mapping[str, tuple[str, ...]]) -> list[Operation]:
     return [Operation(takes, gives, source, phrases) for source, phrases in table.items()]
 
 

@@ -35,6 +35,9 @@ _POOLS: tuple[tuple[Pool, float], ...] = (
 CONVENTIONS: tuple[str, ...] = ("return {}", "print({})", "x = {}")
 
 
+_EXHAUSTED = 3000  # draws in a row without a new problem
+
+
 def pool_of(key: str) -> Pool:
     """The one pool that problems with this key may be drawn for."""
     place = int.from_bytes(digest("builtin pool", key)[:4], "little") / 2**32
@@ -42,13 +45,16 @@ def pool_of(key: str) -> Pool:
 
 
 def drawn(pool: Pool, depths: Sequence[int], *path: Key, unseen: bool = False) -> Iterator[tuple[Composition, str]]:
-    """Compositions of `pool` with their keys, without end and without repetition; the order is a function of the path.
+    """Compositions of `pool` with their keys, never one twice, for as long as there are any; their order is a function of
+    the path. Raises ConfigError when the pool is used up.
 
     `unseen`: only compositions with a pair of operations that no other pool contains (an out-of-distribution slice).
     """
     rng = stream("builtin", pool, *path)
     seen: set[str] = set()
-    while True:
+    misses = 0
+    while misses < _EXHAUSTED:
+        misses += 1
         composition = draw(rng, depths[int(rng.integers(len(depths)))])
         if has_unseen_pair(composition) is not unseen:
             continue
@@ -56,7 +62,11 @@ def drawn(pool: Pool, depths: Sequence[int], *path: Key, unseen: bool = False) -
         if key is None or key in seen or pool_of(key) != pool:
             continue
         seen.add(key)
+        misses = 0
         yield composition, key
+    raise ConfigError(
+        f"tasks.levels: levels {sorted(set(depths))} hold only {len(seen)} problems of the {pool} pool: use fewer or deeper"
+    )
 
 
 _TEST_PROBES = 60  # tests are chosen among these; mistakes that answer alike on all of them are taken as equal
