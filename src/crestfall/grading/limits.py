@@ -1,0 +1,48 @@
+"""What a program may use before it is stopped, and how the grader is set up. Plain data: no logic of grading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crestfall.errors import ConfigError
+
+LAYERS = ("namespaces", "root", "landlock", "seccomp", "uid")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on one program, and the shape of the pool that runs them.
+
+    CPU time decides: a program that used up `cpu_seconds` is out of time on any machine. `wall_seconds` only catches
+    programs that sleep, so it is generous.
+    """
+
+    cpu_seconds: float = 3.0
+    """CPU time of one program over all of its tests (each case of a stdin/stdout problem is a program of its own)."""
+    wall_seconds: float = 12.0
+    """Wall time of one program; a program that hits this below its CPU limit is run once more, alone."""
+    memory_mib: int = 1024
+    """Address space of one program."""
+    output_bytes: int = 8 << 20
+    """What a program may print, and the encoded size of all it returns."""
+    workers: int = 2
+    """Programs that run at the same time."""
+    scratch_mib: int = 16
+    """Size of the scratch tmpfs that a program can write to, where mount namespaces allow one."""
+    packages: tuple[str, ...] = ()
+    """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
+    retry_share: float = 0.05
+    """At most this share of a batch is run again after a wall time-out (at least one program is)."""
+    without: tuple[str, ...] = ()
+    """Isolation layers to leave out, of `namespaces root landlock seccomp uid`: for tests of the others, and
+    debugging."""
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_seconds", "wall_seconds", "memory_mib", "output_bytes", "workers", "scratch_mib"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"grading.{name}: {getattr(self, name)!r} must be more than 0")
+        if not 0 <= self.retry_share <= 1:
+            raise ConfigError(f"grading.retry_share: {self.retry_share!r} is not a share between 0 and 1")
+        unknown = [layer for layer in self.without if layer not in LAYERS]
+        if unknown:
+            raise ConfigError(f"grading.without: {unknown[0]!r} is no isolation layer; known: {', '.join(LAYERS)}")

@@ -1,0 +1,43 @@
+"""A problem's tests as the plain data that a worker gets: built-in values only, so that they can be marshalled."""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+from dataclasses import dataclass
+from typing import Any
+
+from crestfall.errors import InputError
+from crestfall.types import CallTests, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`data` is sent to the workers; equal tests have equal `digest`s. `runs`: programs started per grading."""
+
+    data: dict[str, Any]
+    digest: bytes
+    runs: int
+
+
+def plan_of(problem: Problem) -> Plan:
+    """Raises InputError: test values that are not plain Python data."""
+    tests = problem.tests
+    runs = 1
+    if isinstance(tests, CallTests):
+        data: dict[str, Any] = {
+            "kind": "calls",
+            "entry": tests.entry_point,
+            "cases": [(tuple(case.args), case.expected) for case in tests.cases],
+            "compare": "exact",
+            "tolerance": 0.0,
+        }
+    else:
+        raise InputError(f"{problem.task_id}: tests of kind {type(tests).__name__} cannot be graded")
+    try:
+        digest = hashlib.blake2b(marshal.dumps(data), digest_size=16).digest()
+    except ValueError:
+        raise InputError(
+            f"{problem.task_id}: test values must be plain Python data (numbers, strings, lists, tuples, sets, dicts)"
+        ) from None
+    return Plan(data, digest, runs)

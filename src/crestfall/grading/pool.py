@@ -1,0 +1,137 @@
+"""Worker processes as the trainer's side sees them: started by exec (never a fork of the trainer), fed, listened to,
+replaced."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import socket
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from crestfall.errors import GraderError
+from crestfall.grading.limits import Limits
+from crestfall.grading.plans import Plan
+
+SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
+SOURCE = Path(__file__).parents[2]
+MAX_PLANS = 256
+START_SECONDS = 60.0
+
+# All that a worker sees of the environment. A fixed hash seed makes the order of sets, and so verdicts, the same on
+# every worker.
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+
+
+class WorkerDied(GraderError):
+    """A worker's process ended: the jobs it held have to be given to another one."""
+
+
+class Worker:
+    """One worker process. `jobs` are those it was given and has not answered, in order.
+
+    Raises GraderError where it cannot be started.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._socket, theirs = socket.socketpair()
+        self.jobs: OrderedDict[int, Any] = OrderedDict()
+        self._plans: OrderedDict[bytes, int] = OrderedDict()
+        self._numbers = 0
+        self._inbox = bytearray()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-s", "-S", str(SANDBOX), str(SOURCE), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                cwd="/",
+            )
+        self._send(asdict(limits))
+        self._socket.settimeout(START_SECONDS)
+        try:
+            while not (answer := self._frame()):
+                self._read()
+        except (WorkerDied, TimeoutError) as error:
+            self.kill()
+            raise GraderError(f"a grader worker did not start: {self._complaint()}") from error
+        self._socket.settimeout(None)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        self.layers: dict[str, str] = answer["layers"]
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def submit(self, batch: list[tuple[int, Plan, str]]) -> None:
+        """Give it programs: (job, plan, source). Raises WorkerDied."""
+        frame: list[tuple[Any, ...]] = []
+        for job, plan, source in batch:
+            if plan.digest not in self._plans:
+                self._numbers += 1
+                self._plans[plan.digest] = self._numbers
+                frame.append(("plan", self._numbers, plan.data))
+            self._plans.move_to_end(plan.digest)
+            frame.append(("grade", job, self._plans[plan.digest], source))
+            self.jobs[job] = None
+        while len(self._plans) > MAX_PLANS:
+            _, number = self._plans.popitem(last=False)
+            frame.append(("forget", number))
+        self._send(frame)
+
+    def receive(self) -> list[list[Any]]:
+        """Answers that are there: [job, verdict, detail, cpu seconds, final]. Call when readable. Raises WorkerDied."""
+        self._read()
+        answers: list[list[Any]] = []
+        while (frame := self._frame()) is not None:
+            answers += frame
+        for answer in answers:
+            self.jobs.pop(answer[0])
+        return answers
+
+    def kill(self) -> None:
+        """End it and everything that it runs."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _complaint(self) -> str:
+        """The last line that a worker left on stderr while starting; it closes stderr when it is up."""
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it died without a word"
+
+    def _send(self, message: Any) -> None:
+        body = marshal.dumps(message)
+        try:
+            self._socket.sendall(len(body).to_bytes(8, "little") + body)
+        except OSError as error:
+            raise WorkerDied("a grader worker died") from error
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(1 << 18)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise WorkerDied("a grader worker died")
+        self._inbox += data
+
+    def _frame(self) -> Any:
+        size = int.from_bytes(self._inbox[:8], "little")
+        if len(self._inbox) < 8 or len(self._inbox) < 8 + size:
+            return None
+        body = bytes(self._inbox[8 : 8 + size])
+        del self._inbox[: 8 + size]
+        return json.loads(body)
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0))

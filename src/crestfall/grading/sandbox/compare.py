@@ -1,0 +1,55 @@
+"""When does what a program gave count as what was expected? The rules, on the trusted side, over exact built-in
+types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0) -> bool:
+    """Does `given` count as `expected`?
+
+    Args:
+        mode: `exact`: Python's `==` (1 == 1.0 == True, a list is no tuple), except that NaN equals NaN. `json`: as JSON
+        would
+            write both (tuples are lists, dictionary keys are strings, and a float never equals a bool).
+        tolerance: floats may differ by this much, relative or absolute, anywhere inside the value; 0: not at all.
+    """
+    if mode == "json":
+        expected, given = as_json(expected), as_json(given)
+    try:
+        return (expected == given and not tolerance) or _close(expected, given, tolerance)
+    except RecursionError:
+        return False
+
+
+def as_json(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    return value
+
+
+def _close(expected: Any, given: Any, tolerance: float) -> bool:
+    numbers = (int, float)
+    if isinstance(expected, float) or (tolerance and isinstance(given, float)):
+        if not isinstance(expected, numbers) or not isinstance(given, numbers):
+            return False
+        if math.isnan(expected):
+            return math.isnan(given)
+        return expected == given or math.isclose(expected, given, rel_tol=tolerance, abs_tol=tolerance)
+    if type(expected) is type(given):
+        if isinstance(expected, (list, tuple)):
+            return _close_items(expected, given, tolerance)
+        if isinstance(expected, dict):
+            return expected.keys() == given.keys() and all(
+                _close(value, given[key], tolerance) for key, value in expected.items()
+            )
+    return bool(expected == given)
+
+
+def _close_items(expected: Sequence[Any], given: Sequence[Any], tolerance: float) -> bool:
+    return len(expected) == len(given) and all(_close(a, b, tolerance) for a, b in zip(expected, given, strict=True))

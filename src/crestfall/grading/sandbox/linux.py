@@ -1,0 +1,90 @@
+"""The few Linux calls that Python's standard library does not have, through libc. Every one raises OSError on
+failure."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+MACHINE = platform.machine()
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 2
+
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result
+
+
+def syscall(number: int, *args: object, what: str = "") -> int:
+    return _check(_libc.syscall(ctypes.c_long(number), *args), what or f"system call {number}")
+
+
+def prctl(option: int, *args: int) -> int:
+    words = [ctypes.c_ulong(word) for word in (*args, 0, 0, 0, 0)[:4]]
+    return _check(_libc.prctl(option, *words), f"prctl {option}")
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), f"unshare {flags:#x}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    code = _libc.mount(
+        source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None
+    )
+    _check(code, f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """Lazily: open files keep it alive, names are gone."""
+    _check(_libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    syscall(SYS_PIVOT_ROOT[MACHINE], new_root.encode(), put_old.encode(), what="pivot_root")
+
+
+def drop_capabilities() -> None:
+    """Empty all capability sets of this process, for good: nothing that it execs or forks gets any back."""
+    for capability in range(64):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError:  # EINVAL past the last one; EPERM without CAP_SETPCAP, where there is nothing to drop either
+            break
+    prctl(PR_CAP_AMBIENT, 4)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    empty = (ctypes.c_uint32 * 6)()
+    syscall(SYS_CAPSET[MACHINE], header, empty, what="capset")

@@ -1,0 +1,133 @@
+"""One running program as the worker sees it: a channel to read from, and how it ended. Nothing read here is
+believed."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import marshal
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, WALL_LIMIT, Settings
+
+# Most programs are done sooner than this; waking for each of their lines would cost as much as running them.
+PATIENCE_MS = 4
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program's process ended, by the zygote's report."""
+
+    signal: int
+    code: int
+    cpu_seconds: float
+    wall_seconds: float
+    printed: int
+    out_of_cpu: bool
+    out_of_wall: bool
+
+
+class Overflow(Exception):
+    """The program sent more than it may."""
+
+
+class ZygoteDied(Exception):
+    """The zygote is gone: our fault, not the program's."""
+
+
+class Handle:
+    """A program that the zygote was asked to start."""
+
+    def __init__(self, zygote: socket.socket, settings: Settings, job: tuple[Any, ...], *files: int) -> None:
+        self._zygote, self._settings = zygote, settings
+        self._channel, theirs = socket.socketpair()
+        descriptors = array.array("i", [theirs.fileno(), *files])
+        zygote.sendmsg([b"start"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        theirs.close()
+        self._buffer = bytearray()
+        self._received = 0
+        self._open = True
+        self._ending: Ending | None = None
+        self.send(job)
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Marshalled: this direction carries our data to the program, never the other way round."""
+        body = marshal.dumps(message)
+        with contextlib.suppress(OSError):  # it is gone: the next `line` tells
+            self._channel.sendall(len(body).to_bytes(8, "little") + body)
+
+    def line(self, patient: bool = False) -> bytes | None:
+        """The next line that the program sent, or None when it has ended. `patient`: let it get on with its work first.
+
+        Raises: Overflow, ZygoteDied.
+        """
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return line
+            if not self._open:
+                return None
+            if patient and self._ending is None:
+                self._await_report(PATIENCE_MS)
+            self._fill()
+
+    def finish(self) -> Ending:
+        """End the program if it still runs; how it ended. Raises ZygoteDied."""
+        if self._ending is None:
+            self._zygote.send(b"k")
+            while self._ending is None:
+                self._await_report(None)
+        self._channel.close()
+        assert self._ending is not None
+        return self._ending
+
+    def _await_report(self, milliseconds: int | None) -> None:
+        poll = select.poll()
+        poll.register(self._zygote, select.POLLIN)
+        if poll.poll(milliseconds):
+            self._read_report()
+
+    def _read_report(self) -> None:
+        data = self._zygote.recv(REPORT.size)
+        if len(data) != REPORT.size:
+            raise ZygoteDied
+        status, reason, cpu, wall, printed = REPORT.unpack(data)
+        died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        limit = self._settings.cpu_seconds
+        out_of_cpu = reason == CPU_LIMIT or died == signal.SIGXCPU or cpu > limit
+        self._ending = Ending(
+            died, os.WEXITSTATUS(status), cpu, wall, printed, out_of_cpu, reason == WALL_LIMIT and not out_of_cpu
+        )
+
+    def _fill(self) -> None:
+        """Wait for bytes or the end; read what there is."""
+        if self._ending is None:
+            poll = select.poll()
+            poll.register(self._channel, select.POLLIN)
+            poll.register(self._zygote, select.POLLIN)
+            if self._zygote.fileno() in {fd for fd, _ in poll.poll()}:
+                self._read_report()
+        self._channel.setblocking(False)
+        try:
+            data = self._channel.recv(1 << 20)
+        except (BlockingIOError, ConnectionResetError):
+            data = b""
+            if self._ending is None:
+                return
+        finally:
+            self._channel.setblocking(True)
+        self._buffer += data
+        self._received += len(data)
+        if self._received > self._settings.output_bytes + 4096:
+            raise Overflow
+        if not data:
+            if self._ending is None:
+                self._await_report(None)
+            self._open = False

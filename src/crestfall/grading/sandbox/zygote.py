@@ -1,0 +1,180 @@
+"""The warmed process that forks once per program. It holds no tests, no answers, and no other program's descriptors.
+
+Protocol on its socket: `START` with the program's descriptors (channel, stdin, stdout; the last two may be left out),
+then the zygote forks and, when the program's process has ended, sends one `Report`. A byte sent meanwhile means: end it
+now.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import io
+import math
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+
+from crestfall.grading.sandbox import contestant, linux, seccomp
+
+REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
+ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
+CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
+
+# Imported before the first fork, so that no program pays for them: what solutions to programming problems import most.
+WARM = (
+    "typing",
+    "collections",
+    "collections.abc",
+    "re",
+    "math",
+    "itertools",
+    "functools",
+    "heapq",
+    "bisect",
+    "string",
+    "operator",
+    "copy",
+    "io",
+    "enum",
+    "abc",
+    "dataclasses",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    cpu_seconds: float
+    wall_seconds: float
+    memory_bytes: int
+    output_bytes: int
+    seccomp: bool
+    scratch: str | None
+
+
+def warm() -> None:
+    """Import and use what programs use, then put every object out of the collector's reach: a collection in a fork
+    copies pages."""
+    for name in WARM:
+        __import__(name)
+    exec(compile("def f(x):\n    return [f'{y}' for y in x]\nf([1])", "<warm>", "exec"), {})
+    with contextlib.suppress(SyntaxError):
+        compile("def f(:", "<warm>", "exec")
+    gc.collect()
+    gc.freeze()
+
+
+def limit_resources(settings: Settings) -> None:
+    """Limits that zygote and programs share; the CPU limit is each program's own."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (settings.output_bytes, settings.output_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (settings.memory_bytes, settings.memory_bytes))
+
+
+def _text_stream(fd: int) -> io.TextIOWrapper:
+    raw = io.FileIO(fd, "r" if fd == 0 else "w", closefd=False)
+    buffer = io.BufferedReader(raw) if fd == 0 else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape", line_buffering=fd == 2)
+
+
+class Zygote:
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
+        self._control = control
+        self._settings = settings
+        self._sink = os.memfd_create("stdout", os.MFD_CLOEXEC)
+        self._null = os.open("/dev/null", os.O_RDONLY)
+
+    def serve(self) -> None:
+        """Until the worker hangs up."""
+        limit_resources(self._settings)
+        warm()
+        self._control.send(b"ready")
+        while True:
+            descriptors = array.array("i")
+            message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(3 * descriptors.itemsize))
+            for _, _, data in ancillary:
+                descriptors.frombytes(data)
+            if not message:
+                os._exit(0)
+            if descriptors:  # else a late dismissal of a program that has ended by itself
+                self._run(list(descriptors))
+
+    def _run(self, descriptors: list[int]) -> None:
+        channel, stdin, stdout = descriptors if len(descriptors) == 3 else (*descriptors, self._null, self._sink)
+        start = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_contestant(channel, stdin, stdout)
+            finally:
+                os._exit(70)
+        pidfd = os.pidfd_open(pid)
+        ending = self._watch(pid, pidfd, start)
+        self._kill(pid)
+        _, status, usage = os.wait4(pid, 0)
+        os.close(pidfd)
+        printed = os.fstat(stdout).st_size
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if stdout == self._sink and printed:
+            os.ftruncate(stdout, 0)
+            os.lseek(stdout, 0, os.SEEK_SET)
+        used = usage.ru_utime + usage.ru_stime
+        self._control.send(REPORT.pack(status, ending, used, time.monotonic() - start, printed))
+
+    def _watch(self, pid: int, pidfd: int, start: float) -> int:
+        """Wait for the end of a program, or for a reason to end it."""
+        clock = (~pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        cpu_limit, wall_limit = self._settings.cpu_seconds, self._settings.wall_seconds
+        cores = os.cpu_count() or 1
+        wait = min(cpu_limit, wall_limit) / cores
+        while True:
+            ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
+            if pidfd in ready:
+                return ENDED
+            if ready:
+                if not self._control.recv(16):
+                    os._exit(0)
+                return DISMISSED
+            cpu_left = cpu_limit - time.clock_gettime(clock)
+            wall_left = wall_limit - (time.monotonic() - start)
+            if cpu_left <= 0:
+                return CPU_LIMIT
+            if wall_left <= 0:
+                return WALL_LIMIT
+            wait = max(min(cpu_left / cores, wall_left), 0.005)
+
+    def _kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)  # a zombie does not mind
+        if os.getpid() == 1:  # in a PID namespace of our own: whatever else is left in it goes too
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+
+    def _become_contestant(self, channel: int, stdin: int, stdout: int) -> None:
+        """From a fork of the zygote to a confined process that runs one program."""
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        files = [
+            os.dup2(fd, 64 + at) for at, fd in enumerate((stdin, stdout, stdout, channel))
+        ]  # out of each other's way
+        for target, fd in enumerate(files):
+            os.dup2(fd, target)
+        os.closerange(4, 128)
+        whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
+        resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
+        if self._settings.seccomp:
+            seccomp.install(seccomp.contestant_filter(os.getpid()))
+        sys.stdin, sys.stdout, sys.stderr = (_text_stream(fd) for fd in range(3))
+        contestant.main(3)
