@@ -1,7 +1,7 @@
 """Components by kind and name. A component is a frozen dataclass: its fields are its hyperparameters.
 
-One file adds one: define the dataclass, decorate it with `@register("update", "my_rule")`, import it (or name its module
-in the config's `plugins`). Configuration, `crestfall list` and the contract tests then know it.
+One file adds one: define the dataclass, decorate it with `@register("update", "my_rule")`, import it (or name its
+module in the config's `plugins`). Configuration, `crestfall list` and the contract tests then know it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "control": ("crestfall.control.basic", "crestfall.control.early_stop"),
     "care": ("crestfall.care.base",),
     "engine": ("crestfall.engines.select",),
-    "importer": (),
+    "importer": tuple(
+        f"crestfall.integrations.importers.{name}"
+        for name in ("jsonl", "open_instruct", "table", "tensorboard")
+        + ("trl_console", "trl_state", "verl_console", "verl_jsonl")
+    ),
     "sink": (),
 }
 
