@@ -14,7 +14,7 @@ from typing import Any
 import pydantic
 
 import crestfall
-from crestfall.campaign import CampaignState, Event, go_back, run_campaign
+from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.io.run_directory import RunDirectory
@@ -122,8 +122,8 @@ class _Chain:
 
     def evaluate_base(self) -> None:
         final = self.evaluate_final(-1, "start")
-        event = {"type": "final", "campaign": -1, "when": "start", "step": 0, "evaluation": final}
-        self.write([event], replace(self.state, final=final))
+        event = {"type": "final", "campaign": -1, "when": "start", "step": 0, **final}
+        self.write([event], replace(self.state, final=final["evaluation"]))
 
     def start_campaign(self) -> None:
         number, history = len(self.state.history), self.state.history
@@ -151,7 +151,8 @@ class _Chain:
         number, last, target = campaign.campaign, campaign.step, campaign.handed_on_step
         assert target is not None
         assert self.state.final is not None
-        finals = {0: self.state.final}  # by step: the same weights are not evaluated twice
+        # By step: the same weights are not evaluated twice.
+        finals: dict[int, dict[str, Any]] = {0: {"evaluation": self.state.final, "seconds": {}}}
         if last not in finals:
             finals[last] = self.evaluate_final(number, "end")
         if target != last:
@@ -163,13 +164,14 @@ class _Chain:
 
         final = {"type": "final", "campaign": number}
         events = [
-            {**final, "when": "end", "step": last, "evaluation": finals[last]},
-            {**final, "when": "handed_on", "step": target, "evaluation": finals[target]},
+            {**final, "when": "end", "step": last, **finals[last]},
+            {**final, "when": "handed_on", "step": target, **finals[target]},
             campaign_ended(campaign),
         ]
         history = (*self.state.history, campaign.summary())
         roles = self.state.roles | {"handed_on": name}
-        state = replace(self.state, history=history, campaign=None, handed_on=name, final=finals[target], roles=roles)
+        evaluation = finals[target]["evaluation"]
+        state = replace(self.state, history=history, campaign=None, handed_on=name, final=evaluation, roles=roles)
         self.write(events, state)
 
     # --- what they stand on ---
@@ -179,8 +181,10 @@ class _Chain:
         return self.config.tasks.campaign(self.config.seed, 0 if shared else campaign, self.config.campaign.sizes)
 
     def evaluate_final(self, campaign: int, when: str) -> dict[str, Any]:
-        key = ("evaluate", self.config.seed, campaign, when, "final")
-        return self.engine.evaluate(self.final_set, self.config.chain.final_samples, key).evaluation.to_json()
+        key, watch = ("evaluate", self.config.seed, campaign, when, "final"), Stopwatch()
+        with watch("evaluate"):
+            result = self.engine.evaluate(self.final_set, self.config.chain.final_samples, key)
+        return {"evaluation": result.evaluation.to_json(), "seconds": watch.seconds}
 
     def save(self, name: str, snapshot: Snapshot) -> None:
         self.directory.save(name, snapshot)

@@ -7,7 +7,8 @@ says so. A resolved configuration names every option, defaults included; its dig
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,7 @@ from crestfall.care.base import ChainController
 from crestfall.control.base import Controller
 from crestfall.engines.base import EngineFactory
 from crestfall.errors import ConfigError
+from crestfall.grading.limits import Limits
 from crestfall.io import yaml
 from crestfall.registry import nearest
 from crestfall.tasks.base import Sizes, TaskSource
@@ -83,23 +85,6 @@ class ChainConfig:
 
 
 @dataclass(frozen=True)
-class GraderConfig:
-    """Limits on one program. They decide verdicts, so they belong to the run."""
-
-    cpu_seconds: Annotated[float, Field(gt=0)] = 2.0
-    """CPU time. The paper does not say; the built-in problems need milliseconds, a collapsing policy writes endless
-    loops."""
-    wall_seconds: Annotated[float, Field(gt=0)] = 10.0
-    """Wall time, generous: a loaded machine must not turn a passing program into a failing one."""
-    memory_mb: Count = 256
-    """Address space."""
-    output_kb: Count = 64
-    """What a program may print or return."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Grading processes at a time; 0: one per CPU that this process may use. Changes no verdict."""
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """One chain."""
 
@@ -121,7 +106,7 @@ class RunConfig:
     """What holds weights and optimizer and does the work of a step."""
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
     chain: ChainConfig = field(default_factory=ChainConfig)
-    grader: GraderConfig = field(default_factory=GraderConfig)
+    grader: Limits = field(default_factory=Limits)
     plugins: tuple[str, ...] = ()
     """Modules to import first: they register components of your own."""
 
@@ -183,14 +168,35 @@ def study_config(options: Mapping[str, Any]) -> StudyConfig:
     return study
 
 
-def is_study(options: Mapping[str, Any]) -> bool:
-    return "methods" in options or "seeds" in options
+def load_run(config: str, words: Sequence[str] = ()) -> RunConfig:
+    """The run in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
+    path, options = _read(config, words)
+    with _naming(path):
+        if "methods" in options or "seeds" in options:
+            raise ConfigError("describes a study (methods x seeds): use crestfall study")
+        return run_config(options)
 
 
-def read(config: str, words: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain options in a file (or the shipped configuration of that name) with overrides. Raises ConfigError."""
+def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
+    """The study in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
+    path, options = _read(config, words)
+    with _naming(path):
+        if "methods" not in options and "seeds" not in options:
+            raise ConfigError("describes a single run (no methods, no seeds): use crestfall run")
+        return study_config(options)
+
+
+def _read(config: str, words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     path = find(config)
-    return yaml.merge(yaml.load(path), yaml.overrides(words))
+    return path, yaml.merge(yaml.load(path), yaml.overrides(words))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def find(config: str) -> Path:

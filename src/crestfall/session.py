@@ -20,17 +20,19 @@ def train(
     provenance: Mapping[str, Any],
     sinks: Callable[[RunDirectory], Sequence[Sink]] = lambda _: (),
     should_stop: Callable[[], bool] = lambda: False,
+    patience: float = 2.0,
 ) -> bool:
     """Run the chain of `config` in `path`, or go on with it. Returns False if there was nothing left to do.
 
-    `sinks` gets the opened directory, whose earlier events a sink may want to see first.
+    `sinks` gets the opened directory, whose earlier events a sink may want to see first. `patience`: seconds to wait
+    for another process that holds the directory.
 
     Raises:
         RunDirectoryError: the directory cannot be used.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     with RunDirectory(path) as directory:
-        saved = directory.open(resolved(config), provenance)
+        saved = directory.open(resolved(config), provenance, patience)
         if directory.status == "done":
             return False
         directory.set_status("running")

@@ -1,7 +1,7 @@
 """`crestfall VERB ...`. A verb is a module of this package with `configure(parser)` and `run(args) -> dict`.
 
-`run` returns the object that `--json` prints and, without `--json`, prints for people itself. Only the chosen verb's module
-is imported, and none imports torch before it has to: `--help` is instant.
+`run` returns the object that `--json` prints and, without `--json`, prints for people itself. Only the chosen verb's
+module is imported, and none imports torch before it has to: `--help` is instant.
 """
 
 from __future__ import annotations
@@ -41,11 +41,22 @@ def parser(verb: str | None) -> argparse.ArgumentParser:
     return top
 
 
+def parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """argparse takes `key=value` words only where they directly follow CONFIG; people write them anywhere."""
+    args, rest = top.parse_known_args(argv)
+    stray = [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(args, "overrides")]
+    if stray:
+        top.error(f"unrecognized arguments: {' '.join(stray)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 usage or bad input (one line on stderr), 130 interrupted."""
+    """Exit codes: 0 done, 1 cells of a study failed, 2 usage or bad input (one line on stderr), 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in argv if word in VERBS), None)
-    args = parser(verb).parse_args(argv)
+    args = parse(parser(verb), argv)
     try:
         result = importlib.import_module(f"crestfall.cli.{args.verb}").run(args)
     except CrestfallError as error:
@@ -58,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.json:
         print(json.dumps(result, allow_nan=False))
-    return 0
+    return 1 if result.get("failed") else 0
 
 
 if __name__ == "__main__":

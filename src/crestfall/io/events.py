@@ -70,3 +70,27 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(event, dict):
                 raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:60]!r}")
             yield event
+
+
+class Tail:
+    """The whole lines that have been added to a log since the last look. For watching; a broken line is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def new(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                raw = file.read()
+        except OSError:
+            return []
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        events = []
+        for line in whole.splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue
+        return events

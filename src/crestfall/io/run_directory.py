@@ -26,6 +26,7 @@ Status = Literal["running", "done", "interrupted", "failed"]
 Event = Mapping[str, Any]
 
 RUN_FILE, EVENTS_FILE, STATE_FILE = "run.json", "events.jsonl", "checkpoints/state.json"
+STUDY_FILE, CELLS = "study.json", "cells"
 
 
 class RunDirectory:
@@ -40,19 +41,22 @@ class RunDirectory:
         self._meta: dict[str, Any] = {}
         self._seq = 0
 
-    def open(self, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    def open(
+        self, config: Mapping[str, Any], provenance: Mapping[str, Any], patience: float = 2.0
+    ) -> dict[str, Any] | None:
         """Create the directory, or go on where it stands. Returns the chain state of the last commit, if there is one.
 
         Args:
             config: every option resolved, as plain data; what has been run here before must have the same.
             provenance: stored with a new run; where a session that goes on differs from the first, it is added.
+            patience: seconds to wait for another process that holds the directory.
 
         Raises:
             RunDirectoryError: in use, not writable, or of another configuration.
         """
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        self._lock.acquire()
+        self._lock.acquire(patience)
         try:
             return self._open(config, provenance)
         except BaseException:
@@ -118,7 +122,7 @@ class RunDirectory:
         self._meta = {key: value for key, value in self._meta.items() if key != "error"} | {"status": status}
         if error is not None:
             self._meta["error"] = error
-        write_atomic(self.path / RUN_FILE, json.dumps(self._meta, indent=1, allow_nan=False) + "\n")
+        write_json(self.path / RUN_FILE, self._meta)
 
     @property
     def status(self) -> Status:
@@ -141,6 +145,18 @@ class RunDirectory:
 def read_meta(path: Path) -> dict[str, Any] | None:
     """run.json of a run directory, None where there is none. Raises RunDirectoryError if it is broken."""
     return _read_json(path / RUN_FILE)
+
+
+def read_study(path: Path) -> dict[str, Any] | None:
+    """study.json of a study's directory, None where there is none. Raises RunDirectoryError if it is broken."""
+    return _read_json(path / STUDY_FILE)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace a JSON file for people and machines alike, making its directory where there is none."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def reject_other_config(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -1,0 +1,46 @@
+"""`python -m crestfall.cli.cell DIR PARENT`: one cell of a study, started by it, with its resolved configuration on
+stdin.
+
+Prints to a log file. Stops after the step in flight when it is asked to, or when process PARENT, the study, is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from crestfall.cli.common import StopRequest
+from crestfall.config import run_config
+from crestfall.errors import CrestfallError
+from crestfall.io.provenance import provenance
+from crestfall.session import train
+
+# A cell of a study that was killed may still be finishing its step.
+_PATIENCE = 120.0
+
+
+def main() -> int:
+    path, parent = Path(sys.argv[1]), int(sys.argv[2])
+    try:
+        with StopRequest() as asked:
+            config = run_config(json.load(sys.stdin))
+            command = ["study", config.method, str(config.seed)]
+            train(
+                config,
+                path,
+                provenance(command),
+                should_stop=lambda: asked() or os.getppid() != parent,
+                patience=_PATIENCE,
+            )
+    except CrestfallError as error:
+        print(f"crestfall: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What several verbs share: where results go, how a run is asked to stop, and what is said at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from crestfall.cost import Cost
+from crestfall.errors import CrestfallError
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "config", metavar="CONFIG", help=f"a YAML file that describes a {what}, or a shipped one's name"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="options to change: update.learning_rate=8e-4"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default: runs/<name of the config>)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run and what it costs; run nothing")
+
+
+def out_directory(args: argparse.Namespace) -> Path:
+    """`--out`, or runs/<name of the config> below the working directory."""
+    out: Path = args.out or Path("runs") / Path(args.config).stem
+    return out
+
+
+def console_of(args: argparse.Namespace) -> Console:
+    """For people: stdout, unless `--json` claims that."""
+    return Console(stderr=args.json, highlight=False)
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM, as a question to ask between steps. The second one interrupts at once (nothing is lost then
+    either).
+
+    A context manager; call it to ask.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: list[Any] = []
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        # Not through rich: a handler runs between any two bytecodes, also inside a print.
+        os.write(sys.stderr.fileno(), b"\ncrestfall: finishing the step in flight and saving; again stops at once\n")
+
+    def __enter__(self) -> StopRequest:
+        self._before = [signal.signal(number, self._handle) for number in self._SIGNALS]
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for number, handler in zip(self._SIGNALS, self._before, strict=True):
+            signal.signal(number, handler)
+
+
+def write_report(path: Path, console: Console) -> str | None:
+    """Write the HTML report of a run or study. A report that fails costs a line, not the run's result."""
+    from crestfall import report
+
+    try:
+        return str(report.write(path, None))
+    except CrestfallError as error:
+        console.print(Text(f"no report: {error}", style="red"))
+        return None
+
+
+def say_next(console: Console, out: Path, report: str | None) -> None:
+    """The last lines of a run or study: where things are and what to type next."""
+    if report is not None:
+        say(console, f"report   {report}")
+    say(console, f"next     crestfall analyze {shlex.quote(str(out))}")
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """One line as it is: paths are neither wrapped nor read as markup."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def say_cost(console: Console, out: Path, cells: Sequence[str], cost: Cost) -> dict[str, Any]:
+    """What `--dry-run` prints, and its object for `--json`."""
+    say(console, f"{cost.cells} {'cell' if cost.cells == 1 else 'cells'}: {', '.join(cells)}")
+    say(console, f"at most {cost.steps:,} steps, {cost.train_samples:,} training samples")
+    say(console, f"at most {cost.eval_samples:,} evaluation samples")
+    say(console, f"at most {cost.grades:,} programs to grade (equal ones are run once)")
+    say(console, f"{out}: events about {cost.event_mb:.1f} MB; checkpoints at most 4 of weights and optimizer a cell")
+    return {"out": str(out), "dry_run": asdict(cost) | {"cells": list(cells)}}

@@ -1,0 +1,73 @@
+"""`crestfall run CONFIG [key=value ...]`: one chain. The same command continues it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from crestfall.cli.common import (
+    StopRequest,
+    add_config_arguments,
+    console_of,
+    out_directory,
+    say,
+    say_cost,
+    say_next,
+    write_report,
+)
+from crestfall.config import RunConfig, load_run, resolved
+from crestfall.cost import cost_of
+from crestfall.io.provenance import provenance
+from crestfall.io.run_directory import RunDirectory
+from crestfall.session import train
+from crestfall.sinks.base import Sink
+from crestfall.sinks.console import campaign_table, run_view
+from crestfall.sinks.progress import RunProgress
+from crestfall.sinks.words import duration, percent
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser, "run")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    config, out, console = load_run(args.config, args.overrides), out_directory(args), console_of(args)
+    if args.dry_run:
+        return say_cost(console, out, [config.method], cost_of(config))
+
+    progress = RunProgress.of(resolved(config))
+
+    def view(directory: RunDirectory) -> list[Sink]:
+        for event in directory.events():
+            progress.event(event)
+        if progress.campaigns:
+            say(console, f"{out}: goes on after {progress.steps_done} steps")
+        return [run_view(console, progress, config.control.name)]
+
+    started = time.monotonic()
+    with StopRequest() as should_stop:
+        trained = train(config, out, provenance(sys.argv[1:]), view, should_stop)
+    if not trained:
+        progress = finished(config, out)
+        say(console, f"{out}: finished before, nothing left to run")
+        console.print(campaign_table(progress))
+    return finish(progress, out, console, time.monotonic() - started)
+
+
+def finished(config: RunConfig, out: Path) -> RunProgress:
+    return RunProgress.of(resolved(config), RunDirectory(out).events())
+
+
+def finish(progress: RunProgress, out: Path, console: Console, seconds: float) -> dict[str, Any]:
+    """Say the numbers and where everything is; return them for `--json`."""
+    start, end = percent(progress.final_start), percent(progress.end_of_chain)
+    took = duration(seconds)
+    say(console, f"final set: pass@1 {start} at the start, {end} at the end of the chain   ({took})", "bold")
+    report = write_report(out, console)
+    say_next(console, out, report)
+    return {"out": str(out), "report": report, "seconds": round(seconds, 1), "cells": [progress.result("done")]}

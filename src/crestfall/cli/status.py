@@ -1,0 +1,86 @@
+"""`crestfall status DIR [--watch]`: how far a run or study is, from what stands in its directory."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from crestfall.cli.common import console_of
+from crestfall.errors import InputError
+from crestfall.io.events import Tail
+from crestfall.io.lock import Lock
+from crestfall.io.run_directory import EVENTS_FILE, read_meta, read_study
+from crestfall.sinks.console import campaign_table, now
+from crestfall.sinks.progress import RunProgress
+from crestfall.sinks.study_view import RunRow, run_table
+from crestfall.sinks.words import duration
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", metavar="DIR", type=Path, help="a run's or a study's directory")
+    parser.add_argument("--watch", action="store_true", help="keep looking until it has ended")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    console, rows = console_of(args), rows_of(args.dir)
+    if args.watch:
+        watch(rows, console)
+    else:
+        look(rows)
+        console.print(render(rows))
+    return {"path": str(args.dir), "cells": [row.progress.result(row.status) for row in rows]}
+
+
+def rows_of(path: Path) -> list[RunRow]:
+    """A row per cell of a study, or one for a run. Raises InputError if there is neither."""
+    study = read_study(path)
+    if study is not None:
+        return [row_of(path / cell["path"], cell["method"], cell["seed"]) for cell in study["cells"]]
+    if read_meta(path) is None:
+        raise InputError(f"{path}: neither a run directory (run.json) nor a study's (study.json)")
+    return [row_of(path)]
+
+
+def row_of(path: Path, method: str = "", seed: int = 0) -> RunRow:
+    meta = read_meta(path)
+    progress = RunProgress.of(meta["config"]) if meta is not None else RunProgress(method, seed, 0, 0)
+    return RunRow(path, progress, Tail(path / EVENTS_FILE))
+
+
+def look(rows: list[RunRow]) -> None:
+    for row in rows:
+        row.look()
+        meta = read_meta(row.path)
+        row.status = "waiting" if meta is None else meta["status"]
+        row.error = None if meta is None else meta.get("error")
+        if row.status == "running" and not Lock(row.path).held_by_another():
+            row.status = "interrupted"  # killed: nobody was left to say so
+
+
+def render(rows: list[RunRow]) -> RenderableType:
+    if len(rows) > 1:
+        left = [row.progress.seconds_left() for row in rows if row.status == "running"]
+        about = f", about {duration(max(filter(None, left)))} left for those at work" if any(left) else ""
+        done = sum(row.status == "done" for row in rows)
+        return Group(run_table(rows), Text(f"{done} of {len(rows)} cells done{about}", style="bold"))
+    row = rows[0]
+    error = f": {row.error}" if row.error else ""
+    lines = now(row.progress, "controller") if row.status == "running" else [Text(f"{row.status}{error}", style="bold")]
+    return Group(campaign_table(row.progress), *lines)
+
+
+def watch(rows: list[RunRow], console: Console) -> None:
+    """Until no row is at work any more. Raises KeyboardInterrupt when told to."""
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            look(rows)
+            live.update(render(rows), refresh=True)
+            if all(row.status in ("done", "failed") for row in rows):
+                return
+            time.sleep(1)

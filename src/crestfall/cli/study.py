@@ -1,0 +1,64 @@
+"""`crestfall study CONFIG [key=value ...]`: methods x seeds of chains. Run again, it runs what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from crestfall.cli.common import (
+    StopRequest,
+    add_config_arguments,
+    console_of,
+    out_directory,
+    say,
+    say_cost,
+    say_next,
+    write_report,
+)
+from crestfall.config import load_study
+from crestfall.cost import total
+from crestfall.executors import EXECUTORS, executor
+from crestfall.io.files import writing
+from crestfall.io.lock import Lock
+from crestfall.io.provenance import usable_cpus
+from crestfall.sinks.study_view import StudyView
+from crestfall.sinks.words import duration
+from crestfall.study import cells_of, prepare, run_cells
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser, "study")
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at a time (default: one per CPU)")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where cells run (default: local)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    study, out, console = load_study(args.config, args.overrides), out_directory(args), console_of(args)
+    if args.dry_run:
+        cells = cells_of(study, out)
+        return say_cost(console, out, [cell.name for cell in cells], total(cell.config for cell in cells))
+    runner = executor(args.executor)
+    workers = args.workers or study.workers or usable_cpus()
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with Lock(out), StopRequest() as should_stop:
+        cells = prepare(study, out)
+        missing = [cell for cell in cells if not cell.done()]
+        if len(missing) < len(cells):
+            say(console, f"{out}: {len(cells) - len(missing)} of {len(cells)} cells were finished before")
+        view = StudyView(console, cells, workers)
+        try:
+            run_cells(missing, runner, workers, view, should_stop)
+        finally:
+            view.close()
+    failed = [row for row in view.rows if row.status == "failed"]
+    for row in failed:
+        say(console, f"failed: {row.name}: {row.error}", "red")
+    report = write_report(out, console)
+    seconds = time.monotonic() - started
+    say(console, f"{len(cells) - len(failed)} of {len(cells)} cells done in {duration(seconds)}", "bold")
+    say_next(console, out, report)
+    results = [row.progress.result(row.status) | ({"error": row.error} if row.error else {}) for row in view.rows]
+    return {"out": str(out), "report": report, "seconds": round(seconds, 1), "cells": results, "failed": len(failed)}
