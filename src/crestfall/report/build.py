@@ -44,9 +44,16 @@ def run_page(run: Run) -> Page:
 
 def study_page(study: Study) -> Page:
     """The page of all chains of a study that have begun."""
-    groups = group_runs(study.runs)
+    groups = group_runs(study.runs, method_order(study))
     rerun = rerun_command("study", study.path.name)
     return _page(study.path.resolve().name or "study", "study", groups, rerun, _notes(study.runs))
+
+
+def method_order(study: Study) -> list[str]:
+    """The methods in the order in which the study's configuration names them."""
+    cells = study.config.get("cells")
+    named = [str(cell.get("method")) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
+    return list(dict.fromkeys(named))
 
 
 def foreign_page(trajectory: Trajectory) -> Page:

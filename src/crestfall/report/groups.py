@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.report.text import visible
 
 # The style sheet knows this many colours and dash patterns; further groups use them again.
 STYLES = 8
@@ -13,7 +14,8 @@ STYLES = 8
 
 @dataclass(frozen=True)
 class Group:
-    """A method with its runs, one per seed. `style` is the class that gives it colour and dashes in every chart."""
+    """A method with its runs, one per seed. `label` is fit to be shown; `style` is the class that gives the group its
+    colour and dashes in every chart."""
 
     label: str
     runs: tuple[Run, ...]
@@ -32,16 +34,16 @@ class Group:
         return [t for run in self.runs for t in run.campaigns if number_of(t) == campaign]
 
 
-def group_runs(runs: Iterable[Run]) -> list[Group]:
-    """Runs by method, in order of first appearance; the uncontrolled `naive` goes first where there is one."""
-    methods: dict[str, list[Run]] = {}
+def group_runs(runs: Iterable[Run], order: Sequence[str] = ()) -> list[Group]:
+    """Runs by method: those named in `order` first, in that order. Runs without an evaluated step are left out."""
+    methods: dict[str, list[Run]] = {method: [] for method in order}
     for run in runs:
         if any(len(t) for t in run.campaigns):
             methods.setdefault(run.method, []).append(run)
-    order = sorted(methods, key=lambda method: method != "naive")
+    begun = [(method, found) for method, found in methods.items() if found]
     return [
-        Group(method, tuple(sorted(methods[method], key=lambda run: run.seed)), f"m{k % STYLES}")
-        for k, method in enumerate(order)
+        Group(visible(method, 60), tuple(sorted(found, key=lambda run: run.seed)), f"m{k % STYLES}")
+        for k, (method, found) in enumerate(begun)
     ]
 
 
@@ -50,7 +52,7 @@ def foreign_group(trajectory: Trajectory) -> Group:
     run = Run(
         trajectory.source, trajectory.name, seed=0, status="done", campaigns=(trajectory,), notes=trajectory.notes
     )
-    return Group(trajectory.name, (run,), "m0")
+    return Group(visible(trajectory.name, 60), (run,), "m0")
 
 
 def number_of(trajectory: Trajectory) -> int:

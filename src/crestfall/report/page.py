@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from crestfall.analysis.trajectory import Trajectory
 from crestfall.report import headline, tables
 from crestfall.report.charts.dots import end_chart
 from crestfall.report.charts.panel import PanelAxes, competence_of, panel
@@ -78,15 +78,15 @@ def _sections(page: Page) -> dict[str, Any]:
     decisions, more_decisions = tables.decision_rows(groups)
     ends = tables.end_rows(groups)
     bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
-    axes = _axes(groups, curves) if curves else None
     single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
     return {
         "chains": is_campaign(groups),
         "sentences": headline.headline(groups, page.noise) if curves else [],
         "outcome": headline.end_of_chain(groups),
         "splits": headline.rise_split(groups),
-        "strips": [_strip(g, axes, page.noise) for g in groups] if axes else [],
-        "seed_strips": [_strip(g, axes, page.noise) for g in single[:MOST_CHAINS]] if axes else [],
+        "strips": _strips(groups, page.noise),
+        "seed_strips": _strips(single[:MOST_CHAINS], page.noise),
+        "detailed": any(g.single for g in groups),
         "more_chains": max(0, len(single) - MOST_CHAINS),
         "columns": max((len(g.campaigns()) for g in groups), default=0),
         "has_competence": any(competence_of(t.report or t.select) for t in curves),
@@ -105,25 +105,35 @@ def _sections(page: Page) -> dict[str, Any]:
     }
 
 
-def _axes(groups: Sequence[Group], curves: Sequence[Trajectory]) -> PanelAxes:
+def _axes(groups: Sequence[Group]) -> PanelAxes:
     """The same steps and scores in every panel of the page."""
     columns = max(len(g.campaigns()) for g in groups)
-    width = {1: 640.0, 2: 540.0, 3: 364.0, 4: 272.0, 5: 222.0}.get(columns, max(108.0, 1112.0 / min(columns, 10)))
+    width = {1: 640.0, 2: 540.0, 3: 364.0, 4: 272.0, 5: 222.0}.get(columns, max(90.0, 1092.0 / min(columns, 10) - 4))
+    curves = [t for g in groups for run in g.runs for t in run.campaigns if len(t)]
     first = min(int(t.steps_S[0]) for t in curves)
     last = max(max(int(t.steps_S[-1]), t.facts.budget if t.facts else 0) for t in curves)
     values = [float(v) for t in curves for v in t.judged_S]
-    values += [v for t in curves for v in competence_of(t.report or t.select) or ()]
+    values += [
+        v for g in groups if g.single for t in g.runs[0].campaigns for v in competence_of(t.report or t.select) or ()
+    ]
     if min(values) >= 0 and max(values) <= 1:
-        return PanelAxes(width, 0.0, min(1.0, -(-(max(values) + 0.04) // 0.1) / 10), (first, last))
+        return PanelAxes(width, 0.0, min(1.0, math.ceil(10 * (max(values) + 0.04)) / 10), (first, last))
     low, high = extent(values)
     return PanelAxes(width, low, high, (first, last), compact, "")
 
 
+def _strips(groups: Sequence[Group], noise: Mapping[str, float]) -> list[Strip]:
+    if not groups:
+        return []
+    axes = _axes(groups)
+    return [_strip(g, axes, noise) for g in groups]
+
+
 def _strip(g: Group, axes: PanelAxes, noise: Mapping[str, float]) -> Strip:
-    panels = []
+    panels: list[Markup] = []
     for campaign in g.campaigns():
         curves = [t for t in g.curves(campaign) if len(t)]
-        title = f"campaign {campaign + 1}" if axes.roomy else str(campaign + 1)
+        title = f"campaign {campaign + 1}" if axes.roomy or not panels else str(campaign + 1)
         if curves[0].facts is None:
             title = visible(curves[0].metric, 60)
         panels.append(panel(title, curves, axes, noise.get(curves[0].name)))

@@ -41,13 +41,15 @@ class Frame:
             marks.append(text(self.left - 5, y + 3.5, format_(tick), "tick y", "end"))
         return group(marks)
 
-    def x_axis(self, scale: Scale, count: int = 4) -> Markup:
-        """The base line with whole-numbered ticks."""
+    def x_axis(self, scale: Scale, count: int = 4, first: bool = True) -> Markup:
+        """The base line with whole-numbered ticks. Without `first` the lowest has no label: neighbours would touch."""
         base = self.height - self.bottom
         marks = [line(self.left, base, self.width - self.right, base, "base")]
         for tick in ticks(scale.low, scale.high, count):
-            if tick == int(tick):
-                marks.append(line(scale(tick), base, scale(tick), base + 3, "base"))
+            if tick != int(tick):
+                continue
+            marks.append(line(scale(tick), base, scale(tick), base + 3, "base"))
+            if first or tick > scale.low:
                 marks.append(text(scale(tick), base + 14, f"{int(tick):,}", "tick", "middle"))
         return group(marks)
 

@@ -12,6 +12,7 @@ from crestfall.analysis.measures import CampaignMeasures, measure_campaign
 from crestfall.analysis.trajectory import Rollback, Trajectory
 from crestfall.report.charts.axis import Format, Frame, Readings, thinned
 from crestfall.report.svg import Scale, area, element, group, line, number, polyline, text
+from crestfall.report.text import visible
 from crestfall.report.words import percent
 from crestfall.types import Evaluation
 
@@ -29,7 +30,7 @@ class PanelAxes:
 
     @property
     def roomy(self) -> bool:
-        """Wide enough for numbers beside the marks."""
+        """Wide enough for numbers beside the marks; else the labels of y hang out of a row's first panel."""
         return self.width >= 220
 
 
@@ -38,9 +39,11 @@ def panel(title: str, curves: Sequence[Trajectory], axes: PanelAxes, noise: floa
 
     `noise`: the 95% quantile of the gap under the plateau null; drawn below the peak, from the peak on.
     """
-    frame = Frame(axes.width, 150 + min(110, axes.width * 0.24), left=38 if axes.roomy else 30)
+    left, right = (38, 8) if axes.roomy else (2, 4)
+    frame = Frame(axes.width, 150 + min(110, axes.width * 0.24), left, right)
     x, y = frame.x(*axes.steps), frame.y(axes.low, axes.high)
-    parts = [frame.y_axis(y, axes.format), frame.x_axis(x, 4 if axes.roomy else 2), text(frame.left, 12, title, "head")]
+    base = frame.x_axis(x, 4 if axes.roomy else 2, first=axes.roomy)
+    parts = [frame.y_axis(y, axes.format), base, text(frame.left, 12, title, "head")]
     parts += _detail(curves[0], x, y, axes, noise) if len(curves) == 1 else _seeds(curves, x, y)
     readings = _reading_one(curves[0], x, axes.unit) if len(curves) == 1 else _reading_seeds(curves, x, axes.unit)
     return frame.svg(parts, f"{title}: {_described(curves, axes)}", readings)
@@ -196,7 +199,7 @@ def _reading_one(trajectory: Trajectory, x: Scale, unit: str) -> Readings:
             rows["right values"] = [factor * shares[i] for i in chosen]
         rows["select"] = [factor * float(trajectory.values_S[i]) for i in chosen]
     else:
-        rows[trajectory.metric] = [factor * float(trajectory.values_S[i]) for i in chosen]
+        rows[visible(trajectory.metric, 60)] = [factor * float(trajectory.values_S[i]) for i in chosen]
     steps = [int(trajectory.steps_S[i]) for i in chosen]
     return Readings([x(step) for step in steps], [f"step {step:,}" for step in steps], rows, unit)
 
