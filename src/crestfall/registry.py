@@ -24,7 +24,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "tasks": ("crestfall.tasks.builtin",),
     "policy": ("crestfall.policies.tiny",),
     "update": ("crestfall.updates.reinforce",),
-    "control": ("crestfall.control.basic", "crestfall.control.early_stop"),
+    "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
     "care": ("crestfall.care.base",),
     "engine": ("crestfall.engines.select",),
     "importer": tuple(

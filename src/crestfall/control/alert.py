@@ -1,0 +1,111 @@
+"""Controllers that act on a fall only where evaluation noise cannot explain it: tell somebody, stop, or go back.
+
+Both look with the sequential test of `fall_test`, whose false-alarm rate holds for the whole run and not for one look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from crestfall.control.base import State
+from crestfall.control.fall_test import Fall, FallTest
+from crestfall.registry import register
+from crestfall.types import CampaignSummary, Decision, Record
+
+
+@register("control", "alert")
+@dataclass(frozen=True)
+class Alert:
+    """Never acts: says once when the score has fallen. The last step is handed on, as without a controller."""
+
+    name: ClassVar[str]
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """False alarms per run, at most."""
+    horizon: Annotated[int, Field(ge=1)] = 50
+    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+
+    def init(self) -> State:
+        return {"test": self._test.init(), "alarmed": False}
+
+    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
+        test, fall = self._test.update(state["test"], record)
+        news = fall.alarm and not state["alarmed"]
+        reason = f"alert: {_said(fall, self.alpha)}" if news else ""
+        return {"test": test, "alarmed": fall.alarm}, Decision("continue", None, reason, fall.evidence())
+
+    def keep(self, state: State) -> frozenset[int]:
+        return frozenset()
+
+    def last(self, state: State, step: int) -> Decision:
+        return Decision("stop", step, "budget used up")
+
+    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
+        return default
+
+    @property
+    def _test(self) -> FallTest:
+        return FallTest(self.alpha, self.horizon)
+
+
+@register("control", "significant_fall")
+@dataclass(frozen=True)
+class SignificantFall:
+    """Stop (or go back) once the score has fallen by more than the evaluation's own noise explains; hand on the best
+    step.
+
+    Patience rules stop on any few evaluations without a new maximum, which on a noisy plateau happens at once. This one
+    waits for evidence: a collapse is seen within an evaluation or two, a plateau is left alone.
+    """
+
+    name: ClassVar[str]
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Chance of acting in a run whose true score never falls, at most. With `go_on`, half of what is left is spent on
+    every further rollback."""
+    horizon: Annotated[int, Field(ge=1)] = 50
+    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+    then: Literal["stop", "go_on"] = "stop"
+    """On a fall: `stop` ends the campaign; `go_on` rolls back to the best step and trains on from there."""
+
+    def init(self) -> State:
+        return {"test": FallTest().init(), "peak": None, "peak_step": None, "rollbacks": 0}
+
+    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
+        peak, peak_step = state["peak"], state["peak_step"]
+        if peak is None or record.value > peak:
+            peak, peak_step = record.value, record.step
+        alpha = self.alpha if self.then == "stop" else self.alpha / 2 ** (state["rollbacks"] + 1)
+        test, fall = FallTest(alpha, self.horizon).update(state["test"], record)
+        new: dict[str, Any] = {"test": test, "peak": peak, "peak_step": peak_step, "rollbacks": state["rollbacks"]}
+        evidence: Mapping[str, float] = {"peak": peak, "peak_step": peak_step, **fall.evidence()}
+        if not fall.alarm:
+            return new, Decision("continue", None, "", evidence)
+        reason = _said(fall, alpha)
+        if self.then == "stop":
+            return new, Decision("stop", peak_step, reason, evidence)
+        # What follows the rollback is another curve: the test begins anew.
+        new |= {"test": FallTest().init(), "rollbacks": state["rollbacks"] + 1}
+        return new, Decision("rollback", peak_step, reason, evidence)
+
+    def keep(self, state: State) -> frozenset[int]:
+        return frozenset() if state["peak_step"] is None else frozenset({state["peak_step"]})
+
+    def last(self, state: State, step: int) -> Decision:
+        target = step if state["peak_step"] is None else state["peak_step"]
+        return Decision("stop", target, "budget used up: the best step is handed on")
+
+    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
+        return default
+
+
+def _said(fall: Fall, alpha: float) -> str:
+    about = "" if fall.noise_known else ", noise estimated"
+    return (
+        f"down by {fall.drop:.3f} +- {fall.standard_error:.3f} since step {fall.change_step} "
+        f"(anytime p = {fall.p_value:.2g}, false alarms <= {alpha:g} a run{about})"
+    )
