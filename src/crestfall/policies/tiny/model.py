@@ -1,4 +1,4 @@
-"""A small causal transformer: RMSNorm, rotary positions, tied embeddings, GELU.
+"""A small causal transformer: RMSNorm, rotary positions, tied embeddings, squared ReLU.
 
 A sequence is a prompt (the spec) and a completion. The prompt's keys and values are computed once per problem and
 shared by all completions of its group, in sampling and in the gradient alike: only completions are computed per sample.
@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crestfall.policies.tiny.tokenizer import PAD
-
 
 Angles = tuple[Tensor, Tensor]  # cosine and sine [B or 1, 1, T, D/2]
 
@@ -68,7 +67,7 @@ class Block(nn.Module):
     def merge(self, x: Tensor, attended: Tensor) -> Tensor:
         """Residual, then the MLP. `attended` is [B, H, T, D]."""
         x = x + self.out(attended.transpose(1, 2).reshape(x.shape))
-        out: Tensor = x + self.down(F.gelu(self.up(self.norm_mlp(x)), approximate="tanh"))
+        out: Tensor = x + self.down(F.relu(self.up(self.norm_mlp(x))).square())
         return out
 
 

@@ -27,6 +27,9 @@ from crestfall.tasks.builtin import CONVENTIONS, drawn
 from crestfall.tasks.builtin.composition import STUB, Composition
 from crestfall.tasks.builtin.operations import CONSTANTS, OPERATIONS, Stage
 
+Example = tuple[list[int], list[int]]
+"""Token ids of a spec and of a completion."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -67,12 +70,16 @@ class Corpus:
         found = drawn("warm", recipe.levels, recipe.seed)
         self.compositions = [composition for composition, _ in islice(found, recipe.problems)]
 
-    def batch(self, rng: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
-        picks = rng.integers(len(self.compositions), size=self.recipe.batch)
-        pairs = [self._example(self.compositions[i], rng) for i in picks]
-        return [spec for spec, _ in pairs], [code for _, code in pairs]
+    def batch(self, step: int) -> list[Example]:
+        """The batch of a step. Four batches are drawn at once and sorted by length: a third less padding."""
+        block, part = divmod(step, 4)
+        rng = stream("warm start batch", self.recipe.seed, block)
+        picks = rng.integers(len(self.compositions), size=4 * self.recipe.batch)
+        pairs = sorted((self._example(self.compositions[i], rng) for i in picks), key=lambda pair: len(pair[0]))
+        part = int(rng.permutation(4)[part])
+        return pairs[part * self.recipe.batch : (part + 1) * self.recipe.batch]
 
-    def _example(self, composition: Composition, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    def _example(self, composition: Composition, rng: np.random.Generator) -> Example:
         spec = self.tokenizer.encode_spec(composition.spec(rng))
         answer = CONVENTIONS[rng.choice(len(CONVENTIONS), p=self.recipe.conventions)]
         program = self._with_mistakes(composition, rng).source(answer)
@@ -103,8 +110,7 @@ def train(recipe: Recipe) -> LoadedTiny:
         optimizer, recipe.learning_rate, total_steps=recipe.schedule, pct_start=0.05
     )
     for step in range(recipe.steps):
-        specs, codes = corpus.batch(stream("warm start batch", recipe.seed, step))
-        loss = supervised_loss(model, specs, codes)
+        loss = supervised_loss(model, corpus.batch(step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -115,10 +121,9 @@ def train(recipe: Recipe) -> LoadedTiny:
     return LoadedTiny(model, tokenizer)
 
 
-def supervised_loss(
-    model: TinyTransformer, specs: Sequence[Sequence[int]], codes: Sequence[Sequence[int]]
-) -> torch.Tensor:
+def supervised_loss(model: TinyTransformer, batch: Sequence[Example]) -> torch.Tensor:
     """Mean negative log-likelihood per token of the completions."""
+    specs, codes = zip(*batch, strict=True)
     targets, lengths = padded(codes)
     inputs = torch.cat((torch.full((len(targets), 1), CODE), targets[:, :-1]), dim=1)
     log_p = model.completions(inputs, model.prefix(*padded(specs))).log_softmax(dim=-1)
