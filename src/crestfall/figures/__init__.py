@@ -1,0 +1,24 @@
+"""Figures for papers and docs (matplotlib, extra `report`): SVG and PDF, from analysis and CSV alone.
+
+Every function returns a matplotlib Figure; `save` writes it. matplotlib is imported when the first figure is drawn.
+"""
+
+from crestfall.figures.comparisons import Interval, intervals, oracles
+from crestfall.figures.regime_map import regime_map, write_regime_map
+from crestfall.figures.regime_table import RegimeTable, read_table
+from crestfall.figures.style import Saved, save
+from crestfall.figures.trajectories import aligned, single_run
+
+__all__ = [
+    "Interval",
+    "RegimeTable",
+    "Saved",
+    "aligned",
+    "intervals",
+    "oracles",
+    "read_table",
+    "regime_map",
+    "save",
+    "single_run",
+    "write_regime_map",
+]

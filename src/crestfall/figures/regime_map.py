@@ -96,19 +96,14 @@ def _draw_seeds(marks: Any, scores: Any, y: float, rows: list[RegimeRow]) -> Non
             scores.plot([row.start, row.peak], [lane, lane], color=MUTED, linewidth=0.9, alpha=0.7)
             scores.plot(row.start, lane, "o", color="white", markeredgecolor=MUTED, markersize=3.2, markeredgewidth=0.8)
         if row.peak is not None and row.end is not None:
-            scores.annotate(
-                "",
-                xy=(row.end, lane),
-                xytext=(row.peak, lane),
-                arrowprops={"arrowstyle": "-", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0},
-            )
+            scores.plot([row.peak, row.end], [lane, lane], color=color, linewidth=1.5)
             scores.plot(row.peak, lane, "|", color=color, markersize=5, markeredgewidth=1.5)
             scores.plot(row.end, lane, shape, color=color, markersize=3.8, markeredgewidth=0)
 
 
 def _finish_scores(axes: Any, rows: int) -> None:
     axes.set_title("pass@1 on report: ○ start, | peak, filled: end")
-    axes.set_xlim(-0.02, 1.0)
+    axes.set_xlim(left=-0.02)
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)

@@ -7,9 +7,10 @@ nothing was measured); every other column that `MEASURES` does not name is a fac
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from crestfall.errors import InputError
 
@@ -122,14 +123,16 @@ def _is_measure(column: str) -> bool:
     return any(column == measure or column.startswith(f"{measure}_") for measure in MEASURES)
 
 
-def _row(path: Path, line: int, record: dict[str, str], factors: Sequence[str]) -> RegimeRow:
+def _row(path: Path, line: int, record: Mapping[str | None, Any], factors: Sequence[str]) -> RegimeRow:
+    if None in record.values() or None in record:
+        raise InputError(f"{path}:{line}: has more or fewer fields than the header")
     if record["outcome"] not in OUTCOMES:
         raise InputError(f"{path}:{line}: outcome {record['outcome']!r} is none of {', '.join(OUTCOMES)}")
 
     def share(column: str) -> float | None:
         try:
             return float(record[column]) if record[column] else None
-        except (TypeError, ValueError):
+        except ValueError:
             raise InputError(f"{path}:{line}: {column} {record[column]!r} is not a number") from None
 
     levels = tuple(str(record[factor]) for factor in factors)

@@ -52,7 +52,9 @@ _RC: Mapping[str, Any] = {
     "lines.linewidth": 1.4,
     "lines.solid_capstyle": "round",
     "figure.constrained_layout.use": True,
+    "hatch.linewidth": 0.5,
     "svg.hashsalt": "crestfall",
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 

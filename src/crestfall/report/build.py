@@ -10,7 +10,7 @@ from crestfall.errors import InputError
 from crestfall.io.files import write_atomic
 from crestfall.report.groups import Group, foreign_group, group_runs
 from crestfall.report.page import Page, render
-from crestfall.report.provenance import Provenance, provenance, rerun_command
+from crestfall.report.provenance import Provenance, provenance
 
 REPORT_FILE = "report.html"
 
@@ -38,15 +38,13 @@ def write(path: Path, out: Path | None = None) -> Path:
 
 def run_page(run: Run) -> Page:
     """The page of one chain."""
-    rerun = rerun_command("run", run.path.name)
-    return _page(f"{run.method}, seed {run.seed}", "run", group_runs([run]), rerun, _notes([run]))
+    return _page(f"{run.method}, seed {run.seed}", "run", group_runs([run]), run.path, _notes([run]))
 
 
 def study_page(study: Study) -> Page:
     """The page of all chains of a study that have begun."""
     groups = group_runs(study.runs, method_order(study))
-    rerun = rerun_command("study", study.path.name)
-    return _page(study.path.resolve().name or "study", "study", groups, rerun, _notes(study.runs))
+    return _page(study.path.resolve().name or "study", "study", groups, study.path, _notes(study.runs))
 
 
 def method_order(study: Study) -> list[str]:
@@ -63,8 +61,8 @@ def foreign_page(trajectory: Trajectory) -> Page:
     return Page(trajectory.name, "imported run", [group], {}, Provenance(facts, "", ""), trajectory.notes)
 
 
-def _page(title: str, kind: str, groups: Sequence[Group], rerun: str, notes: tuple[str, ...]) -> Page:
-    return Page(title, kind, groups, {}, provenance(groups, rerun), notes)
+def _page(title: str, kind: str, groups: Sequence[Group], path: Path, notes: tuple[str, ...]) -> Page:
+    return Page(title, kind, groups, {}, provenance(groups, kind, path.name), notes)
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -25,8 +25,9 @@ class Provenance:
     rerun: str
 
 
-def provenance(groups: Sequence[Group], rerun: str) -> Provenance:
-    """What the runs say of themselves. Facts on which they differ are listed with all their values."""
+def provenance(groups: Sequence[Group], verb: str, directory: str) -> Provenance:
+    """What the runs say of themselves. Facts on which they differ are listed with all their values. `verb` and
+    `directory` make up a command where none was recorded."""
     runs = [run for g in groups for run in g.runs]
     collected: dict[str, list[str]] = {}
     for run in runs:
@@ -35,11 +36,15 @@ def provenance(groups: Sequence[Group], rerun: str) -> Provenance:
                 collected[name].append(value)
     facts = tuple((visible(name, 60), visible(" · ".join(values[:6]), 400)) for name, values in collected.items())
     config = json.dumps(_plain(runs[0].config), indent=1, default=str) if runs and runs[0].config else ""
-    return Provenance(facts[:MOST_FACTS], visible(config, CONFIG_CHARACTERS, lines=600), rerun)
+    return Provenance(facts[:MOST_FACTS], visible(config, CONFIG_CHARACTERS, lines=600), _rerun(runs, verb, directory))
 
 
-def rerun_command(verb: str, directory: str) -> str:
-    """The command that goes on with, or fills in, a run directory."""
+def _rerun(runs: Sequence[Run], verb: str, directory: str) -> str:
+    """The recorded command, where all runs share one; it goes on with, or fills in, the directory."""
+    commands = [run.provenance.get("command") for run in runs]
+    first = commands[0] if commands else None
+    if isinstance(first, list) and first and all(command == first for command in commands):
+        return visible(shlex.join(str(word) for word in first), 600)
     return f"crestfall {verb} CONFIG --out {shlex.quote(visible(directory, 300))}"
 
 
@@ -47,7 +52,7 @@ def _facts(run: Run) -> dict[str, str]:
     facts = {"config digest": run.config_digest[:16], "status": run.status}
     if run.error:
         facts["error"] = run.error
-    facts |= _flat(run.provenance)
+    facts |= _flat({name: value for name, value in run.provenance.items() if name != "command"})
     return {name: value for name, value in facts.items() if value}
 
 
