@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,12 +195,12 @@ def _boundaries(rows: list[tuple[str, ...]]) -> list[float]:
 
 
 def _short(level: str) -> str:
-    """Numbers without noise, words without underscores, nothing longer than its tile."""
-    try:
-        return f"{float(level):g}"
-    except ValueError:
-        words = level.replace("_", " ") or "–"
-        return words if len(words) <= 13 else words[:12] + "…"
+    """Numbers without noise (8.0e-04: 0.0008), words without underscores, nothing longer than its tile."""
+    if "." in level or "e" in level:
+        with suppress(ValueError):
+            return f"{float(level):g}"
+    words = level.replace("_", " ") or "–"
+    return words if len(words) <= 13 else words[:12] + "…"
 
 
 def _wrapped(name: str) -> str:

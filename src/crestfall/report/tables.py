@@ -14,6 +14,7 @@ from crestfall.report.groups import Group, number_of
 from crestfall.report.headline import last_handed_on
 from crestfall.report.text import visible
 from crestfall.report.words import compact, percent, points, with_error
+from crestfall.types import Decision
 
 # Below this many seeds no test over seeds can reach 5%: the exact sign-flip test's smallest two-sided p is 2 / 2^n.
 FEWEST_SEEDS = 6
@@ -141,7 +142,8 @@ class DecisionRow:
 
 
 def decision_rows(groups: Sequence[Group]) -> tuple[list[DecisionRow], int]:
-    """Stops, rollbacks and what was decided between campaigns, in order; and how many more there are than are shown."""
+    """Stops, rollbacks and what was decided between campaigns, in order; and how many more there are than are shown.
+    A campaign that used up its budget and handed on its last weights decided nothing and is left out."""
     rows = [row for g in groups for run in g.runs for row in _decisions(g, run)]
     return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
 
@@ -150,7 +152,7 @@ def _decisions(g: Group, run: Run) -> list[DecisionRow]:
     rows = []
     for curve in run.campaigns:
         for step, decision in sorted((curve.facts.decisions if curve.facts else {}).items()):
-            if decision.action != "continue":
+            if decision.action != "continue" and not _used_up(curve, step, decision):
                 target = "–" if decision.target_step is None else f"step {decision.target_step}"
                 reason = visible(decision.reason, 200)
                 rows.append(
@@ -162,6 +164,11 @@ def _decisions(g: Group, run: Run) -> list[DecisionRow]:
         reason = visible(str(told.pop("reason", "")), 200)
         rows.append(_row(g, run, int(event.get("campaign", 0)), "after", action, "–", reason, told))
     return sorted(rows, key=lambda row: row.campaign)
+
+
+def _used_up(curve: Trajectory, step: int, decision: Decision) -> bool:
+    """Whether nothing was decided: the budget was used up and the last weights are handed on."""
+    return curve.facts is not None and step >= curve.facts.budget and decision.target_step in (None, step)
 
 
 def _row(
