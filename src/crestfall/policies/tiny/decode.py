@@ -1,7 +1,11 @@
-"""Batched sampling with a key-value cache.
+"""Batched sampling with a key-value cache, in which equal beginnings are computed once.
 
-Rows are kept as whole groups [P, G]: the prompt's keys and values are then read once per problem and step, not once per
-sample. A problem leaves the batch when all its samples have ended.
+The samples of a group share their prompt and, at the entropies of a trained policy, long beginnings. Decoding therefore
+walks a tree: a node is a problem and the tokens written so far, and every sample sits at the node of its own
+beginning. A step advances the distinct nodes only; each sample then draws from its node's distribution with its own
+uniform number. The completions are those of plain sampling; samples that have ended cost nothing.
+
+Shapes: R live samples, M nodes (ordered by problem), H heads, D head dimension, Tp prompt tokens, t tokens written.
 """
 
 from __future__ import annotations
@@ -26,37 +30,37 @@ class Decoded:
     truncated_PG: Tensor
 
 
-class Cache:
-    """Keys and values of what was generated so far: layers x [P * G, H, T, D], filled from the left."""
+@dataclass
+class Nodes:
+    """The distinct beginnings at one step: what each wrote last, whose continuation it is, and of which problem."""
 
-    def __init__(self, model: TinyTransformer, rows: int, length: int) -> None:
+    token_M: Tensor
+    parent_M: Tensor
+    problem_M: Tensor
+
+    def slots(self) -> tuple[Tensor, int]:
+        """Each node's place among its problem's nodes, and the largest number of nodes that a problem has."""
+        counts = torch.bincount(self.problem_M)
+        first = counts.cumsum(0) - counts
+        return torch.arange(len(self.problem_M)) - first[self.problem_M], int(counts.max())
+
+
+class Past:
+    """Keys and values of the nodes' own tokens, a pair of [M, H, t, D] a layer."""
+
+    def __init__(self, model: TinyTransformer) -> None:
         shape = model.shape
-        size = (shape.layers, rows, shape.heads, length, shape.width // shape.heads)
-        self.keys = torch.empty(size)
-        self.values = torch.empty(size)
+        empty = torch.empty((1, shape.heads, 0, shape.width // shape.heads))
+        self.layers = [(empty, empty)] * shape.layers
 
-    def keep(self, rows: Tensor, filled: int) -> None:
-        room = self.keys.shape[3]
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            new = torch.empty((old.shape[0], len(rows), old.shape[2], room, old.shape[4]))
-            new[:, :, :, :filled] = old[:, rows, :, :filled]
-            setattr(self, name, new)
-
-
-def _attend(q: Tensor, prefix_k: Tensor, prefix_v: Tensor, bias_PT: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One query a row over its group's prefix and its own past: q [N, H, 1, D], k and v [N, H, t, D]."""
-    n, heads, _, depth = q.shape
-    problems, prompt = bias_PT.shape
-    group = n // problems
-    q = q / math.sqrt(depth)
-    grouped = q.view(problems, group, heads, depth).transpose(1, 2)  # [P, H, G, D]
-    over_prefix = grouped @ prefix_k.transpose(-1, -2) + bias_PT[:, None, None]  # [P, H, G, Tp]
-    over_own = (k @ q.transpose(-1, -2)).squeeze(-1)  # [N, H, t]
-    scores = torch.cat((over_prefix.transpose(1, 2).reshape(n, heads, prompt), over_own), dim=-1).softmax(dim=-1)
-    from_prefix = scores[..., :prompt].view(problems, group, heads, prompt).transpose(1, 2) @ prefix_v  # [P, H, G, D]
-    from_own = scores[..., None, prompt:] @ v  # [N, H, 1, D]
-    return from_prefix.transpose(1, 2).reshape(n, heads, 1, depth) + from_own
+    def extend(self, layer: int, parent_M: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append one token's keys and values [M, H, 1, D] to what the parents hold."""
+        past_k, past_v = self.layers[layer]
+        if past_k.shape[2] == 0:
+            self.layers[layer] = k, v
+        else:
+            self.layers[layer] = torch.cat((past_k[parent_M], k), 2), torch.cat((past_v[parent_M], v), 2)
+        return self.layers[layer]
 
 
 @torch.inference_mode()
@@ -68,51 +72,74 @@ def decode(
     `greedy_last`: the last sample of each group takes the most likely token instead.
     """
     problems, group, longest = uniforms_PGT.shape
-    tokens = torch.full((problems, group, longest), PAD)
-    logprobs = torch.zeros((problems, group, longest))
-    done = torch.zeros((problems, group), dtype=torch.bool)
-    alive = torch.arange(problems)  # which problems are still in the batch
-    cache = Cache(model, problems * group, longest)
-    last = torch.full((problems * group, 1), CODE)
+    uniforms = uniforms_PGT.reshape(-1, longest)
+    tokens = torch.full(uniforms.shape, PAD)
+    logprobs = torch.zeros(uniforms.shape)
+    live_R = torch.arange(problems * group)
+    node_R = live_R // group
+    everyone = torch.arange(problems)
+    nodes = Nodes(torch.full((problems,), CODE), everyone, everyone)
+    past = Past(model)
     for t in range(longest):
-        logits = _advance(model, prefix, cache, last, t, group)
-        log_p = (logits / temperature).log_softmax(dim=-1).view(len(alive), group, -1)
-        choice = _invert_cdf(log_p, uniforms_PGT[alive, :, t])
+        log_p = (_advance(model, prefix, past, nodes, t) / temperature).log_softmax(dim=-1)
+        choice_R = _invert_cdf(log_p, node_R, uniforms[live_R, t])
         if greedy_last:
-            choice[:, -1] = log_p[:, -1].argmax(dim=-1)
-        open_ = ~done[alive]
-        tokens[alive, :, t] = torch.where(open_, choice, PAD)
-        logprobs[alive, :, t] = torch.where(open_, log_p.gather(-1, choice[..., None]).squeeze(-1), 0.0)
-        done[alive] |= choice == EOS
-        still = (~done[alive]).any(dim=1).nonzero().squeeze(-1)
-        last = choice.view(-1, 1)
-        if len(still) == 0:
+            choice_R = torch.where(live_R % group == group - 1, log_p.argmax(dim=-1)[node_R], choice_R)
+        tokens[live_R, t] = choice_R
+        logprobs[live_R, t] = log_p[node_R, choice_R]
+        going = choice_R != EOS
+        live_R = live_R[going]
+        if len(live_R) == 0:
             break
-        if len(still) < len(alive):
-            rows = (still[:, None] * group + torch.arange(group)).view(-1)
-            last, alive, prefix = last[rows], alive[still], prefix.take(still)
-            cache.keep(rows, t + 1)
+        pairs, node_R = torch.unique(node_R[going] * log_p.shape[1] + choice_R[going], return_inverse=True)
+        parent_M = pairs // log_p.shape[1]
+        nodes = Nodes(pairs % log_p.shape[1], parent_M, nodes.problem_M[parent_M])
+    truncated = torch.zeros(problems * group, dtype=torch.bool)
+    truncated[live_R] = True
+    shape = (problems, group, longest)
     lengths = (tokens != PAD).sum(dim=-1)
-    return Decoded(tokens, logprobs, lengths, ~done)
+    return Decoded(
+        tokens.view(shape), logprobs.view(shape), lengths.view(problems, group), truncated.view(problems, group)
+    )
 
 
-def _advance(model: TinyTransformer, prefix: Prefix, cache: Cache, last: Tensor, t: int, group: int) -> Tensor:
-    """Feed each row's last token; logits [N, V] of the next."""
-    positions = (prefix.lengths_P + t).repeat_interleave(group)[:, None]
-    angles = model.angles(positions)
-    x = model.embed(last)
+def _advance(model: TinyTransformer, prefix: Prefix, past: Past, nodes: Nodes, t: int) -> Tensor:
+    """Feed each node its last token; logits [M, V] of the next."""
+    angles = model.angles((prefix.lengths_P[nodes.problem_M] + t)[:, None])
+    slots = nodes.slots()
+    x = model.embed(nodes.token_M[:, None])
     for layer, block in enumerate(model.blocks):
         q, k, v = block.project(x, angles)
-        cache.keys[layer, :, :, t] = k[:, :, 0]
-        cache.values[layer, :, :, t] = v[:, :, 0]
-        own_k, own_v = cache.keys[layer, :, :, : t + 1], cache.values[layer, :, :, : t + 1]
-        attended = _attend(q, prefix.keys[layer], prefix.values[layer], prefix.bias_PT, own_k, own_v)
-        x = block.merge(x, attended)
-    return model.logits(x[:, -1])
+        own = past.extend(layer, nodes.parent_M, k, v)
+        x = block.merge(x, _attend(q, prefix, layer, nodes.problem_M, slots, own))
+    return model.logits(x[:, 0])
 
 
-def _invert_cdf(log_p: Tensor, uniforms: Tensor) -> Tensor:
-    """The first token at which the cumulative probability exceeds the uniform number."""
-    cdf = log_p.exp().cumsum(dim=-1)
-    threshold = uniforms[..., None] * cdf[..., -1:]
-    return torch.searchsorted(cdf, threshold, right=True).squeeze(-1).clamp_(max=log_p.shape[-1] - 1)
+def _attend(
+    q: Tensor, prefix: Prefix, layer: int, problem_M: Tensor, slots: tuple[Tensor, int], own: tuple[Tensor, Tensor]
+) -> Tensor:
+    """One query a node [M, H, 1, D] over its problem's prefix and its own past.
+
+    Queries are laid out problem by problem ([P, H, slots, D]), so that a prefix is read once and not once per node.
+    """
+    (slot_M, width), (k, v) = slots, own
+    _, heads, _, depth = q.shape
+    problems, _, prompt, _ = prefix.keys[layer].shape
+    q = q / math.sqrt(depth)
+    laid_out = q.new_zeros((problems, width, heads, depth))
+    laid_out[problem_M, slot_M] = q[:, :, 0]
+    over_prefix = laid_out.transpose(1, 2) @ prefix.keys[layer].transpose(-1, -2) + prefix.bias_PT[:, None, None]
+    over_own = (k @ q.transpose(-1, -2))[..., 0]  # [M, H, t]
+    weights = torch.cat((over_prefix.transpose(1, 2)[problem_M, slot_M], over_own), dim=-1).softmax(dim=-1)
+    laid_out = q.new_zeros((problems, width, heads, prompt))
+    laid_out[problem_M, slot_M] = weights[..., :prompt]
+    from_prefix = (laid_out.transpose(1, 2) @ prefix.values[layer]).transpose(1, 2)[problem_M, slot_M]  # [M, H, D]
+    from_own = weights[..., None, prompt:] @ v  # [M, H, 1, D]
+    return from_prefix[:, :, None] + from_own
+
+
+def _invert_cdf(log_p: Tensor, node_R: Tensor, uniforms_R: Tensor) -> Tensor:
+    """The first token at which the cumulative probability of a sample's node exceeds its uniform number."""
+    cdf = log_p.exp().cumsum(dim=-1)[node_R]
+    threshold = uniforms_R[:, None] * cdf[:, -1:]
+    return torch.searchsorted(cdf, threshold, right=True)[:, 0].clamp_(max=log_p.shape[1] - 1)
