@@ -1,7 +1,7 @@
 """What became of a run: rise_and_collapse, collapse, rise, flat or decline. docs/classes.md explains the rule.
 
 A movement (the rise from start to peak, the fall from peak to end, both on the smoothed curve) counts when it is real
-(its p-value against the plateau null is below 0.05 shared between the two tests), not negligible (2% of the scale), and
+(its p-value against the plateau null is below 0.05), not negligible (2% of the scale), and
 not a mere ripple on the other movement: at least a third of it, or more than 0.2 of the scale in its own right.
 """
 
@@ -73,7 +73,7 @@ def classify(
 
 def counts(size: float, other: float, p_value: float, scale: float) -> bool:
     """Does a movement count, given the size of the opposite one?"""
-    real = p_value < SIGNIFICANCE / 2
+    real = p_value < SIGNIFICANCE
     return real and size >= NEGLIGIBLE * scale and (size >= RIPPLE * other or size > COLLAPSE * scale)
 
 

@@ -1,11 +1,11 @@
 """Did the curve really fall? A scan over all window lengths, with a p-value against the plateau null.
 
 The statistic is the largest drop, in units of its own noise, from the mean of any window to the mean of the curve's
-last stretch, over all windows and lengths (1, 2, 4, ...): short ones find cliffs, long ones slow declines. The null is a
-plateau: one level, the curve's own noise (known, or AR(1) with the size estimated anew in each replicate, so that a
+last stretch, over all windows and lengths (1, 2, 4, ...): short ones find cliffs, long ones slow declines. The null is
+a plateau: one level, the curve's own noise (known, or AR(1) with the size estimated anew in each replicate, so that a
 short curve pays for not knowing it). A plateau is the worst case of "it rose and did not fall": a rise before makes a
-fall by chance less likely, so the p-value holds for every curve that never falls. A rise is the same backwards and upside
-down. Multiscale scans: Duembgen & Spokoiny, Annals of Statistics 29 (2001).
+fall by chance less likely, so the p-value holds for every curve that never falls. A rise is the same read backwards.
+Multiscale scans: Duembgen & Spokoiny, Annals of Statistics 29 (2001).
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ def p_value_of_fall(
     if size < 2 or (size < 4 and not noise.known):
         return 1.0
     tiny = 1e-9 * max(1e-300, float(np.max(np.abs(values_S))))
-    sigma_S = np.maximum(noise.sigma_S, tiny)
-    observed = float(fall_statistic(values_S[None], sigma_S)[0])
     null_BS = ar1(rng, replicates, size, noise.correlation)
     if noise.known:
+        sigma_S = np.maximum(noise.sigma_S, tiny)
+        observed = fall_statistic(values_S[None], sigma_S)
         null_B = fall_statistic(null_BS * sigma_S, sigma_S)
     else:
+        observed = fall_statistic(values_S[None], np.maximum(robust_sigma(values_S[None]), tiny)[:, None])
         null_B = fall_statistic(null_BS, np.maximum(robust_sigma(null_BS), 1e-9)[:, None])
-    return float((1 + np.sum(null_B >= observed)) / (1 + replicates))
+    return float((1 + np.sum(null_B >= observed[0])) / (1 + replicates))
 
 
 def p_value_of_rise(

@@ -1,4 +1,4 @@
-"""Curves of every class, to measure the classifier on: `python -m crestfall.analysis.simulate` prints its confusion matrix.
+"""Curves of every class to measure the classifier on; `python -m crestfall.analysis.simulate` prints its confusions.
 
 Nothing here was fitted to a log. Sizes, lengths, levels, shapes and noise are drawn over the ranges that published runs
 show; two kinds of noise: binomial evaluations (counts known to the classifier) and AR(1) noise (it knows nothing).

@@ -9,7 +9,7 @@ import numpy as np
 from crestfall.analysis.trajectory import FloatArray, Series, Trajectory
 from crestfall.errors import InputError
 from crestfall.integrations.importers.base import History
-from crestfall.integrations.importers.keys import EVALUATIONS, TRAINING_REWARDS, matching, signals_in
+from crestfall.integrations.importers.keys import EVALUATIONS, PLAIN, TRAINING_REWARDS, matching, signals_in
 from crestfall.registry import nearest
 
 FEWEST_EVALUATIONS = 5
@@ -45,6 +45,8 @@ def choose_metric(history: History, metric: str | None) -> tuple[str, str]:
         if metric not in points:
             raise InputError(f"{history.source}: no metric {metric!r}{nearest(metric, points)}; it has {_some(points)}")
         return metric, "as told"
+    if len(points) == 1:
+        return next(iter(points)), "the only number in the file"
     evaluation = _fullest(history, matching(EVALUATIONS, points))
     reward = _fullest(history, matching(TRAINING_REWARDS, points))
     few = evaluation is not None and len(points[evaluation]) < FEWEST_EVALUATIONS
@@ -57,8 +59,8 @@ def choose_metric(history: History, metric: str | None) -> tuple[str, str]:
             reward,
             f"the training reward: no evaluation was logged{short}" if not short else f"training reward{short}",
         )
-    if len(points) == 1:
-        return next(iter(points)), "the only number in the file"
+    if plain := matching(PLAIN, points):
+        return plain[0], "the score of a plain table"
     raise InputError(
         f"{history.source}: no evaluation or reward that is known; choose one with --metric: {_some(points)}"
     )

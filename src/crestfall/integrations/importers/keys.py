@@ -40,11 +40,6 @@ EVALUATIONS: tuple[str, ...] = (
     "test/*accuracy",
     "test/*reward*",
     "val*/*acc*",
-    "pass@1",
-    "pass_at_1",
-    "accuracy",
-    "acc",
-    "score",
 )
 
 TRAINING_REWARDS: tuple[str, ...] = (
@@ -68,8 +63,9 @@ TRAINING_REWARDS: tuple[str, ...] = (
     "*mean_reward*",
     "*reward_mean*",
     "objective/scores",
-    "value",
 )
+
+PLAIN: tuple[str, ...] = ("pass@1", "pass_at_1", "accuracy", "acc", "score", "value")
 
 NOT_A_LEVEL: tuple[str, ...] = (
     "*std*",
@@ -84,7 +80,7 @@ NOT_A_LEVEL: tuple[str, ...] = (
 )
 
 SIGNAL_KEYS: Mapping[str, tuple[str, ...]] = {
-    "reward": TRAINING_REWARDS[:-1],
+    "reward": TRAINING_REWARDS,
     "entropy": (
         "entropy",
         "actor/entropy",

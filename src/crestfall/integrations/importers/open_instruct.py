@@ -32,7 +32,8 @@ class OpenInstruct:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         run, evaluation = _run_and_evaluation(paths[0])
-        history = History(f"{run.name}/{evaluation}", run, "open-instruct evaluations")
+        source = paths[0].parent if _STEP.search(paths[0].name) else run
+        history = History(f"{run.name}/{evaluation}", source, "open-instruct evaluations")
         for path in sorted(paths, key=lambda p: _step(p) or 0):
             step = _step(path)
             assert step is not None

@@ -1,0 +1,157 @@
+"""Everything that is said of one curve: class, measures, intervals, p-value, onset, leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crestfall.analysis.classify import Classification, classify, moving_average, smoothing_width
+from crestfall.analysis.leads import COMPANIONS, Lead, lead_of
+from crestfall.analysis.measures import CampaignMeasures, measure_campaign
+from crestfall.analysis.noise import Noise, ar1, bin_means, noise_of, unimodal_fit
+from crestfall.analysis.onset import largest_fall, left_for_good
+from crestfall.analysis.phase import phase_transition_score
+from crestfall.analysis.trajectory import FloatArray, Trajectory
+from crestfall.rng import stream
+
+REPLICATES = 499
+FALL_DONE = 0.9
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Start, peak, end and fall of the smoothed curve, each as (low, estimate, high).
+
+    95% basic bootstrap intervals with the curve's own noise and autocorrelation around the best rise-then-fall fit.
+    They allow for the luck in picking a peak, which the raw maximum does not.
+    """
+
+    start: tuple[float, float, float]
+    peak: tuple[float, float, float]
+    end: tuple[float, float, float]
+    fall: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """`measures` are the raw numbers as the paper defines them; `levels` the noise-aware ones. `onset` and
+    `phase_transition` are None unless the fall is real (p < 0.05) and exceeds three standard errors."""
+
+    trajectory: Trajectory
+    measures: CampaignMeasures
+    classification: Classification
+    levels: Levels
+    onset: int | None
+    onset_for_good: int | None
+    phase_transition: float | None
+    leads: tuple[Lead, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        t, m, c = self.trajectory, self.measures, self.classification
+        out: dict[str, Any] = {
+            "path": str(t.source),
+            "name": t.name,
+            "metric": t.metric,
+            "why": t.why,
+            "class": c.label,
+            "start": m.start,
+            "peak": m.peak,
+            "peak_step": m.peak_step,
+            "end": m.end,
+            "gap": m.gap,
+            "p_value": c.p_fall,
+            "onset": self.onset,
+            "leads": {lead.signal: lead.steps for lead in self.leads},
+            "steps": len(t),
+            "first_step": int(t.steps_S[0]),
+            "last_step": m.end_step,
+            "rise_p_value": c.p_rise,
+            "onset_for_good": self.onset_for_good,
+            "phase_transition": self.phase_transition,
+            "fall": c.fall,
+            "rise": c.rise,
+            "noise": c.noise,
+            "autocorrelation": c.correlation,
+            "intervals": {
+                name: [low, high]
+                for name, (low, _, high) in (
+                    ("start", self.levels.start),
+                    ("peak", self.levels.peak),
+                    ("end", self.levels.end),
+                    ("fall", self.levels.fall),
+                )
+            },
+            "signals": sorted(t.signals),
+            "notes": list(t.notes),
+        }
+        if t.facts is not None:
+            out["campaign"] = t.facts.campaign
+        return out
+
+
+def analyze(trajectory: Trajectory, seed: int = 0) -> Analysis:
+    """All of it for one curve. Raises InputError where there is no point."""
+    measures = measure_campaign(trajectory)
+    judged_S, errors_S = trajectory.judged_S, trajectory.judged_error_S
+    c = classify(judged_S, errors_S, seed)
+    peak = int(np.argmax(moving_average(judged_S, c.smoothing)))
+    clear = c.p_fall < 0.05 and c.fall > 3 * c.noise * np.sqrt(2 / c.smoothing)
+    onset = largest_fall(judged_S, peak, half_width(trajectory, c)) if clear else None
+    for_good = left_for_good(moving_average(judged_S, c.smoothing), peak) if clear else None
+    steps_S = trajectory.steps_S
+    return Analysis(
+        trajectory=trajectory,
+        measures=measures,
+        classification=c,
+        levels=levels(judged_S, errors_S, seed),
+        onset=None if onset is None else int(steps_S[onset]),
+        onset_for_good=None if for_good is None else int(steps_S[for_good]),
+        phase_transition=phase_transition_score(judged_S, peak) if clear else None,
+        leads=() if onset is None else _leads(trajectory, onset, peak, c, seed),
+    )
+
+
+def half_width(trajectory: Trajectory, c: Classification) -> int:
+    """How many points on each side to compare for the onset: the smoothing's width, of the curve as it was logged."""
+    points_per_bin = max(1, round(len(trajectory) / len(bin_means(trajectory.judged_S))))
+    return c.smoothing * points_per_bin
+
+
+def levels(judged_S: FloatArray, errors_S: FloatArray | None, seed: int = 0) -> Levels:
+    curve_S = bin_means(judged_S)
+    noise = noise_of(curve_S, errors_S if len(curve_S) == len(judged_S) else None)
+    width = 1 if noise.known else smoothing_width(len(curve_S))
+    fit_S = unimodal_fit(curve_S)
+    again_BS = fit_S + _noise(noise, len(curve_S), stream("levels", seed))
+    estimate, center = _levels(curve_S[None], width)[0], _levels(fit_S[None], width)[0]
+    low, high = np.quantile(_levels(again_BS, width) - center, [0.975, 0.025], axis=0)
+    start, peak, end, fall = (
+        (float(e - lo), float(e), float(e - hi)) for e, lo, hi in zip(estimate, low, high, strict=True)
+    )
+    return Levels(start, peak, end, fall)
+
+
+def _noise(noise: Noise, size: int, rng: np.random.Generator) -> FloatArray:
+    return ar1(rng, REPLICATES, size, noise.correlation) * noise.sigma_S
+
+
+def _levels(values_BS: FloatArray, width: int) -> FloatArray:
+    """Start, peak, end and fall of each row's moving average, rows x 4."""
+    smooth_BS = np.apply_along_axis(moving_average, 1, values_BS, width)
+    start_B, peak_B, end_B = smooth_BS[:, 0], smooth_BS.max(axis=1), smooth_BS[:, -1]
+    return np.stack([start_B, peak_B, end_B, peak_B - end_B], axis=1)
+
+
+def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification, seed: int) -> tuple[Lead, ...]:
+    smooth_S = moving_average(trajectory.judged_S, c.smoothing)
+    done = np.flatnonzero(smooth_S[peak:] <= smooth_S[peak] - FALL_DONE * (smooth_S[peak] - smooth_S[-1]))
+    end_step = int(trajectory.steps_S[peak + int(done[0])]) if len(done) else int(trajectory.steps_S[-1])
+    onset_step = int(trajectory.steps_S[onset])
+    found = (
+        lead_of(signal, trajectory.signals[signal], onset_step, end_step, seed)
+        for signal in COMPANIONS
+        if signal in trajectory.signals
+    )
+    return tuple(sorted((lead for lead in found if lead is not None), key=lambda lead: -lead.steps))

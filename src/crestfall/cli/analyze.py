@@ -1,0 +1,114 @@
+"""`crestfall analyze PATH...`: when did these runs peak, and was the fall real?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from crestfall.cli.common import console_of, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crestfall.analysis.analyze import Analysis
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="run or study directory, trainer_state.json, JSONL, CSV, TensorBoard events, console log, or a directory",
+    )
+    parser.add_argument(
+        "--metric", metavar="KEY", help="judge foreign logs by this key (default: an evaluation, else the reward)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from crestfall.analysis.analyze import analyze
+    from crestfall.integrations.importers.load import load
+
+    analyses = [analyze(trajectory) for trajectory in load(args.paths, args.metric)]
+    if not args.json:
+        console = console_of(args)
+        if len(analyses) == 1:
+            show(console, analyses[0])
+        else:
+            show_table(console, analyses)
+    return {"runs": [a.to_json() for a in analyses]}
+
+
+def show(console: Console, a: Analysis) -> None:
+    """One run, for people."""
+    t, m, c = a.trajectory, a.measures, a.classification
+    say(console, f"{t.name}: {c.label.replace('_', ' ')}", style="bold")
+    say(console, f"metric   {t.metric}: {t.why}")
+    say(console, f"steps    {len(t)} points from {t.steps_S[0]} to {m.end_step}")
+    say(console, f"start    {m.start:.3f}")
+    say(console, f"peak     {m.peak:.3f} at step {m.peak_step}" + _as_selected(a))
+    say(console, f"end      {m.end:.3f}, gap {m.gap:.3f}")
+    low, fall, high = a.levels.fall
+    smoothed = f" (moving average of {c.smoothing} points)" if c.smoothing > 1 else ""
+    say(console, f"fall     {fall:.3f}, 95% interval [{low:.3f}, {high:.3f}]{smoothed}")
+    say(
+        console, f"p-value  {c.p_fall:.3f} against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
+    )
+    if a.onset is not None:
+        for_good = f"; below the peak by more than 0.1 for good from {a.onset_for_good}" if a.onset_for_good else ""
+        say(console, f"onset    step {a.onset}: the largest fall{for_good}")
+    if a.phase_transition is not None:
+        say(console, f"cliff    {a.phase_transition:.0%} of the fall in one step")
+    for lead in a.leads:
+        say(console, f"lead     {lead.signal} broke {_when(lead.steps)} (p-value {lead.p_value:.3f})")
+    if a.onset is not None and not a.leads:
+        say(console, "lead     " + ("no companion signal broke" if t.signals else "no companion signals in this log"))
+    for note in t.notes:
+        say(console, f"note     {note}")
+
+
+def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
+    """Many runs, a row each."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    table = Table("run", "metric", "class", box=None, header_style="bold")
+    for column in ("start", "peak", "step", "end", "gap", "p-value", "onset", "first lead"):
+        table.add_column(column, justify="right")
+    for a in analyses:
+        m, c = a.measures, a.classification
+        first = f"{a.leads[0].signal} {a.leads[0].steps:+d}" if a.leads else ""
+        table.add_row(
+            a.trajectory.name,
+            a.trajectory.metric,
+            c.label.replace("_", " "),
+            *(f"{x:.3f}" for x in (m.start, m.peak)),
+            str(m.peak_step),
+            *(f"{x:.3f}" for x in (m.end, m.gap, c.p_fall)),
+            "" if a.onset is None else str(a.onset),
+            first,
+        )
+    # As wide as it needs to be: a terminal can scroll, a file does not mind, and a squeezed number is no number.
+    unbounded = console.options.update(max_width=1000)
+    console.print(table, width=Measurement.get(console, unbounded, table).maximum, crop=False)
+    say(console, "p-value: of the fall, against a plateau with the same noise. first lead: steps before the onset.")
+
+
+def _as_selected(a: Analysis) -> str:
+    m = a.measures
+    if a.trajectory.report is not None:
+        return f", chosen on select ({m.peak_as_selected:.3f} there)"
+    return " (the maximum of noisy values: biased up)" if a.classification.noise > 0 else ""
+
+
+def _noise_source(a: Analysis) -> str:
+    if a.trajectory.judged_error_S is not None:
+        return "from the sample counts"
+    return f"estimated from the curve, autocorrelation {a.classification.correlation:.2f}"
+
+
+def _when(steps: int) -> str:
+    if steps == 0:
+        return "at the onset"
+    return f"{abs(steps)} steps {'before' if steps > 0 else 'after'} the onset"
