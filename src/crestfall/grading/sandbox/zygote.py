@@ -46,6 +46,7 @@ WARM = (
     "enum",
     "abc",
     "dataclasses",
+    "crestfall.grading.sandbox.serve",
 )
 
 
