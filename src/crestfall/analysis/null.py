@@ -117,16 +117,15 @@ def true_level(trajectory: Trajectory, kind: Kind) -> FloatArray:
     """The pass@1 of a campaign at each step under a null, select and report pooled."""
     from scipy.optimize import isotonic_regression
 
-    pooled_S = trajectory.values_S
-    if trajectory.scored_S is not None:
-        pooled_S = (trajectory.values_S + trajectory.scored_S) / 2
+    scored_S = trajectory.scored_S
+    pooled_S = trajectory.values_S if scored_S is None else (trajectory.values_S + scored_S) / 2
     if kind == "flat":
-        return np.full(len(pooled_S), pooled_S.mean())
+        return np.full(len(pooled_S), float(pooled_S.mean()))
     peak = int(np.argmax(trajectory.values_S))
     gap = trajectory.judged_S[peak] - trajectory.judged_S[-1] if kind == "gradual" else 0.0
     rise_S = isotonic_regression(pooled_S[: peak + 1]).x
     fall_S = rise_S[-1] - gap * np.linspace(0, 1, len(pooled_S) - peak)[1:]
-    return np.clip(np.concatenate([rise_S, fall_S]), 0.0, 1.0)
+    return np.asarray(np.clip(np.concatenate([rise_S, fall_S]), 0.0, 1.0))
 
 
 def intraclass_correlation(evaluations: Sequence[Evaluation]) -> float:

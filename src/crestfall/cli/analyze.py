@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
+from crestfall.errors import CrestfallWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,20 +29,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", metavar="KEY", help="judge foreign logs by this key (default: an evaluation, else the reward)"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a report page for each run into this directory"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from crestfall.analysis.analyze import analyze
     from crestfall.integrations.importers.load import load
 
-    analyses = [analyze(trajectory) for trajectory in load(args.paths, args.metric)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CrestfallWarning)
+        trajectories = load(args.paths, args.metric)
+    for warning in caught:
+        print(f"crestfall: {warning.message}", file=sys.stderr)
+    analyses = [analyze(trajectory) for trajectory in trajectories]
+    pages = [] if args.report is None else write_pages(analyses, args.report)
     if not args.json:
         console = console_of(args)
         if len(analyses) == 1:
             show(console, analyses[0])
         else:
             show_table(console, analyses)
-    return {"runs": [a.to_json() for a in analyses]}
+        for page in pages:
+            say(console, f"report   {page}")
+    return {"runs": [a.to_json() for a in analyses]} | ({"reports": [str(p) for p in pages]} if pages else {})
+
+
+def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
+    """A page per run, named after it; a number goes before the name so that no two are the same."""
+    from crestfall.report import write_foreign
+
+    directory.mkdir(parents=True, exist_ok=True)
+    pages = []
+    for i, a in enumerate(analyses, start=1):
+        name = re.sub(r"[^\w.-]+", "_", a.trajectory.name)[:80]
+        pages.append(write_foreign(a, directory / f"{i:03d}-{name}.html"))
+    return pages
 
 
 def show(console: Console, a: Analysis) -> None:

@@ -42,16 +42,18 @@ class History:
 
 def number(raw: Any) -> float | None:
     """A float from a number or a numeric string; None for everything else (booleans are not measurements)."""
-    if isinstance(raw, float):
-        return raw
-    if isinstance(raw, int) and not isinstance(raw, bool):
+    if isinstance(raw, bool) or not isinstance(raw, float | int | str):
+        return None
+    try:
         return float(raw)
-    if isinstance(raw, str):
-        try:
-            return float(raw)
-        except ValueError:
-            return None
-    return None
+    except (ValueError, OverflowError):
+        return None
+
+
+def step_number(raw: Any) -> int | None:
+    """A step from a number or a numeric string; None for everything else."""
+    value = number(raw)
+    return int(value) if value is not None and math.isfinite(value) else None
 
 
 class Importer(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.errors import InputError
-from crestfall.integrations.importers.base import History, number
+from crestfall.integrations.importers.base import History, step_number
 from crestfall.integrations.importers.keys import STEP_KEYS
 from crestfall.integrations.importers.text import first_object, flat, json_lines
 from crestfall.registry import register
@@ -36,23 +36,23 @@ class Jsonl:
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
         rows = [dict(flat(row)) for _, row in json_lines(path)]
-        seen = {key: sum(number(row.get(key)) is not None for row in rows) for key in STEP_KEYS}
+        seen = {key: sum(step_number(row.get(key)) is not None for row in rows) for key in STEP_KEYS}
         step_key = max(seen, key=lambda key: seen[key])
         if not seen[step_key]:
             raise InputError(f"{path}: no row has a step; expected one of the keys {', '.join(STEP_KEYS)}")
         name = path.parent.name if path.stem in ("metrics", "training_metrics") else path.stem
         history = History(name or path.stem, path, "JSONL")
         for row in rows:
-            step, n = number(row.get(step_key)), number(row.get("n"))
+            step, n = step_number(row.get(step_key)), step_number(row.get("n"))
             if step is None:
                 continue
             scores = {
                 key: value for key, value in row.items() if key not in STEP_KEYS and key not in ("n", "timestamp")
             }
-            history.add(int(step), scores)
+            history.add(step, scores)
             if n:
                 for key in scores:
-                    history.samples.setdefault(key, {})[int(step)] = int(n)
+                    history.samples.setdefault(key, {})[step] = n
         if seen[step_key] < len(rows):
             history.notes.append(f"{len(rows) - seen[step_key]} rows without {step_key}: left out")
         return [history]

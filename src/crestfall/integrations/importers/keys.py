@@ -35,7 +35,7 @@ EVALUATIONS: tuple[str, ...] = (
     "eval/*accuracy",
     "eval_rewards/*/mean",
     "eval/rewards/*/mean",
-    "eval/*score",
+    "eval/*score*",
     "eval/*reward*",
     "test/*accuracy",
     "test/*reward*",
@@ -67,17 +67,7 @@ TRAINING_REWARDS: tuple[str, ...] = (
 
 PLAIN: tuple[str, ...] = ("pass@1", "pass_at_1", "accuracy", "acc", "score", "value")
 
-NOT_A_LEVEL: tuple[str, ...] = (
-    "*std*",
-    "*/min",
-    "*/max",
-    "*best@*",
-    "*maj@*",
-    "*worst@*",
-    "*time*",
-    "*__MIN",
-    "*__MAX",
-)
+NOT_A_LEVEL: tuple[str, ...] = ("*std*", "*/min", "*/max", "*best@*", "*maj@*", "*worst@*", "*time*", "*loss*")
 
 SIGNAL_KEYS: Mapping[str, tuple[str, ...]] = {
     "reward": TRAINING_REWARDS,

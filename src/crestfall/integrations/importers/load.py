@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import warnings
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.analysis.trajectory import Trajectory, is_run, is_study, read_run, read_study
-from crestfall.errors import InputError
+from crestfall.errors import CrestfallWarning, InputError
 from crestfall.integrations.importers.base import HEAD_BYTES, History, Importer
 from crestfall.integrations.importers.history import to_trajectory
 from crestfall.registry import components
@@ -20,10 +22,11 @@ KNOWN = (
 def load(paths: Sequence[str | Path], metric: str | None = None) -> list[Trajectory]:
     """Every run that the paths hold, in order. A path may be a shell pattern that no shell has expanded.
 
-    `metric`: the key to judge foreign logs by; files found inside a directory that lack it are left out.
+    `metric`: the key to judge foreign logs by. Inside a directory, files that cannot be read or lack the metric are
+    left out with a warning; a path that was named is an error.
 
     Raises:
-        InputError: nothing there, an unknown format, a broken file, no such metric.
+        InputError: nothing there, an unknown format, a broken file, no such metric, no evaluated step.
     """
     found: list[Trajectory] = []
     files: list[Path] = []
@@ -38,7 +41,10 @@ def load(paths: Sequence[str | Path], metric: str | None = None) -> list[Traject
             files.append(path)
         else:
             raise InputError(f"{path}: no such file or directory")
-    return found + [to_trajectory(history, metric) for history in _histories(files)]
+    found += [to_trajectory(history, metric) for group in _groups(files) for history in group.read()]
+    if not found:
+        raise InputError(f"{paths[0]}: no step has been evaluated yet")
+    return found
 
 
 def _expanded(paths: Iterable[str | Path]) -> list[Path]:
@@ -54,22 +60,40 @@ def _directory(path: Path, metric: str | None) -> list[Trajectory]:
     runs = sorted(p.parent for p in path.rglob("run.json"))
     found = [t for run in runs for t in read_run(run).campaigns]
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
-    histories = _histories([p for p in files if importer_of(p) is not None])
-    found += [to_trajectory(h, metric) for h in histories if metric is None or metric in h.points]
+    refused: list[InputError] = []
+    for group in _groups([p for p in files if importer_of(p) is not None]):
+        try:
+            found += [to_trajectory(history, metric) for history in group.read()]
+        except InputError as error:
+            refused.append(error)
+    if not found and refused:
+        raise refused[0]
     if not found:
-        lacking = f" with a metric {metric!r}" if metric and histories else ""
-        raise InputError(f"{path}: no log{lacking} in this directory; expected {KNOWN}")
+        raise InputError(f"{path}: no log in this directory; expected {KNOWN}")
+    for reason in refused:
+        warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=3)
     return found
 
 
-def _histories(files: Iterable[Path]) -> list[History]:
-    groups: dict[tuple[str, Hashable], tuple[Importer, list[Path]]] = {}
+@dataclass
+class _Group:
+    """Files that are one run, with the importer that claims them."""
+
+    importer: Importer
+    paths: list[Path]
+
+    def read(self) -> list[History]:
+        return self.importer.read(self.paths)
+
+
+def _groups(files: Iterable[Path]) -> list[_Group]:
+    groups: dict[tuple[str, Hashable], _Group] = {}
     for path in files:
         importer = importer_of(path)
         if importer is None:
             raise InputError(f"{path}: not a log that crestfall knows; expected {KNOWN}")
-        groups.setdefault((importer.name, importer.group(path)), (importer, []))[1].append(path)
-    return [history for importer, paths in groups.values() for history in importer.read(paths)]
+        groups.setdefault((importer.name, importer.group(path)), _Group(importer, [])).paths.append(path)
+    return list(groups.values())
 
 
 def importer_of(path: Path) -> Importer | None:

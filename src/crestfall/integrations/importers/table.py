@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.errors import InputError
-from crestfall.integrations.importers.base import History, number
+from crestfall.integrations.importers.base import History, step_number
 from crestfall.integrations.importers.keys import STEP_KEYS
 from crestfall.registry import register
 
@@ -47,17 +47,17 @@ class Table:
             n_at = header.index("n") if "n" in header else None
             histories = {run: History(run, path, "CSV") for _, run, _ in columns}
             for line, row in enumerate(rows, start=2):
-                step = number(row[step_at]) if step_at < len(row) else None
+                step = step_number(row[step_at]) if step_at < len(row) else None
                 if step is None:
                     if any(cell.strip() for cell in row):
                         raise InputError(f"{path}, line {line}: expected a number in column {header[step_at]!r}")
                     continue
-                n = number(row[n_at]) if n_at is not None and n_at < len(row) else None
+                n = step_number(row[n_at]) if n_at is not None and n_at < len(row) else None
                 for i, run, key in columns:
                     if i < len(row):
-                        histories[run].add(int(step), ((key, row[i]),))
+                        histories[run].add(step, ((key, row[i]),))
                         if n:
-                            histories[run].samples.setdefault(key, {})[int(step)] = int(n)
+                            histories[run].samples.setdefault(key, {})[step] = n
         if any(_EXPORTED in name for name in header) or "wall time" in [name.lower() for name in header]:
             for history in histories.values():
                 seen = max(map(len, history.points.values()), default=0)

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crestfall.integrations.importers.base import History
+from crestfall.integrations.importers.base import History, step_number
 from crestfall.integrations.importers.text import lines_of, read_text
 from crestfall.registry import register
 
@@ -34,12 +34,16 @@ class TrlConsole:
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
         history = History(path.stem, path, "TRL console log")
-        history.notes.append("the log has no steps: training rows are counted")
         rows = 0
+        counted = False
         for row in _rows(read_text(path)):
             if not any(key.startswith("eval_") for key in row):
                 rows += 1
-            history.add(int(float(row["step"])) if "step" in row else rows, row)
+            step = step_number(row.pop("step", None))
+            counted |= step is None
+            history.add(rows if step is None else step, row)
+        if counted:
+            history.notes.append("the log has no steps: training rows are counted")
         return [history]
 
 
