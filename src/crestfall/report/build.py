@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crestfall.analysis.trajectory import Run, Study, Trajectory, is_run, is_study, read_run, read_study
+from crestfall.analysis.analyze import Analysis
+from crestfall.analysis.trajectory import Run, Study, is_run, is_study, read_run, read_study
 from crestfall.errors import InputError
 from crestfall.io.files import write_atomic
+from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
+from crestfall.report.nulls import gap_noise
 from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
+from crestfall.report.text import visible
 
 REPORT_FILE = "report.html"
 
@@ -54,15 +58,31 @@ def method_order(study: Study) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def foreign_page(trajectory: Trajectory) -> Page:
+def foreign_page(analysis: Analysis) -> Page:
     """The page of one run that another trainer logged."""
-    facts = (("source", str(trajectory.source)), ("metric", f"{trajectory.metric}: {trajectory.why}"))
+    trajectory = analysis.trajectory
+    facts = (
+        ("source", visible(str(trajectory.source), 300)),
+        ("metric", visible(f"{trajectory.metric}: {trajectory.why}", 300)),
+        ("points", f"{len(trajectory):,}, steps {int(trajectory.steps_S[0]):,} to {int(trajectory.steps_S[-1]):,}"),
+    )
     group = foreign_group(trajectory)
-    return Page(trajectory.name, "imported run", [group], {}, Provenance(facts, "", ""), trajectory.notes)
+    section = foreign_section(analysis)
+    return Page(trajectory.name, "imported run", [group], {}, Provenance(facts, "", ""), trajectory.notes, section)
+
+
+def write_foreign(analysis: Analysis, out: Path) -> Path:
+    """Write the page of an imported run to `out`.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    write_atomic(out, render(foreign_page(analysis)))
+    return out
 
 
 def _page(title: str, kind: str, groups: Sequence[Group], path: Path, notes: tuple[str, ...]) -> Page:
-    return Page(title, kind, groups, {}, provenance(groups, kind, path.name), notes)
+    return Page(title, kind, groups, gap_noise(groups), provenance(groups, kind, path.name), notes)
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:

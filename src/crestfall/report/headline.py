@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign, split_rise
 from crestfall.analysis.trajectory import Run, Trajectory
 from crestfall.report.groups import Group, number_of
+from crestfall.report.nulls import GapNoise, Noise
 from crestfall.report.words import compact, listed, percent, points, with_error
 
 # A rise or a fall smaller than this many standard errors is not called one.
@@ -27,15 +28,12 @@ class Sentence:
     parts: tuple[str, ...]
 
 
-def headline(groups: Sequence[Group], noise: Mapping[str, float]) -> list[Sentence]:
-    """One sentence per group on its first campaign, which nobody picked after the fact.
-
-    `noise`: by trajectory's name, the 95% quantile of the gap under the plateau null.
-    """
+def headline(groups: Sequence[Group], noise: Noise) -> list[Sentence]:
+    """One sentence per group on its first campaign, which nobody picked after the fact."""
     return [Sentence(g.style, g.label, tuple(_of_one(g, noise) if g.single else _of_seeds(g, noise))) for g in groups]
 
 
-def _of_one(g: Group, noise: Mapping[str, float]) -> list[str]:
+def _of_one(g: Group, noise: Noise) -> list[str]:
     curve = g.runs[0].campaigns[0]
     m, show = measure_campaign(curve), formatter(curve)
     if len(curve) == 1:
@@ -78,7 +76,7 @@ def _stop(curve: Trajectory, m: CampaignMeasures, show: Callable[[float], str]) 
     return parts
 
 
-def _gap(m: CampaignMeasures, curve: Trajectory, noise: float | None) -> list[str]:
+def _gap(m: CampaignMeasures, curve: Trajectory, noise: GapNoise | None) -> list[str]:
     if m.end_step == m.peak_step:
         return []
     if formatter(curve) is compact:
@@ -88,12 +86,12 @@ def _gap(m: CampaignMeasures, curve: Trajectory, noise: float | None) -> list[st
         parts.append(" (± one standard error)")
     if noise is None:
         return [*parts, "."]
-    verdict = Strong("beyond noise" if m.gap > noise else "within noise")
-    meaning = f": a curve that rises alike and then holds shows {points(noise)} or less 95 times in 100."
+    verdict = Strong("beyond noise" if m.gap > noise.plateau else "within noise")
+    meaning = f": a curve that rises alike and then holds shows {points(noise.plateau)} or less 95 times in 100."
     return [*parts, ", ", verdict, meaning]
 
 
-def _of_seeds(g: Group, noise: Mapping[str, float]) -> list[str]:
+def _of_seeds(g: Group, noise: Noise) -> list[str]:
     """Over seeds: means, and on how many the first campaign collapsed and fell by more than noise does."""
     first = [run.campaigns[0] for run in g.runs if run.campaigns]
     measures = [measure_campaign(curve) for curve in first]
@@ -103,7 +101,7 @@ def _of_seeds(g: Group, noise: Mapping[str, float]) -> list[str]:
     parts = [f"({n} seeds), on average, {went} from ", Strong(percent(start)), " to ", Strong(percent(peak))]
     parts += [" at the peak and ended at ", Strong(percent(end)), ". Mean gap ", Strong(f"{points(gap)} points")]
     parts += ["; above 20 on ", Strong(f"{sum(m.collapsed for m in measures)} of {n}"), " seeds"]
-    nulls = [noise[curve.name] for curve in first if curve.name in noise]
+    nulls = [noise[curve.name].plateau for curve in first if curve.name in noise]
     if len(nulls) == n:
         beyond = sum(m.gap > null for m, null in zip(measures, nulls, strict=True))
         parts += [", on ", Strong(f"{beyond} of {n}"), " above what noise alone does 95 times in 100"]

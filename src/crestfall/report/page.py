@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,12 +15,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from crestfall.analysis.compare import FEWEST_SEEDS
 from crestfall.report import headline, tables
 from crestfall.report.charts.dots import end_chart
 from crestfall.report.charts.panel import PanelAxes, competence_of, panel
 from crestfall.report.charts.signals import measured, signal_chart
 from crestfall.report.charts.verdicts import has_verdicts, verdict_chart, verdict_class, verdicts_seen
+from crestfall.report.foreign import Foreign
 from crestfall.report.groups import Group, is_campaign
+from crestfall.report.nulls import Noise, null_rows
 from crestfall.report.programs import exhibits
 from crestfall.report.provenance import Provenance
 from crestfall.report.svg import extent
@@ -34,14 +37,15 @@ MOST_CHAINS = 12
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is made from. `noise`: by trajectory's name, the 95% quantile of the gap under the plateau null."""
+    """What a page is made from."""
 
     title: str
     kind: str
     groups: Sequence[Group]
-    noise: Mapping[str, float]
+    noise: Noise
     provenance: Provenance
     notes: tuple[str, ...] = ()
+    foreign: Foreign | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,10 @@ def _sections(page: Page) -> dict[str, Any]:
     single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
     return {
         "chains": is_campaign(groups),
-        "sentences": headline.headline(groups, page.noise) if curves else [],
+        "sentences": _sentences(page, bool(curves)),
         "outcome": headline.end_of_chain(groups),
         "splits": headline.rise_split(groups),
-        "strips": _strips(groups, page.noise),
+        "strips": _strips(groups, page.noise) if page.foreign is None else [],
         "seed_strips": _strips(single[:MOST_CHAINS], page.noise),
         "detailed": any(g.single for g in groups),
         "more_chains": max(0, len(single) - MOST_CHAINS),
@@ -93,9 +97,12 @@ def _sections(page: Page) -> dict[str, Any]:
         "has_select": any(t.report is not None for t in curves),
         "ends": ends,
         "end_chart": end_chart(ends, sum(bases) / len(bases) if bases else None) if ends else None,
+        "comparisons": tables.comparison_rows(groups),
+        "coverage": tables.coverage_note(ends),
+        "nulls": null_rows(groups),
         "fewest_seeds": min((row.seeds for row in ends), default=0),
-        "enough_seeds": tables.FEWEST_SEEDS,
-        "campaigns": tables.campaign_rows(groups, page.noise),
+        "enough_seeds": FEWEST_SEEDS,
+        "campaigns": tables.campaign_rows(groups, page.noise) if page.foreign is None else [],
         "signals": [(name, SIGNALS[name], signal_chart(name, groups)) for name in measured(groups)],
         "verdicts": [(v, verdict_class(v)) for v in verdicts_seen(groups)],
         "mixes": [(g, verdict_chart(g, groups)) for g in groups] if has_verdicts(groups) else [],
@@ -103,6 +110,12 @@ def _sections(page: Page) -> dict[str, Any]:
         "decisions": decisions,
         "more_decisions": more_decisions,
     }
+
+
+def _sentences(page: Page, any_curve: bool) -> list[headline.Sentence]:
+    if page.foreign is not None:
+        return [page.foreign.sentence]
+    return headline.headline(page.groups, page.noise) if any_curve else []
 
 
 def _axes(groups: Sequence[Group]) -> PanelAxes:
@@ -122,21 +135,22 @@ def _axes(groups: Sequence[Group]) -> PanelAxes:
     return PanelAxes(width, low, high, (first, last), compact, "")
 
 
-def _strips(groups: Sequence[Group], noise: Mapping[str, float]) -> list[Strip]:
+def _strips(groups: Sequence[Group], noise: Noise) -> list[Strip]:
     if not groups:
         return []
     axes = _axes(groups)
     return [_strip(g, axes, noise) for g in groups]
 
 
-def _strip(g: Group, axes: PanelAxes, noise: Mapping[str, float]) -> Strip:
+def _strip(g: Group, axes: PanelAxes, noise: Noise) -> Strip:
     panels: list[Markup] = []
     for campaign in g.campaigns():
         curves = [t for t in g.curves(campaign) if len(t)]
         title = f"campaign {campaign + 1}" if axes.roomy or not panels else str(campaign + 1)
         if curves[0].facts is None:
             title = visible(curves[0].metric, 60)
-        panels.append(panel(title, curves, axes, noise.get(curves[0].name)))
+        null = noise.get(curves[0].name)
+        panels.append(panel(title, curves, axes, null.plateau if null else None))
     remark = (
         f"seed {g.runs[0].seed}" if g.single and is_campaign([g]) else f"{len(g.runs)} seeds" if not g.single else ""
     )

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval, mean_interval
+from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
 from crestfall.report.groups import Group, number_of
 from crestfall.report.headline import last_handed_on
+from crestfall.report.nulls import Noise
 from crestfall.report.text import visible
 from crestfall.report.words import compact, percent, points, with_error
+from crestfall.rng import stream
 from crestfall.types import Decision
 
-# Below this many seeds no test over seeds can reach 5%: the exact sign-flip test's smallest two-sided p is 2 / 2^n.
-FEWEST_SEEDS = 6
 MOST_ROWS = 60
 
 
@@ -30,6 +32,7 @@ class EndRow:
     seeds: int
     mean: str
     interval: str
+    coverage: float | None
     each: str
     values: tuple[float, ...]
     base: str
@@ -44,13 +47,15 @@ def end_rows(groups: Sequence[Group]) -> list[EndRow]:
             continue
         bases = [f.evaluation.pass_at_1 for run in g.runs if (f := run.final(-1, "start"))]
         steps = [sum(int(t.steps_S[-1]) for t in run.campaigns) for run in g.runs]
+        interval = _interval(g, values)
         rows.append(
             EndRow(
                 g.style,
                 g.label,
                 len(values),
                 percent(float(np.mean(values)), 1),
-                _interval(g, values),
+                _shown_interval(g, interval),
+                None if interval is None else interval.coverage,
                 ", ".join(percent(v, 1) for v in values[:20]) + (" …" if len(values) > 20 else ""),
                 tuple(values),
                 percent(float(np.mean(bases)), 1) if bases else "–",
@@ -60,16 +65,61 @@ def end_rows(groups: Sequence[Group]) -> list[EndRow]:
     return rows
 
 
-def _interval(g: Group, values: Sequence[float]) -> str:
-    """One seed: the problems' sampling error. More: the t interval over seeds, which is what so few numbers allow."""
-    if len(values) == 1:
-        finals = [f for f in g.runs[0].finals if f.when == "handed_on"]
-        return f"± {points(max(finals, key=lambda f: f.campaign).evaluation.standard_error)} (samples only)"
-    from scipy.stats import t
+def _interval(g: Group, values: Sequence[float]) -> Interval | None:
+    """Over seeds, by studentised bootstrap; None below four seeds, where the seeds themselves say more."""
+    if len(values) < FEWEST_STUDENTISED:
+        return None
+    return mean_interval(np.array(values), stream("report", "end of chain", g.label))
 
-    half = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    mean = float(np.mean(values))
-    return f"[{percent(max(0.0, mean - half), 1)}, {percent(min(1.0, mean + half), 1)}]"
+
+def _shown_interval(g: Group, interval: Interval | None) -> str:
+    if interval is not None:
+        return f"[{percent(interval.low, 1)}, {percent(interval.high, 1)}]"
+    if not g.single:
+        return "too few seeds"
+    finals = [f for f in g.runs[0].finals if f.when == "handed_on"]
+    return f"± {points(max(finals, key=lambda f: f.campaign).evaluation.standard_error)} (samples only)"
+
+
+def coverage_note(rows: Sequence[EndRow]) -> str:
+    """What the intervals really cover, by number of seeds."""
+    known = {row.seeds: row.coverage for row in rows if row.coverage is not None}
+    return ", ".join(f"{percent(c)} at {n} seeds" for n, c in sorted(known.items()))
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One method against the baseline, paired by seed."""
+
+    style: str
+    label: str
+    baseline: str
+    difference: str
+    interval: str
+    gains: str
+    claim: str
+
+
+def comparison_rows(groups: Sequence[Group]) -> list[ComparisonRow]:
+    """Every method against the first that the study names, over the seeds that both have finished."""
+    scores = {g.label: {run.seed: v for run in g.runs if (v := last_handed_on(run)) is not None} for g in groups}
+    if not groups:
+        return []
+    baseline, *arms = groups
+    paired = {g.label: scores[g.label] for g in arms if len(scores[g.label].keys() & scores[baseline.label].keys()) > 1}
+    styles = {g.label: g.style for g in groups}
+    return [
+        ComparisonRow(
+            styles[c.arm],
+            c.arm,
+            c.baseline,
+            points(c.mean_difference),
+            f"[{points(c.interval.low)}, {points(c.interval.high)}]" if len(c.seeds) >= FEWEST_STUDENTISED else "–",
+            f"{c.gains} of {len(c.seeds)}",
+            c.claim,
+        )
+        for c in compare(baseline.label, scores[baseline.label], paired)
+    ]
 
 
 @dataclass(frozen=True)
@@ -93,13 +143,13 @@ class CampaignRow:
     stopped_by: str
 
 
-def campaign_rows(groups: Sequence[Group], noise: Mapping[str, float]) -> list[CampaignRow]:
+def campaign_rows(groups: Sequence[Group], noise: Noise) -> list[CampaignRow]:
     return [
         _campaign_row(g, run, curve, noise) for g in groups for run in g.runs for curve in run.campaigns if len(curve)
     ]
 
 
-def _campaign_row(g: Group, run: Run, curve: Trajectory, noise: Mapping[str, float]) -> CampaignRow:
+def _campaign_row(g: Group, run: Run, curve: Trajectory, noise: Noise) -> CampaignRow:
     m, facts, null = measure_campaign(curve), curve.facts, noise.get(curve.name)
     show = (lambda v: percent(v, 1)) if float(curve.judged_S.min()) >= -1e-9 and m.peak <= 1 else compact
     kept = "–" if facts is None or facts.handed_on_step is None else str(facts.handed_on_step)
@@ -116,8 +166,8 @@ def _campaign_row(g: Group, run: Run, curve: Trajectory, noise: Mapping[str, flo
         end=show(m.end),
         steps=f"{m.end_step:,}",
         gap=with_error(m.gap, m.gap_error),
-        noise="–" if null is None else points(null),
-        beyond=null is not None and m.gap > null,
+        noise="–" if null is None else f"{points(null.plateau)} · {points(null.flat)}",
+        beyond=null is not None and m.gap > null.plateau,
         collapsed=m.collapsed,
         kept=kept,
         stopped_by=visible(facts.stopped_by, 80)

@@ -1,0 +1,87 @@
+"""The page of one imported run: what kind of curve it is, how sure that is, and what its companions did before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from crestfall.analysis.analyze import Analysis
+from crestfall.analysis.scan import REPLICATES
+from crestfall.report.charts.curve import curve_chart
+from crestfall.report.headline import Sentence, Strong, formatter
+from crestfall.report.text import visible
+from crestfall.report.words import compact
+
+_CLASSES = {
+    "rise_and_collapse": "rises and collapses",
+    "collapse": "collapses from a high start",
+    "rise": "rises and holds",
+    "flat": "stays flat",
+    "decline": "declines slowly",
+}
+
+
+@dataclass(frozen=True)
+class LeadRow:
+    """When a companion's course broke, against the onset of the fall."""
+
+    signal: str
+    lead: str
+    broke_at: str
+    before: str
+    after: str
+    p_value: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What the page of an imported run shows that the page of our runs does not."""
+
+    sentence: Sentence
+    chart: Markup
+    leads: tuple[LeadRow, ...]
+
+
+def foreign_section(analysis: Analysis) -> Foreign:
+    show = formatter(analysis.trajectory)
+    leads = tuple(
+        LeadRow(
+            lead.signal.replace("_", " "),
+            f"{lead.steps:,} steps before" if lead.steps > 0 else f"{-lead.steps:,} steps after",
+            f"{lead.broke_at:,}",
+            compact(lead.before),
+            compact(lead.after),
+            f"{lead.p_value:.3f}",
+        )
+        for lead in analysis.leads
+    )
+    return Foreign(_sentence(analysis, show), curve_chart(analysis, show), leads)
+
+
+def _p_value(p: float) -> str:
+    """A simulated p-value is never below one over the number of replicates."""
+    return f"p ≤ {p:.3f}" if p <= 1 / REPLICATES else f"p = {p:.3f}"
+
+
+def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
+    def level(name: str) -> list[str]:
+        low, estimate, high = getattr(analysis.levels, name)
+        return [Strong(show(estimate)), f" [{show(low)}, {show(high)}]"]
+
+    c = analysis.classification
+    parts: list[str] = [
+        Strong(_CLASSES[c.label]),
+        f", judged by {visible(analysis.trajectory.metric, 80)}. It starts at ",
+    ]
+    parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has "]
+    parts += [
+        Strong(_p_value(c.p_fall)),
+        " against a curve that rises alike and then holds, with this curve's own noise",
+    ]
+    if analysis.onset is not None:
+        parts += ["; it begins at ", Strong(f"step {analysis.onset:,}")]
+    return Sentence(
+        "m0", visible(analysis.trajectory.name, 60), (*parts, ". Brackets: 95% intervals of the smoothed curve.")
+    )
