@@ -22,6 +22,9 @@ from crestfall.rng import stream
 from crestfall.tasks.base import CampaignSets
 from crestfall.types import CallCase, CallTests, Evaluation, Grade, Problem, Rollouts, Verdict
 
+# How long a step takes: not an option, so that a run can be slow first and go on fast.
+STEP_SECONDS = "FAKE_STEP_SECONDS"
+
 
 def problems(name: str, size: int) -> list[Problem]:
     tests = CallTests("f", (CallCase((), 1),))
@@ -74,7 +77,6 @@ class FakeFactory:
 
     name: ClassVar[str]
 
-    step_seconds: float = 0.0
     fail_at: int = -1
     """Raise in this step of every campaign."""
     kill_at: int = -1
@@ -99,7 +101,7 @@ class FakeEngine:
         return min(0.95, max(0.02, 0.2 + 0.6 * distance - 0.9 * max(0.0, distance - 0.7)))
 
     def rollout(self, problems: Any, campaign: int, step: int) -> Rollouts:
-        time.sleep(self.options.step_seconds)
+        time.sleep(float(os.environ.get(STEP_SECONDS, "0")))
         if step == self.options.fail_at:
             raise RuntimeError("the fake engine was told to fail")
         if step == self.options.kill_at and campaign == 0:

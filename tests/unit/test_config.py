@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml as pyyaml
+
+import fakes
+from crestfall.config import digest_of, load_run, load_study, resolved, run_config, study_config
+from crestfall.control.early_stop import EarlyStop
+from crestfall.errors import ConfigError
+
+
+def write(path: Path, options: dict[str, Any]) -> str:
+    path.write_text(pyyaml.safe_dump(options))
+    return str(path)
+
+
+def test_overrides_reach_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", fakes.options())
+    config = load_run(path, ["update.learning_rate=8e-4", "control.name=early_stop", "control.margin=2", "seed=7"])
+    assert config.update.learning_rate == 0.0008
+    assert config.control == EarlyStop(margin=2)
+    assert config.seed == 7
+
+
+def test_a_resolved_configuration_makes_the_same_run() -> None:
+    config = run_config(fakes.options(control={"name": "fixed"}))
+    assert run_config(resolved(config)) == config
+    assert digest_of(run_config(resolved(config))) == digest_of(config)
+    assert resolved(config)["campaign"]["temperature"] == 0.7
+
+
+def test_errors_name_the_file_and_the_key(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", fakes.options())
+    with pytest.raises(ConfigError, match=r"r\.yaml: campaign\.stesp: no such option; did you mean 'steps'\?"):
+        load_run(path, ["campaign.stesp=3"])
+    with pytest.raises(ConfigError, match=r"problems_per_step \(9\) cannot exceed train \(8\)"):
+        load_run(path, ["campaign.problems_per_step=9"])
+    with pytest.raises(ConfigError, match="cannot import 'no_such_module'"):
+        load_run(path, ["plugins=[no_such_module]"])
+    with pytest.raises(ConfigError, match="plugins: expected a list"):
+        load_run(path, ["plugins=fakes"])
+
+
+def test_a_missing_file_lists_what_ships() -> None:
+    with pytest.raises(ConfigError, match=r"quickstrat: no such file; did you mean 'quickstart'\?"):
+        load_study("quickstrat")
+
+
+def test_run_and_study_are_told_apart(tmp_path: Path) -> None:
+    run = write(tmp_path / "r.yaml", fakes.options())
+    study = write(tmp_path / "s.yaml", fakes.options(seeds=[0], methods={"a": {}}))
+    with pytest.raises(ConfigError, match="use crestfall study"):
+        load_run(study)
+    with pytest.raises(ConfigError, match="use crestfall run"):
+        load_study(run)
+
+
+def test_cells_differ_from_the_base_by_their_method_and_seed() -> None:
+    options = fakes.options(
+        control={"name": "early_stop", "margin": 5},
+        seeds=[3, 4],
+        methods={"naive": {"control": {"name": "none"}}, "es": {"campaign": {"steps": 2}}},
+    )
+    cells = study_config(options).cells()
+    assert [(c.method, c.seed) for c in cells] == [("naive", 3), ("es", 3), ("naive", 4), ("es", 4)]
+    assert [c.control.name for c in cells[:2]] == ["none", "early_stop"]
+    assert [c.campaign.steps for c in cells[:2]] == [6, 2]
+    assert cells[1].campaign.train == 8  # the rest of the section stays
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"seeds": []}, "seeds: at least one"),
+        ({"seeds": [1, 1]}, "seeds: each may be given once"),
+        ({"methods": {}}, "methods: at least one"),
+        ({"methods": {"../up": {}}}, "methods.../up: a method's name"),
+        ({"methods": {"a": {"sed": 1}}}, "method 'a': sed: no such option"),
+        ({"seed": 3}, "seed: a study has 'seeds'"),
+        ({"workers": -1}, "workers: should be greater"),
+    ],
+)
+def test_a_study_that_cannot_be_run(over: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        study_config(fakes.options(seeds=[0], methods={"a": {}}) | over)
