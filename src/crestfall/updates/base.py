@@ -48,9 +48,13 @@ class UpdateRule:
     """Linear warm-up, in updates since Adam's state was last fresh. Adam's first steps have unit size whatever the
     gradient, so a fresh optimizer without warm-up jumps. The paper mentions none."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW, as torch's default. The paper does not name its optimizer."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW, as torch's default."""
     epsilon: Positive = 1e-8
+    """Of AdamW, as torch's default."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of AdamW. None: a campaign of 20 steps is no place to shrink a pretrained model's weights."""
     clip_norm: Annotated[float, Field(ge=0)] = 1.0
     """The gradient's L2 norm is cut to this; 0: never. Unknown for the paper; 1.0 is what trainers default to."""
     optimizer_state: Literal["fresh", "kept"] = "fresh"
