@@ -30,8 +30,10 @@ try:
 except ImportError:
     raise MissingExtraError("transformers", "hf") from None
 
-Evaluate = Callable[[Any, int], Evaluation | float | Mapping[str, Any]]
-"""(model, step) -> the score on problems that only the controller sees; as a mapping: arguments of `Guard.observe`.
+Score = Evaluation | float | Mapping[str, Any]
+Evaluate = Callable[[Any, int], Score | None]
+"""(model, step) -> the score on problems that only the controller sees; as a mapping: arguments of `Guard.observe`;
+None: the evaluation failed and says nothing.
 
 Called on every rank, in evaluation mode and without gradients; rank 0's answer counts.
 """
@@ -144,9 +146,12 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         with _undisturbed(model):
             score = self._evaluate(model, step)
-        self._observe(step, control, score)
+        usable = decided_by_first(detect(), lambda: {"usable": score is not None})["usable"]
+        if usable:
+            # A rank that has nothing while rank 0 has a score still takes part: what it passes is not looked at.
+            self._observe(step, control, 0.0 if score is None else score)
 
-    def _observe(self, step: int, control: Any, score: Evaluation | float | Mapping[str, Any]) -> None:
+    def _observe(self, step: int, control: Any, score: Score) -> None:
         assert self.guard is not None
         if not self._is_news(step):
             return
