@@ -103,7 +103,7 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
 
     table = Table("run", "metric", "class", box=None, header_style="bold")
     for column in ("start", "peak", "step", "end", "gap", "p-value", "onset", "first lead"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for a in analyses:
         m, c = a.measures, a.classification
         first = f"{a.leads[0].signal} {a.leads[0].steps:+d}" if a.leads else ""
@@ -117,9 +117,9 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
             "" if a.onset is None else str(a.onset),
             first,
         )
-    # As wide as it needs to be: a terminal can scroll, a file does not mind, and a squeezed number is no number.
-    unbounded = console.options.update(max_width=1000)
-    console.print(table, width=Measurement.get(console, unbounded, table).maximum, crop=False)
+    if not console.is_terminal:  # a file or a pipe has no width: nothing needs to be squeezed
+        console.width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    console.print(table)
     say(console, "p-value: of the fall, against a plateau with the same noise. first lead: steps before the onset.")
 
 

@@ -9,7 +9,14 @@ import numpy as np
 from crestfall.analysis.trajectory import FloatArray, Series, Trajectory
 from crestfall.errors import InputError
 from crestfall.integrations.importers.base import History
-from crestfall.integrations.importers.keys import EVALUATIONS, PLAIN, TRAINING_REWARDS, matching, signals_in
+from crestfall.integrations.importers.keys import (
+    EVALUATIONS,
+    PLAIN,
+    TRAINING_REWARDS,
+    all_matching,
+    matching,
+    signals_in,
+)
 from crestfall.registry import nearest
 
 FEWEST_EVALUATIONS = 5
@@ -21,7 +28,7 @@ def to_trajectory(history: History, metric: str | None = None) -> Trajectory:
     key, why = choose_metric(history, metric)
     series, notes = tidy(history.points[key])
     signals = {signal: tidy(history.points[k])[0] for signal, k in signals_in(history.points).items() if k != key}
-    evaluations = {k for pattern in EVALUATIONS for k in matching([pattern], history.points)} - {key}
+    evaluations = [k for k in all_matching(EVALUATIONS, history.points) if k != key]
     if history.not_finite:
         notes.append(f"{history.not_finite} values that are not finite: left out")
     return Trajectory(
@@ -33,7 +40,7 @@ def to_trajectory(history: History, metric: str | None = None) -> Trajectory:
         values_S=series.values_S,
         standard_errors_S=_standard_errors(history, key, series),
         signals=signals,
-        others={k: tidy(history.points[k])[0] for k in sorted(evaluations)},
+        others={k: tidy(history.points[k])[0] for k in evaluations},
         notes=(*history.notes, *notes),
     )
 
@@ -52,7 +59,7 @@ def choose_metric(history: History, metric: str | None) -> tuple[str, str]:
     few = evaluation is not None and len(points[evaluation]) < FEWEST_EVALUATIONS
     if evaluation is not None and not (few and reward is not None and len(points[reward]) > len(points[evaluation])):
         instead = f", not the training reward {reward}" if reward else ""
-        return evaluation, f"an evaluation{instead}{_others(matching(EVALUATIONS, points), evaluation)}"
+        return evaluation, f"an evaluation{instead}{_others(all_matching(EVALUATIONS, points), evaluation)}"
     if reward is not None:
         short = f"; {evaluation} has {len(points[evaluation])} points only" if evaluation is not None else ""
         return (

@@ -186,6 +186,12 @@ def matching(patterns: Iterable[str], keys: Iterable[str]) -> list[str]:
     return []
 
 
+def all_matching(patterns: Iterable[str], keys: Iterable[str]) -> list[str]:
+    """The keys that any pattern matches, in order."""
+    known = list(keys)
+    return sorted({key for pattern in patterns for key in matching([pattern], known)})
+
+
 def signals_in(keys: Iterable[str]) -> dict[str, str]:
     """Canonical signal name -> the key that it stands under."""
     known = list(keys)
