@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from crestfall.analysis.analyze import Analysis
+from crestfall.analysis.leads import REPLICATES as LEAD_REPLICATES
 from crestfall.analysis.scan import REPLICATES
 from crestfall.report.charts.curve import curve_chart
 from crestfall.report.headline import Sentence, Strong, formatter
 from crestfall.report.text import visible
-from crestfall.report.words import compact
+from crestfall.report.words import compact, p_value
 
 _CLASSES = {
     "rise_and_collapse": "rises and collapses",
@@ -53,16 +54,11 @@ def foreign_section(analysis: Analysis) -> Foreign:
             f"{lead.broke_at:,}",
             compact(lead.before),
             compact(lead.after),
-            f"{lead.p_value:.3f}",
+            p_value(lead.p_value, LEAD_REPLICATES),
         )
         for lead in analysis.leads
     )
     return Foreign(_sentence(analysis, show), curve_chart(analysis, show), leads)
-
-
-def _p_value(p: float) -> str:
-    """A simulated p-value is never below one over the number of replicates."""
-    return f"p ≤ {p:.3f}" if p <= 1 / REPLICATES else f"p = {p:.3f}"
 
 
 def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
@@ -77,7 +73,7 @@ def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
     ]
     parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has "]
     parts += [
-        Strong(_p_value(c.p_fall)),
+        Strong(f"p {p_value(c.p_fall, REPLICATES)}"),
         " against a curve that rises alike and then holds, with this curve's own noise",
     ]
     if analysis.onset is not None:

@@ -105,6 +105,9 @@ def _of_seeds(g: Group, noise: Noise) -> list[str]:
     if len(nulls) == n:
         beyond = sum(m.gap > null for m, null in zip(measures, nulls, strict=True))
         parts += [", on ", Strong(f"{beyond} of {n}"), " above what noise alone does 95 times in 100"]
+    kept = [m.handed_on for m in measures if m.handed_on is not None]
+    if len(kept) == n and abs(sum(kept) / n - end) > 1e-9:
+        parts += [". The weights handed on stand at ", Strong(percent(sum(kept) / n))]
     return [*parts, "."]
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from crestfall.analysis.measures import measure_campaign
-from crestfall.analysis.null import AgainstNull, NullComparison, against_null, simulate_null
+from crestfall.analysis.null import REPLICATES, AgainstNull, NullComparison, against_null, simulate_null
 from crestfall.analysis.trajectory import Trajectory
 from crestfall.report.groups import Group
-from crestfall.report.words import percent, points
+from crestfall.report.words import p_value, percent, points
 from crestfall.rng import stream
 
 # One-sided: a gap below it is what 95 of 100 curves show that rise alike and never fall.
@@ -64,13 +64,15 @@ def null_rows(groups: Sequence[Group]) -> list[NullRow]:
     return rows
 
 
+_FORMATS: Mapping[str, Callable[[float], str]] = {"points": points, "percent": percent, "step": "{:.1f}".format}
+
+
 def _rows(g: Group, c: NullComparison, curves: Sequence[Trajectory]) -> list[NullRow]:
     def row(statistic: str, found: AgainstNull, null: str, kind: str) -> NullRow:
-        def show(value: float) -> str:
-            return {"points": points, "percent": percent}[kind](value) if kind != "step" else f"{value:.1f}"
-
+        show = _FORMATS[kind]
         between = f"{show(found.null_low)} to {show(found.null_high)}"
-        return NullRow(g.style, g.label, statistic, show(found.observed), null, between, f"{found.p_value:.3f}")
+        p = p_value(found.p_value, REPLICATES)
+        return NullRow(g.style, g.label, statistic, show(found.observed), null, between, p)
 
     collapsed = sum(measure_campaign(t).collapsed for t in curves)
     gap, rate = "mean gap, points", f"collapses: {collapsed} of {c.campaigns}"

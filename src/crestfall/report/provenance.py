@@ -40,11 +40,10 @@ def provenance(groups: Sequence[Group], verb: str, directory: str) -> Provenance
 
 
 def _rerun(runs: Sequence[Run], verb: str, directory: str) -> str:
-    """The recorded command, where all runs share one; it goes on with, or fills in, the directory."""
-    commands = [run.provenance.get("command") for run in runs]
-    first = commands[0] if commands else None
-    if isinstance(first, list) and first and all(command == first for command in commands):
-        return visible(shlex.join(str(word) for word in first), 600)
+    """The command line that a run was made with; for a study, whose cells know only their own, its form."""
+    command = runs[0].provenance.get("command") if len(runs) == 1 else None
+    if verb == "run" and isinstance(command, list) and command[:1] == ["run"]:
+        return "crestfall " + visible(shlex.join(str(word) for word in command), 600)
     return f"crestfall {verb} CONFIG --out {shlex.quote(visible(directory, 300))}"
 
 

@@ -27,3 +27,8 @@ def compact(value: float) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def p_value(p: float, replicates: int) -> str:
+    """`= 0.031`; one that no simulation of so many replicates could undercut is an upper bound: `≤ 0.005`."""
+    return f"≤ {p:.3f}" if p <= 1.5 / (1 + replicates) else f"= {p:.3f}"
