@@ -153,7 +153,7 @@ def _sendable(value: Any) -> Any:
     """`value` with remote objects replaced by the references that `serve` resolves, and subclasses left to marshal."""
     if type(value) is Remote:
         return {...: value._number}
-    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+    if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
         return {...: value.__name__}
     if type(value) is list:
         return [_sendable(item) for item in value]
@@ -203,6 +203,7 @@ class TestCode:
         self._code = compile(source, "<tests>", "exec", dont_inherit=True)
         self._entry = entry
         self._helpers = self._compile_helpers(helpers)
+        self._cache: dict[Any, Any] = {}
 
     @staticmethod
     def _compile_helpers(helpers: str) -> CodeType | None:
@@ -222,6 +223,7 @@ class TestCode:
             exec(self._helpers, names)
             if self._entry is not None:
                 names.pop(self._entry, None)
+        names["CACHE"] = self._cache  # what test code wants to keep from program to program: a reference's answers
         exec(self._code, names)
         if self._entry is not None and "check" in names:
             names["check"](conversation.ask("name", self._entry))

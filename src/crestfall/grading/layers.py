@@ -1,0 +1,26 @@
+"""What each isolation layer stops, in words, for `crestfall grade --explain-sandbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+STOPS = {
+    "process": "each program is a fork of a process that holds no answers; comparing happens elsewhere",
+    "rlimits": "endless loops, memory, output, open files, core dumps",
+    "no_new_privs": "gaining rights through set-user-id programs",
+    "seccomp": "network, new processes and programs, signals to others, ptrace, mounts, io_uring, bpf, keys, unknown calls",
+    "landlock": "reading anything but Python's own files, writing anywhere but scratch, abstract sockets and signals outside",
+    "namespaces": "seeing or outliving: processes, network interfaces, IPC, host names, mounts of the host",
+    "root": "every file of the host but Python's own, read-only; scratch is a small tmpfs, emptied after each program",
+    "uid": "files and processes of the user that trains",
+    "capabilities": "rights of root, where the grader is started by root",
+}
+
+
+def describe(layers: Mapping[str, str]) -> list[str]:
+    """One line per layer, in force or not."""
+    return [
+        f"{'on ' if name in layers else 'OFF'}  {name:<13} {layers.get(name, 'not given by this kernel or left out')}\n"
+        f"     {'stops' if name in layers else 'would stop'}: {stops}"
+        for name, stops in STOPS.items()
+    ]

