@@ -36,7 +36,7 @@ class Recipe:
     seed: int = 0
     problems: int = 6000
     """Distinct problems of the warm pool."""
-    steps: int = 600
+    steps: int = 500
     """Updates taken, of a cosine schedule `schedule` long: the policy is left unfinished on purpose."""
     schedule: int = 800
     batch: int = 64
@@ -134,7 +134,7 @@ def supervised_loss(model: TinyTransformer, batch: Sequence[Example]) -> torch.T
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     recipe = Recipe()

@@ -1,0 +1,52 @@
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and make.
+#
+# On a machine without a GPU, torch's CPU build saves gigabytes: name an index or a folder that has it, for instance
+#   make demo PIP_TORCH="--index-url URL-OF-A-CPU-BUILD-INDEX"
+PYTHON ?= python3
+PIP_TORCH ?=
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/quickstart
+
+.PHONY: demo test slow lint types bench warmstart regimes figures clean
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/crestfall study quickstart --out $(OUT)
+
+test: lint types
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/crestfall bench step
+	$(BIN)/crestfall bench grader
+
+warmstart: $(VENV)/.installed-demo
+	$(BIN)/python -m crestfall.policies.tiny.warmstart src/crestfall/policies/tiny/weights.safetensors
+
+# torch comes first and alone: what is installed after it finds its need met and does not fetch another build.
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt $(PIP_TORCH) torch
+	touch $@
+
+$(VENV)/.installed-demo: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,trl,trackers]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
