@@ -1,0 +1,233 @@
+"""One training step of the tiny policy: crestfall against TRL's GRPOTrainer, and against the machine's own rate.
+
+Both sides start from the same weights (TRL's as a transformers model with the same function), take the same problems,
+write completions of the same forced length, and are graded by the same grader. TRL runs at several microbatch sizes and
+is credited with its best. crestfall's step includes everything that it records.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from crestfall.config import CampaignConfig, RunConfig
+from crestfall.engines.native import NativeEngine
+from crestfall.grading import CodeGrader
+from crestfall.policies.tiny.policy import LoadedTiny
+from crestfall.policies.tiny.tokenizer import EOS
+from crestfall.types import Problem, Verdict
+
+LENGTH = 24  # tokens of every completion: the mean of what the policy writes for the default levels, and its EOS
+WIDTHS = (10, 50)  # problems in a step
+REPEATS = 3
+LEARNING_RATE = 1e-5  # small: every repetition does the same work
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a step of `problems` x `group` samples: the median of several."""
+
+    peer: str
+    problems: int
+    group: int
+    seconds: float
+
+
+def run(threads: int = 2) -> dict[str, Any]:
+    """Rows of peer, seconds, samples per second and ratio (the peer's time over ours), for each width; the floor."""
+    torch.set_num_threads(threads)
+    rows: list[dict[str, Any]] = []
+    for problems in WIDTHS:
+        ours = time_crestfall(problems)
+        timings = [ours, *time_trl(problems)]
+        rows += [
+            {
+                "peer": t.peer,
+                "problems": problems,
+                "seconds": round(t.seconds, 3),
+                "per_second": round(problems * t.group / t.seconds, 1),
+                "ratio": round(t.seconds / ours.seconds, 2),
+            }
+            for t in timings
+        ]
+    return {"step": rows, "floor": floor(threads)}
+
+
+def _config(problems: int) -> RunConfig:
+    campaign = CampaignConfig(problems_per_step=problems)
+    return replace(RunConfig(), campaign=campaign, update=replace(RunConfig().update, learning_rate=LEARNING_RATE))
+
+
+def _forced(policy: LoadedTiny) -> LoadedTiny:
+    """The policy unable to end a completion: all have the length of the limit."""
+    policy.model.get_buffer("never")[EOS] = -1e9
+    return policy
+
+
+@contextmanager
+def engine(config: RunConfig, forced: bool) -> Iterator[NativeEngine]:
+    policy = config.policy.load()
+    with CodeGrader(config.grader) as grader:
+        made = NativeEngine(_forced(policy) if forced else policy, config.update, config.tasks, grader, config)
+        if forced:
+            made.max_tokens = LENGTH
+        made.begin_campaign(0)
+        yield made
+
+
+def median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def time_crestfall(problems: int) -> Timing:
+    """Rollout, grading and update, with all that is recorded; the first step warms up and is not counted."""
+    config = _config(problems)
+    train = config.tasks.campaign(0, 0, config.campaign.sizes).train[:problems]
+    seconds = []
+    with engine(config, forced=True) as made:
+        for step in range(REPEATS + 1):
+            start = time.perf_counter()
+            made.update(made.rollout(train, 0, step))
+            seconds.append(time.perf_counter() - start)
+    return Timing("crestfall", problems, config.campaign.group_size, median(seconds[1:]))
+
+
+def time_trl(problems: int) -> list[Timing]:
+    """GRPOTrainer at microbatches of a quarter, a half and all of the samples."""
+    config = _config(problems)
+    train = config.tasks.campaign(0, 0, config.campaign.sizes).train[:problems]
+    out = []
+    for parts in (4, 2, 1):
+        seconds = _trl_steps(config, train, parts)
+        size = problems * config.campaign.group_size // parts
+        out.append(Timing(f"trl, microbatch {size}", problems, config.campaign.group_size, median(seconds[1:])))
+        gc.collect()
+    return out
+
+
+def _trl_steps(config: RunConfig, train: Sequence[Problem], parts: int) -> list[float]:
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from crestfall.policies.tiny.convert import prompt_text, to_tokenizer, to_transformers
+
+    policy = config.policy.load()
+    by_prompt = {prompt_text(problem): problem for problem in train}
+    seconds: list[float] = []
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.start = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            seconds.append(time.perf_counter() - self.start)
+
+    group, temperature = config.campaign.group_size, config.campaign.temperature
+    with CodeGrader(config.grader) as grader, tempfile.TemporaryDirectory() as scratch:
+
+        def reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
+            problems = [by_prompt[prompt] for prompt in prompts]
+            grades = grader.grade_batch([(p, p.stub + text) for p, text in zip(problems, completions, strict=True)])
+            return [float(grade.verdict is Verdict.PASSED) for grade in grades]
+
+        trainer = GRPOTrainer(
+            model=to_transformers(policy),
+            processing_class=to_tokenizer(policy.tokenizer),
+            reward_funcs=reward,
+            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in by_prompt]),
+            callbacks=[Clock()],
+            args=GRPOConfig(
+                output_dir=scratch,
+                per_device_train_batch_size=len(train) * group // parts,
+                gradient_accumulation_steps=parts,
+                num_generations=group,
+                max_completion_length=LENGTH,
+                generation_kwargs={"min_new_tokens": LENGTH},
+                temperature=temperature,
+                max_steps=REPEATS + 1,
+                learning_rate=LEARNING_RATE,
+                beta=0.0,
+                loss_type="dr_grpo",
+                scale_rewards="none",
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=True,
+                report_to=[],
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+            ),
+        )
+        trainer.train()
+    return seconds
+
+
+# --- the floor ---
+
+
+def floor(threads: int) -> dict[str, float]:
+    """What the matrix products of a whole step (50 x 16, evaluation included) take at the machine's own rate.
+
+    Counted as without any sharing between samples: 2 FLOP per weight and token sampled, 6 per token trained on, 2 per
+    token scored against the two reference policies, prompts once per problem; attention is left out. `share` is that
+    time over the measured one.
+    """
+    config = RunConfig()
+    sets = config.tasks.campaign(0, 0, config.campaign.sizes)
+    with engine(config, forced=False) as made:
+        weights = sum(parameter.numel() for parameter in made.parameters.values())
+        held_out = [*sets.select, *sets.report]
+        seconds, flop = [], 0.0
+        for step in range(REPEATS):
+            start = time.perf_counter()
+            rollouts = made.rollout(sets.train, 0, step)
+            made.update(rollouts)
+            made.evaluate(held_out, config.campaign.eval_samples, ("floor", step))
+            seconds.append(time.perf_counter() - start)
+            flop = _flop(made, rollouts.handle.tokens_N, sets.train, held_out, weights)
+    rate = matmul_rate(weights_width=config.policy.load().model.shape.width)
+    needed = flop / rate
+    measured = median(seconds)
+    return {
+        "threads": threads,
+        "gflop": round(flop / 1e9, 1),
+        "matmul_gflops": round(rate / 1e9, 1),
+        "floor_seconds": round(needed, 3),
+        "step_seconds": round(measured, 3),
+        "share": round(needed / measured, 3),
+    }
+
+
+def _flop(
+    made: NativeEngine, tokens_N: Sequence[Any], train: Sequence[Problem], held_out: Sequence[Problem], weights: int
+) -> float:
+    policy = made.policy
+    assert isinstance(policy, LoadedTiny)
+    prompt = sum(len(policy.tokenizer.encode_spec(p.prompt)) for p in train)
+    prompt_held_out = sum(len(policy.tokenizer.encode_spec(p.prompt)) for p in held_out)
+    trained = sum(len(tokens) for tokens in tokens_N)
+    mean = trained / len(tokens_N)
+    evaluated = len(held_out) * 17 * mean
+    sampled = 2 * (trained + evaluated + prompt + prompt_held_out)
+    updated = 6 * (trained + prompt) * 2  # the update and the drift
+    compared = 2 * (trained / 4 + prompt) * 3  # own, base and start, on a quarter of the samples
+    return weights * (sampled + updated + compared)
+
+
+def matmul_rate(weights_width: int, rows: int = 2048) -> float:
+    """FLOP/s of torch's matrix product in the shape of the policy's widest layer, the best of several."""
+    a, b = torch.randn(rows, weights_width), torch.randn(weights_width, 4 * weights_width)
+    best = float("inf")
+    for _ in range(50):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * rows * weights_width * 4 * weights_width / best
