@@ -3,18 +3,20 @@
 Every function returns a matplotlib Figure; `save` writes it. matplotlib is imported when the first figure is drawn.
 """
 
-from crestfall.figures.comparisons import Interval, intervals, oracles
+from crestfall.figures.comparisons import Interval, end_of_chain, intervals, oracles
 from crestfall.figures.regime_map import regime_map, write_regime_map
 from crestfall.figures.regime_table import RegimeTable, read_table
 from crestfall.figures.style import Saved, save
-from crestfall.figures.trajectories import aligned, single_run
+from crestfall.figures.trajectories import aligned, onsets_under_null, single_run
 
 __all__ = [
     "Interval",
     "RegimeTable",
     "Saved",
     "aligned",
+    "end_of_chain",
     "intervals",
+    "onsets_under_null",
     "oracles",
     "read_table",
     "regime_map",

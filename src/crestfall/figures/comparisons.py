@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, mean_interval
 from crestfall.analysis.measures import ChainMeasures, measure_chain
 from crestfall.analysis.trajectory import Run
 from crestfall.errors import InputError
 from crestfall.figures.style import INK, MUTED, PALETTE, new_figure, percent_axis, styled
 from crestfall.figures.trajectories import markers
+from crestfall.rng import stream
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +57,19 @@ def intervals(rows: Mapping[str, Interval], base: float | None = None, note: str
         if note:
             figure.supxlabel(note, fontsize=6.5, color=MUTED)
     return figure
+
+
+def end_of_chain(methods: Mapping[str, Sequence[Run]]) -> dict[str, Interval]:
+    """Every method's end of chain on final with a studentised bootstrap interval over seeds; from four seeds on."""
+    rows: dict[str, Interval] = {}
+    for method, chains in chain_scores(methods).items():
+        values = [c.end_of_chain for c in chains if c.end_of_chain is not None]
+        if len(values) >= FEWEST_STUDENTISED:
+            found = mean_interval(np.array(values), stream("figures", "end of chain", method))
+            rows[method] = Interval(found.estimate, found.low, found.high, tuple(values))
+        elif values:
+            rows[method] = Interval(float(np.mean(values)), None, None, tuple(values))
+    return rows
 
 
 def chain_scores(methods: Mapping[str, Sequence[Run]]) -> dict[str, list[ChainMeasures]]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
+from crestfall.analysis.null import simulate_null
 from crestfall.analysis.trajectory import Run, Trajectory
 from crestfall.errors import InputError
 from crestfall.figures.style import FAINT, INK, MARKERS, MUTED, PALETTE, new_figure, percent_axis, styled
+from crestfall.rng import stream
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,11 +85,11 @@ def _curve(axes: Any, trajectory: Trajectory) -> None:
     axes.set_ylabel("pass@1" if trajectory.metric == "pass_at_1" else trajectory.metric)
 
 
-def aligned(methods: Mapping[str, Sequence[Run]], onset_null: Sequence[float] | None = None) -> Figure:
+def aligned(methods: Mapping[str, Sequence[Run]], onset_null: Mapping[str, Sequence[float]] | None = None) -> Figure:
     """All campaigns of each method aligned at their first step, as lines with their mean; below, where their falls
     began: only of campaigns whose gap exceeds three standard errors, and that number is given.
 
-    `onset_null`: onsets under a gradual fall of the same size, drawn behind the histograms.
+    `onset_null`: by method, onsets under a gradual fall of the same size (`onsets_under_null`), drawn behind.
 
     Raises:
         InputError: no method has a campaign.
@@ -101,7 +103,7 @@ def aligned(methods: Mapping[str, Sequence[Run]], onset_null: Sequence[float] | 
         axes = figure.subplots(2, len(curves), sharex=True, sharey="row", squeeze=False, height_ratios=[2.2, 1])
         for k, (method, found) in enumerate(curves.items()):
             _draw_aligned(axes[0, k], found, PALETTE[k % len(PALETTE)], f"{method} ({len(found)} campaigns)")
-            _draw_onsets(axes[1, k], found, PALETTE[k % len(PALETTE)], onset_null)
+            _draw_onsets(axes[1, k], found, PALETTE[k % len(PALETTE)], (onset_null or {}).get(method))
         axes[0, 0].set_ylabel("pass@1 on report")
         axes[0, 0].set_ylim(0, 1)
         percent_axis(axes[0, 0].yaxis)
@@ -142,6 +144,17 @@ def _draw_onsets(axes: Any, curves: Sequence[Trajectory], color: str, null: Sequ
     axes.set_xlabel("step")
     axes.set_title(f"onset of {len(onsets)} clear falls", fontsize=7.5, fontweight="normal")
     axes.yaxis.get_major_locator().set_params(integer=True)
+
+
+def onsets_under_null(methods: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
+    """By method, onsets of simulated gradual falls: as long, as large and as noisily evaluated as the clear ones."""
+    found: dict[str, list[float]] = {}
+    for method, runs in methods.items():
+        for curve in (t for run in runs for t in run.campaigns if t.select is not None and len(t) > 1):
+            if measure_campaign(curve).fall_is_clear:
+                onsets = simulate_null(curve, "gradual", stream("figures", "onset", curve.name)).onset_B
+                found.setdefault(method, []).extend(onsets[np.isfinite(onsets)].tolist())
+    return found
 
 
 def markers(methods: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -128,3 +128,18 @@ def test_nothing_to_draw_is_said(draw):
 def test_matplotlib_is_imported_only_to_draw():
     code = "import sys, crestfall.figures, crestfall.report; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_command_draws_a_study_and_a_map(table, tmp_path, capsys):
+    from synthetic_runs import write_study
+
+    from crestfall.figures.__main__ import main
+
+    study = write_study(tmp_path / "s", campaigns=1, seeds=(1, 2, 3, 4))
+    assert main(["study", str(study), str(tmp_path / "out")]) == 0
+    assert main(["regime", str(table), str(tmp_path / "out")]) == 0
+    written = {Path(line).name for line in capsys.readouterr().out.splitlines()}
+    stems = ("aligned", "oracles", "single_run", "end_of_chain", "regime_map")
+    assert written == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
+    assert main(["study", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
