@@ -125,13 +125,15 @@ def known_noise(record: Record) -> float | None:
     if record.counts_P is not None and record.n is not None:
         shares = [(c + 0.5) / (record.n + 1) for c in record.counts_P]
         return math.sqrt(sum(p * (1 - p) for p in shares) / record.n) / len(shares)
-    return record.standard_error or None
+    return record.standard_error
 
 
 def _noise(values: Sequence[float], errors: Sequence[float | None]) -> tuple[np.ndarray | None, bool]:
     """Standard errors of all observations and whether they are known; None: not even an estimate yet."""
-    if all(error is not None for error in errors):
-        return np.array(errors, dtype=float), True
+    largest = max((error for error in errors if error is not None), default=0.0)
+    if largest > 0:
+        # An evaluation that does not say its noise has the largest; one that says (nearly) none is not believed.
+        return np.array([max(largest if error is None else error, largest / 4) for error in errors]), True
     differences = np.abs(np.diff(values))
     if len(differences) < _DIFFERENCES:
         return None, False

@@ -17,6 +17,7 @@ journal are on the disk.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,9 +25,9 @@ from typing import Any, Self
 
 from crestfall.build import component
 from crestfall.control.base import Controller
-from crestfall.errors import ConfigError, CrestfallWarning
-from crestfall.integrations.guard_history import History, Kept, Outcome
-from crestfall.integrations.guard_journal import make_record
+from crestfall.errors import ConfigError, CrestfallWarning, InputError
+from crestfall.integrations.guard_history import History, Kept, Outcome, Scores
+from crestfall.integrations.guard_journal import make_record, samples_of
 from crestfall.integrations.guard_state import Tree, functions
 from crestfall.integrations.ranks import Ranks, decided_by_first, detect
 from crestfall.io import statetree
@@ -117,8 +118,11 @@ class Guard:
 
         def decide() -> dict[str, Any]:
             assert self._history is not None
+            if report is not None and not math.isfinite(report):
+                raise InputError(f"step {step}: report is {report}; leave it out where it was not measured")
             record = make_record(step, select, n, standard_error, signals)
-            return self._history.observe(record, report, can_capture=self._functions is not None).to_json()
+            scores = Scores(record, report, samples_of(record, n))
+            return self._history.observe(scores, can_capture=self._functions is not None).to_json()
 
         outcome = Outcome.from_json(decided_by_first(self._ranks, decide))
         packed = None

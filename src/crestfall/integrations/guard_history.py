@@ -34,6 +34,15 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What is observed at a step: the record that the controller sees, and beside it what it does not."""
+
+    record: Record
+    report: float | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What rank 0 tells the others. Snapshots go by the `id` of their observation, which unlike a step is never seen
     twice.
@@ -106,15 +115,16 @@ class History:
     def raw(self, identity: int) -> bytes:
         return (self._snapshots.path(identity) / STATE).read_bytes()
 
-    def observe(self, record: Record, report: float | None, can_capture: bool) -> Outcome:
+    def observe(self, scores: Scores, can_capture: bool) -> Outcome:
         """Decide on a record. Nothing is on the disk before `commit`."""
+        record = scores.record
         self._go_back_before(record.step)
         kept_before = self._controller.keep(self._state)
         self._state, decision = self._controller.decide(self._state, record)
         keep = self._controller.keep(self._state)
 
         identity = self._journal.next_id
-        observation = Observation(identity, record, decision, report)
+        observation = Observation(identity, record, decision, scores.report, scores.samples)
         self._values[identity] = record
         self._active.append(observation)
         if not can_capture:

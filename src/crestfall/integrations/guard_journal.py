@@ -1,11 +1,12 @@
 """What a guard has seen, on disk: one JSON object per observation, append-only (`observations.jsonl`).
 
-    {"id": 0, "step": 0, "select": 0.25, "n": 16, "passed": [...], "standard_error": 0.02, "report": ..., "entropy":
+    {"id": 0, "step": 0, "select": 0.25, "n": 480, "passed": [...], "standard_error": 0.02, "report": ..., "entropy":
     ...,
      "action": "continue", "target_step": null, "reason": "", "evidence": {}}
 
-`id` counts up. Where a restarted run sees a step again, the later line counts and the earlier ones from that step
-on are history: `crestfall analyze` and `crestfall replay` read the file like any other log.
+`n` is the number of samples behind `select` all told. `id` counts up. Where a restarted run sees a step again, the
+later line counts and the earlier ones from that step on are history: `crestfall analyze` and `crestfall replay` read
+the file like any other log.
 """
 
 from __future__ import annotations
@@ -47,12 +48,15 @@ class Observation:
     record: Record
     decision: Decision
     report: float | None = None
+    samples: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         record = self.record
         seen: dict[str, Any] = {"id": self.id, "step": record.step, "select": record.value}
         if record.counts_P is not None:
-            seen |= {"n": record.n, "passed": list(record.counts_P)}
+            seen["passed"] = list(record.counts_P)
+        if self.samples is not None:
+            seen["n"] = self.samples
         if record.standard_error is not None:
             seen["standard_error"] = record.standard_error
         if self.report is not None:
@@ -61,17 +65,17 @@ class Observation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Observation:
-        counts = data.get("passed")
+        counts, samples = data.get("passed"), data.get("n")
         record = Record(
             int(data["step"]),
             float(data["select"]),
             data.get("standard_error"),
             None if counts is None else tuple(counts),
-            None if counts is None else int(data["n"]),
+            None if counts is None else int(data["n"]) // len(counts),
             {key: float(value) for key, value in data.items() if key not in _OWN},
         )
         decision = Decision(data["action"], data["target_step"], data["reason"], data["evidence"])
-        return cls(int(data["id"]), record, decision, data.get("report"))
+        return cls(int(data["id"]), record, decision, data.get("report"), samples)
 
 
 def make_record(
@@ -106,8 +110,15 @@ def make_record(
     if n is not None and standard_error is None:
         if n < 1 or not 0 <= value <= 1:
             raise InputError(f"step {step}: select={value} with n={n} is no share of n samples; give standard_error")
-        standard_error = math.sqrt(value * (1 - value) / n)
+        # Half a sample towards 1/2 (Jeffreys): where all or nothing passed the score is still not certain.
+        share = (value * n + 0.5) / (n + 1)
+        standard_error = math.sqrt(share * (1 - share) / n)
     return Record(step, value, standard_error, signals=clean)
+
+
+def samples_of(record: Record, n: int | None) -> int | None:
+    """Samples behind a record's score all told, from the `n` that it was made with."""
+    return record.n * len(record.counts_P) if record.counts_P is not None and record.n is not None else n
 
 
 @dataclass

@@ -77,6 +77,15 @@ def test_an_evaluation_in_which_nothing_passed_is_not_taken_for_certain() -> Non
     assert known_noise(Record(0, 0.5)) is None
 
 
+def test_a_collapse_to_a_score_that_calls_itself_certain_is_found() -> None:
+    test = FallTest()
+    state = test.init()
+    for step, (value, error) in enumerate([(0.5, 0.02), (0.5, 0.02), (0.5, 0.02), (0.0, 0.0)]):
+        state, fall = test.update(state, Record(step, value, error))
+    assert fall.alarm
+    assert fall.noise_known
+
+
 def test_alert_tells_once_and_never_acts() -> None:
     controller = Alert()
     state = controller.init()

@@ -106,9 +106,10 @@ def test_counts_and_a_mean_give_the_controller_their_noise(tmp_path: Path) -> No
     assert (counts.value, counts.counts_P, counts.n) == (28 / 64, (0, 8, 16, 4), 16)
     assert counts.standard_error == pytest.approx(np.sqrt((0.25 + 0.1875) / 16) / 4)
     assert counts.signals == {"entropy": 1.5}
-    assert mean.standard_error == pytest.approx(np.sqrt(0.25 * 0.75 / 400))
+    assert mean.standard_error == pytest.approx(np.sqrt(0.25 * 0.75 / 400), rel=0.01)
     lines = [json.loads(line) for line in (tmp_path / "observations.jsonl").read_text().splitlines()]
     assert lines[0]["report"] == 0.9
+    assert [line["n"] for line in lines] == [64, 32, 400]  # samples behind the score, all told
     assert "report" not in counts.signals
 
 
@@ -118,6 +119,7 @@ def test_counts_and_a_mean_give_the_controller_their_noise(tmp_path: Path) -> No
         ({"select": float("nan")}, "select is nan"),
         ({"select": 3.0, "n": 10}, "give standard_error"),
         ({"select": [1, 2]}, "need n"),
+        ({"select": 0.5, "report": float("nan")}, "report is nan"),
         ({"select": [17], "n": 16}, "between 0 and n"),
         ({"select": 0.5, "reason": 1.0}, "cannot be called 'reason'"),
     ],

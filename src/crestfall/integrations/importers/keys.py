@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 EVALUATIONS: tuple[str, ...] = (
+    "select",  # crestfall.Guard's own observations
     "eval_pass@1",
     "eval/pass@1",
     "eval/pass_at_1",
