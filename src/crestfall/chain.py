@@ -121,9 +121,8 @@ class _Chain:
         self.write([{"type": "run_started", **event}], self.state)
 
     def evaluate_base(self) -> None:
-        final = self.evaluate_final(-1, "start")
-        event = {"type": "final", "campaign": -1, "when": "start", "step": 0, **final}
-        self.write([event], replace(self.state, final=final["evaluation"]))
+        event = self.final_event(-1, "start", 0, {})
+        self.write([event], replace(self.state, final=event["evaluation"]))
 
     def start_campaign(self) -> None:
         number, history = len(self.state.history), self.state.history
@@ -147,31 +146,22 @@ class _Chain:
         return campaign
 
     def end_campaign(self, campaign: CampaignState) -> None:
-        """Score the last weights and those that are handed on; make the latter the start of what follows."""
+        """Score the last weights, then those that are handed on: from them the next campaign starts."""
         number, last, target = campaign.campaign, campaign.step, campaign.handed_on_step
         assert target is not None
         assert self.state.final is not None
-        # By step: the same weights are not evaluated twice.
-        finals: dict[int, dict[str, Any]] = {0: {"evaluation": self.state.final, "seconds": {}}}
-        if last not in finals:
-            finals[last] = self.evaluate_final(number, "end")
+        known = {0: self.state.final}
+        events = [self.final_event(number, "end", last, known)]
         if target != last:
             go_back(self.engine, self.directory.load(campaign.snapshots[str(target)]), self.config.campaign.restore)
-            if target not in finals:
-                finals[target] = self.evaluate_final(number, "handed_on")
+        events += [self.final_event(number, "handed_on", target, known), campaign_ended(campaign)]
         name = f"campaign-{number:03d}-handed-on"
         self.directory.save(name, self.engine.snapshot())
 
-        final = {"type": "final", "campaign": number}
-        events = [
-            {**final, "when": "end", "step": last, **finals[last]},
-            {**final, "when": "handed_on", "step": target, **finals[target]},
-            campaign_ended(campaign),
-        ]
         history = (*self.state.history, campaign.summary())
         roles = self.state.roles | {"handed_on": name}
-        evaluation = finals[target]["evaluation"]
-        state = replace(self.state, history=history, campaign=None, handed_on=name, final=evaluation, roles=roles)
+        final = known[target]
+        state = replace(self.state, history=history, campaign=None, handed_on=name, final=final, roles=roles)
         self.write(events, state)
 
     # --- what they stand on ---
@@ -180,11 +170,16 @@ class _Chain:
         shared = self.config.chain.problems == "same"
         return self.config.tasks.campaign(self.config.seed, 0 if shared else campaign, self.config.campaign.sizes)
 
-    def evaluate_final(self, campaign: int, when: str) -> dict[str, Any]:
-        key, watch = ("evaluate", self.config.seed, campaign, when, "final"), Stopwatch()
-        with watch("evaluate"):
-            result = self.engine.evaluate(self.final_set, self.config.chain.final_samples, key)
-        return {"evaluation": result.evaluation.to_json(), "seconds": watch.seconds}
+    def final_event(self, campaign: int, when: str, step: int, known: dict[int, dict[str, Any]]) -> Event:
+        """The score of the weights held now, those of `step`, on the final set; not evaluated again where known."""
+        watch = Stopwatch()
+        if step not in known:
+            key = ("evaluate", self.config.seed, campaign, when, "final")
+            with watch("evaluate"):
+                result = self.engine.evaluate(self.final_set, self.config.chain.final_samples, key)
+            known[step] = result.evaluation.to_json()
+        event = {"type": "final", "campaign": campaign, "when": when, "step": step}
+        return {**event, "evaluation": known[step], "seconds": watch.seconds}
 
     def save(self, name: str, snapshot: Snapshot) -> None:
         self.directory.save(name, snapshot)

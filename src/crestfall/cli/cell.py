@@ -11,10 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from crestfall.cli.common import StopRequest
+from crestfall.cli.common import StopRequest, provenance_of
 from crestfall.config import run_config
 from crestfall.errors import CrestfallError
-from crestfall.io.provenance import provenance
 from crestfall.session import train
 
 # A cell of a study that was killed may still be finishing its step.
@@ -30,7 +29,7 @@ def main() -> int:
             train(
                 config,
                 path,
-                provenance(command),
+                provenance_of(config, command),
                 should_stop=lambda: asked() or os.getppid() != parent,
                 patience=_PATIENCE,
             )

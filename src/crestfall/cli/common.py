@@ -6,9 +6,8 @@ import argparse
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -16,8 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from crestfall.config import RunConfig
 from crestfall.cost import Cost
 from crestfall.errors import CrestfallError
+from crestfall.grading import CodeGrader
+from crestfall.io.provenance import provenance
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
@@ -46,13 +48,13 @@ class StopRequest:
     """Ctrl-C and SIGTERM, as a question to ask between steps. The second one interrupts at once (nothing is lost then
     either).
 
-    A context manager; call it to ask.
+    A context manager; call it to ask. `tell`: say so on stderr at once (a live view says it itself).
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
-        self._asked = False
+    def __init__(self, tell: bool = True) -> None:
+        self._asked, self._tell = False, tell
         self._before: list[Any] = []
 
     def __call__(self) -> bool:
@@ -62,8 +64,9 @@ class StopRequest:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        # Not through rich: a handler runs between any two bytecodes, also inside a print.
-        os.write(sys.stderr.fileno(), b"\ncrestfall: finishing the step in flight and saving; again stops at once\n")
+        if self._tell:
+            # Not through print: a handler runs between any two bytecodes, also inside one.
+            os.write(2, b"\ncrestfall: finishing the step in flight and saving; again stops at once\n")
 
     def __enter__(self) -> StopRequest:
         self._before = [signal.signal(number, self._handle) for number in self._SIGNALS]
@@ -72,6 +75,12 @@ class StopRequest:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for number, handler in zip(self._SIGNALS, self._before, strict=True):
             signal.signal(number, handler)
+
+
+def provenance_of(config: RunConfig, command: Sequence[str]) -> dict[str, Any]:
+    """What a run is made with, the isolation of its grader included. Raises GraderError if there is none to be had."""
+    with CodeGrader(replace(config.grader, workers=1)) as grader:
+        return provenance(command) | {"sandbox": grader.layers}
 
 
 def write_report(path: Path, console: Console) -> str | None:

@@ -15,6 +15,7 @@ from crestfall.cli.common import (
     add_config_arguments,
     console_of,
     out_directory,
+    provenance_of,
     say,
     say_cost,
     say_next,
@@ -22,11 +23,10 @@ from crestfall.cli.common import (
 )
 from crestfall.config import RunConfig, load_run, resolved
 from crestfall.cost import cost_of
-from crestfall.io.provenance import provenance
 from crestfall.io.run_directory import RunDirectory
 from crestfall.session import train
 from crestfall.sinks.base import Sink
-from crestfall.sinks.console import campaign_table, run_view
+from crestfall.sinks.console import campaign_table, is_live, run_view
 from crestfall.sinks.progress import RunProgress
 from crestfall.sinks.words import duration, percent
 
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             progress.event(event)
         if progress.campaigns:
             say(console, f"{out}: goes on after {progress.steps_done} steps")
-        return [run_view(console, progress, config.control.name)]
+        return [run_view(console, progress, config.control.name, should_stop)]
 
     started = time.monotonic()
-    with StopRequest() as should_stop:
-        trained = train(config, out, provenance(sys.argv[1:]), view, should_stop)
+    with StopRequest(tell=not is_live(console)) as should_stop:
+        trained = train(config, out, provenance_of(config, sys.argv[1:]), view, should_stop)
     if not trained:
         progress = finished(config, out)
         say(console, f"{out}: finished before, nothing left to run")

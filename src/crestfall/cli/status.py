@@ -18,7 +18,7 @@ from crestfall.io.lock import Lock
 from crestfall.io.run_directory import EVENTS_FILE, read_meta, read_study
 from crestfall.sinks.console import campaign_table, now
 from crestfall.sinks.progress import RunProgress
-from crestfall.sinks.study_view import RunRow, run_table
+from crestfall.sinks.study_view import RunRow, count_line, run_table
 from crestfall.sinks.words import duration
 
 
@@ -67,8 +67,7 @@ def render(rows: list[RunRow]) -> RenderableType:
     if len(rows) > 1:
         left = [row.progress.seconds_left() for row in rows if row.status == "running"]
         about = f", about {duration(max(filter(None, left)))} left for those at work" if any(left) else ""
-        done = sum(row.status == "done" for row in rows)
-        return Group(run_table(rows), Text(f"{done} of {len(rows)} cells done{about}", style="bold"))
+        return Group(run_table(rows), count_line(rows) + Text(about))
     row = rows[0]
     error = f": {row.error}" if row.error else ""
     lines = now(row.progress, "controller") if row.status == "running" else [Text(f"{row.status}{error}", style="bold")]

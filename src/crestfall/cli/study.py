@@ -6,6 +6,8 @@ import argparse
 import time
 from typing import Any
 
+from rich.text import Text
+
 from crestfall.cli.common import (
     StopRequest,
     add_config_arguments,
@@ -22,7 +24,8 @@ from crestfall.executors import EXECUTORS, executor
 from crestfall.io.files import writing
 from crestfall.io.lock import Lock
 from crestfall.io.provenance import usable_cpus
-from crestfall.sinks.study_view import StudyView
+from crestfall.sinks.console import is_live
+from crestfall.sinks.study_view import StudyView, count_line
 from crestfall.sinks.words import duration
 from crestfall.study import cells_of, prepare, run_cells
 
@@ -43,12 +46,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with Lock(out), StopRequest() as should_stop:
+    with Lock(out), StopRequest(tell=not is_live(console)) as should_stop:
         cells = prepare(study, out)
         missing = [cell for cell in cells if not cell.done()]
         if len(missing) < len(cells):
             say(console, f"{out}: {len(cells) - len(missing)} of {len(cells)} cells were finished before")
-        view = StudyView(console, cells, workers)
+        view = StudyView(console, cells, workers, should_stop)
         try:
             run_cells(missing, runner, workers, view, should_stop)
         finally:
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(console, f"failed: {row.name}: {row.error}", "red")
     report = write_report(out, console)
     seconds = time.monotonic() - started
-    say(console, f"{len(cells) - len(failed)} of {len(cells)} cells done in {duration(seconds)}", "bold")
+    console.print(count_line(view.rows) + Text(f"   ({duration(seconds)})"))
     say_next(console, out, report)
     results = [row.progress.result(row.status) | ({"error": row.error} if row.error else {}) for row in view.rows]
     return {"out": str(out), "report": report, "seconds": round(seconds, 1), "cells": results, "failed": len(failed)}

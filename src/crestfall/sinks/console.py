@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -15,31 +17,52 @@ from crestfall.sinks.plain import PlainView
 from crestfall.sinks.progress import CampaignProgress, RunProgress
 from crestfall.sinks.words import decision, duration, percent, points, sparkline, verdict_mix
 
+STOPPING = Text("finishing the step in flight and saving; Ctrl-C again stops at once", style="yellow")
 
-def run_view(console: Console, progress: RunProgress, control: str) -> Sink:
+
+def is_live(console: Console) -> bool:
+    """Can what was printed be drawn over?"""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def run_view(console: Console, progress: RunProgress, control: str, stopping: Callable[[], bool]) -> Sink:
     """The view that suits the console. `progress` may hold the past of a run that goes on."""
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(console, progress, control)
-    return PlainView(console, progress)
+    return LiveView(console, progress, control, stopping) if is_live(console) else PlainView(console, progress)
 
 
 class LiveView:
-    def __init__(self, console: Console, progress: RunProgress, control: str) -> None:
-        self._progress, self._control = progress, control
-        self._live = Live(self._render(), console=console, auto_refresh=False)
+    """Redrawn twice a second by a thread of rich's, so that a long step is seen to be alive."""
+
+    def __init__(
+        self,
+        console: Console,
+        progress: RunProgress,
+        control: str,
+        stopping: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress, self._control, self._stopping, self._clock = progress, control, stopping, clock
+        self._started = clock()
+        self._lock = threading.Lock()
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2)
         self._live.start(refresh=True)
 
     def event(self, event: Mapping[str, Any]) -> None:
-        self._progress.event(event)
-        self._live.update(self._render(), refresh=True)
+        with self._lock:
+            self._progress.event(event)
 
     def close(self) -> None:
         """Leave the table of campaigns on the screen."""
+        self._live.get_renderable = None  # type: ignore[assignment]
         self._live.update(campaign_table(self._progress), refresh=True)
         self._live.stop()
 
     def _render(self) -> Group:
-        return Group(campaign_table(self._progress), *now(self._progress, self._control))
+        with self._lock:
+            lines = [*now(self._progress, self._control), clock_line(self._progress, self._clock() - self._started)]
+            if self._stopping():
+                lines.append(STOPPING)
+            return Group(campaign_table(self._progress), *lines)
 
 
 def campaign_table(progress: RunProgress) -> Table:
@@ -88,6 +111,11 @@ def curve(campaign: CampaignProgress, top: float, width: int = 24) -> Text:
     return text
 
 
+def clock_line(progress: RunProgress, elapsed: float) -> Text:
+    left = progress.seconds_left()
+    return Text(f"{duration(elapsed)} so far" + (f", about {duration(left)} left" if left else ""), style="dim")
+
+
 def now(progress: RunProgress, control: str) -> list[Text]:
     """The lines below the table: the step in progress, the controller, the verdicts, the time."""
     event, campaign = progress.last_step, progress.campaigns[-1] if progress.campaigns else None
@@ -98,10 +126,8 @@ def now(progress: RunProgress, control: str) -> list[Text]:
     elif event["decision"]["action"] == "stop":
         doing = f"campaign {campaign.number + 1}: scoring the last and the handed-on weights on the final set"
     else:
-        doing = f"campaign {campaign.number + 1}, step {campaign.step + 1} of at most {campaign.budget}"
-    left = progress.seconds_left()
-    lines = [Text.assemble((doing, "bold"), f"   about {duration(left)} left" if left else "")]
-    lines.append(Text(f"{control}: {decision(event)}", style="cyan"))
+        doing = f"campaign {campaign.number + 1}: step {campaign.step + 1} of at most {campaign.budget}"
+    lines = [Text(doing, style="bold"), Text(f"{control}: {decision(event)}", style="cyan")]
     if event["verdicts"]:
         lines.append(Text(f"samples: {verdict_mix(event['verdicts'])}"))
     shown = [f"{name} {event['signals'][name]:.3g}" for name in _SIGNALS if name in event["signals"]]

@@ -15,7 +15,7 @@ from rich.text import Text
 from crestfall.build import plain
 from crestfall.io.events import Tail
 from crestfall.io.run_directory import EVENTS_FILE, read_meta
-from crestfall.sinks.console import curve
+from crestfall.sinks.console import STOPPING, curve, is_live
 from crestfall.sinks.progress import CampaignProgress, RunProgress
 from crestfall.sinks.words import duration, percent, points
 from crestfall.study import STOPPED, Cell
@@ -56,17 +56,21 @@ class StudyView:
     """Watches the cells of a study (see `crestfall.study.Watcher`) and shows them."""
 
     def __init__(
-        self, console: Console, cells: Sequence[Cell], workers: int, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console,
+        cells: Sequence[Cell],
+        workers: int,
+        stopping: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rows = [RunRow.of(cell) for cell in cells]
         self._by_name = {cell.name: row for cell, row in zip(cells, self.rows, strict=True)}
-        self._console, self._workers, self._clock = console, workers, clock
+        self._console, self._workers, self._stopping, self._clock = console, workers, stopping, clock
+        self._started = self._drawn = clock()
         for cell, row in zip(cells, self.rows, strict=True):
             row.look()
             row.status = "done" if cell.done() else "waiting"
-        live = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(self._render(), console=console, auto_refresh=False) if live else None
-        self._drawn = 0.0
+        self._live = Live(self._render(), console=console, auto_refresh=False) if is_live(console) else None
         if self._live is not None:
             self._live.start(refresh=True)
 
@@ -113,14 +117,22 @@ class StudyView:
         return max(max(known), (sum(known) + later) / self._workers)
 
     def _render(self) -> Group:
-        done = sum(row.status == "done" for row in self.rows)
         left = self.seconds_left()
-        about = f"   about {duration(left)} left" if left else ""
-        return Group(run_table(self.rows), Text(f"{done} of {len(self.rows)} cells done{about}", style="bold"))
+        times = f"{duration(self._clock() - self._started)} so far" + (f", about {duration(left)} left" if left else "")
+        lines = [count_line(self.rows), Text(times, style="dim")]
+        if self._stopping():
+            lines.append(STOPPING)
+        return Group(run_table(self.rows), *lines)
 
     def _say(self, line: str) -> None:
         if self._live is None:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def count_line(rows: Sequence[RunRow]) -> Text:
+    failed = sum(row.status == "failed" for row in rows)
+    done = sum(row.status == "done" for row in rows)
+    return Text(f"{done} of {len(rows)} cells done{f', {failed} failed' if failed else ''}", style="bold")
 
 
 def campaign_line(campaign: CampaignProgress, planned: int) -> str:
