@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import select
 import threading
+import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from crestfall.errors import CrestfallWarning
 from crestfall.grading.limits import Limits
 from crestfall.grading.plans import Plan, plan_of
 from crestfall.grading.pool import Worker, WorkerDied
@@ -235,6 +237,12 @@ class CodeGrader:
     def _start_workers(self) -> None:
         while len(self._workers) < self.limits.workers:
             self._workers.append(Worker(self.limits))
+            if not {"root", "landlock"} & self._workers[-1].layers.keys() and not self.limits.without:
+                warnings.warn(
+                    "programs can read this machine's files: the kernel gives neither Landlock nor mount namespaces",
+                    CrestfallWarning,
+                    stacklevel=4,
+                )
 
     def _drop_workers(self) -> None:
         for worker in self._workers:

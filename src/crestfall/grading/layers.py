@@ -8,12 +8,12 @@ STOPS = {
     "process": "each program is a fork of a process that holds no answers; comparing happens elsewhere",
     "rlimits": "endless loops, memory, output, open files, core dumps",
     "no_new_privs": "gaining rights through set-user-id programs",
-    "seccomp": "network, new processes and programs, signals to others, ptrace, mounts, io_uring, bpf, keys, unknown calls",
-    "landlock": "reading anything but Python's own files, writing anywhere but scratch, abstract sockets and signals outside",
+    "capabilities": "rights of root, where root starts the grader",
+    "seccomp": "network, new processes and programs, signals to others, ptrace, mounts, io_uring, bpf, keys",
+    "landlock": "reading anything but Python's own files, writing outside scratch, abstract sockets",
     "namespaces": "seeing or outliving: processes, network interfaces, IPC, host names, mounts of the host",
-    "root": "every file of the host but Python's own, read-only; scratch is a small tmpfs, emptied after each program",
-    "uid": "files and processes of the user that trains",
-    "capabilities": "rights of root, where the grader is started by root",
+    "root": "every file of the host but Python's own (read-only); scratch is emptied after each program",
+    "uid": "files and processes of the user that trains (where root starts the grader without namespaces)",
 }
 
 

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +55,7 @@ class Worker:
                 env=ENVIRONMENT,
                 cwd="/",
             )
-        self._send(asdict(limits))
+        self._send(asdict(limits) | {"site": sysconfig.get_path("purelib")})
         self._socket.settimeout(START_SECONDS)
         try:
             while not (answer := self._frame()):

@@ -69,7 +69,8 @@ def write_evalplus(samples: Sequence[Sample], grades: Sequence[Grade], path: Pat
 
 
 def scores(samples: Sequence[Sample], grades: Sequence[Grade]) -> list[PassAtK]:
-    """pass@k for k = 1, 5, 10, 100, as far as every problem has that many graded samples. `infra` is no sample of a program."""
+    """pass@k for k = 1, 5, 10, 100, as far as every problem has that many graded samples. `infra` is no sample of a
+    program."""
     total: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for sample, grade in zip(samples, grades, strict=True):

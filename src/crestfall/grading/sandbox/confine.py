@@ -3,66 +3,125 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from crestfall.grading.sandbox import linux, seccomp
+from crestfall.grading.sandbox import landlock, linux, newroot, paths, seccomp
 from crestfall.grading.sandbox.zygote import Settings
 
 _NAMESPACES = {
     "mount": linux.CLONE_NEWNS,
-    "pid": linux.CLONE_NEWPID,
     "net": linux.CLONE_NEWNET,
     "ipc": linux.CLONE_NEWIPC,
     "uts": linux.CLONE_NEWUTS,
 }
-INSIDE_ID = 65534
+NOBODY = 65534
 
 
-def enter(options: dict[str, Any]) -> tuple[dict[str, str], Settings, Callable[[], None]]:
-    """What has to happen before the zygote is forked; and `prepare`, which worker and zygote then each do for
-    themselves.
+@dataclass(frozen=True)
+class Confinement:
+    """`layers` in force, the zygote's settings, and `seal`: what worker and zygote each do for themselves at last."""
 
-    Returns the layers in force, the zygote's settings, and `prepare`.
+    layers: dict[str, str]
+    settings: Settings
+    seal: Callable[[], None]
+
+
+def enter(options: dict[str, Any]) -> Confinement:
+    """Everything that can be done before the zygote is forked.
+
+    Raises OSError where not even no_new_privs can be had, or a layer fails half-way.
     """
     without = set(options["without"])
-    layers = {"rlimits": "CPU, address space, output, descriptors"}
+    layers = {"process": "one fork per program", "rlimits": "CPU, address space, output, descriptors"}
+    files = paths.readable(options["site"], options["packages"])
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     layers["no_new_privs"] = "on"
-    if "namespaces" not in without:
-        layers |= namespaces()
+    scratch = None
+    if "namespaces" not in without and _namespaces():
+        layers["namespaces"] = f"user, pid, {', '.join(_NAMESPACES)}"
+        if "root" not in without and _new_root(files, options["scratch_mib"]):
+            layers["root"] = f"{len(files)} read-only paths, {options['scratch_mib']} MiB of scratch"
+            scratch = newroot.SCRATCH
+        linux.unshare(linux.CLONE_NEWPID)  # last: the first fork from here on, the zygote, is process 1 of it
+    elif "uid" not in without and os.geteuid() == 0 and _readable_by_anybody(files):
+        _become_nobody()
+        layers["uid"] = "nobody"
+    use_landlock = "landlock" not in without and landlock.version() > 0
     use_seccomp = "seccomp" not in without
+    if use_landlock:
+        layers["landlock"] = f"version {landlock.version()}"
     if use_seccomp:
-        layers["seccomp"] = "allowed calls only"
+        layers["seccomp"] = "allowed calls only" + ("" if scratch else ", no file opened for writing")
+    layers["capabilities"] = "none"
+    paths.allow_packages(options["site"], options["packages"])
+    sys.path[:] = [path for path in sys.path if path != os.path.dirname(__file__)]
     settings = Settings(
         options["cpu_seconds"],
         options["wall_seconds"],
         options["memory_mib"] << 20,
         options["output_bytes"],
         use_seccomp,
-        None,
+        scratch,
+        bool(options["packages"]),
     )
 
-    def prepare() -> None:
+    def seal() -> None:
         linux.drop_capabilities()
+        if use_landlock:
+            landlock.restrict([*files, *newroot.DEVICES], [scratch] if scratch else [])
         if use_seccomp:
-            seccomp.install(seccomp.base_filter(may_write=False))
+            seccomp.install(seccomp.base_filter(may_write=scratch is not None))
 
-    return layers, settings, prepare
+    return Confinement(layers, settings, seal)
 
 
-def namespaces() -> dict[str, str]:
-    """Enter a user namespace and, with its rights, the others. An empty dict where the kernel refuses."""
+def _namespaces() -> bool:
+    """Enter a user namespace and, with its rights, the others. False where the kernel refuses."""
     uid, gid = os.geteuid(), os.getegid()
     try:
         linux.unshare(linux.CLONE_NEWUSER | sum(_NAMESPACES.values()))
     except OSError:
-        return {}
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{INSIDE_ID} {uid} 1"),
-        ("gid_map", f"{INSIDE_ID} {gid} 1"),
-    ):
+        return False
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
-    return {"namespaces": f"user, {', '.join(_NAMESPACES)}"}
+    return True
+
+
+def _new_root(files: list[str], scratch_mib: int) -> bool:
+    """Tried in a fork with mounts of its own first: failing half-way must not leave this process in a half-made
+    root."""
+    child = os.fork()
+    if child == 0:
+        try:
+            linux.unshare(linux.CLONE_NEWNS)
+            newroot.enter(files, scratch_mib)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1] != 0:
+        return False
+    newroot.enter(files, scratch_mib)
+    return True
+
+
+def _readable_by_anybody(files: list[str]) -> bool:
+    """Could nobody still import Python's modules? Not where root's Python lives in root's home."""
+    return all(_open_to_all(path) for path in files)
+
+
+def _open_to_all(path: str) -> bool:
+    while path != "/":
+        if not os.stat(path).st_mode & 0o005:
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)

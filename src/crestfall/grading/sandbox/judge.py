@@ -152,7 +152,7 @@ class Judge:
         if ending.out_of_cpu:
             return Outcome("time_limit", f"used {cpu:.1f} s of CPU time", cpu)
         if ending.out_of_wall:
-            return Outcome("time_limit", f"{ending.wall_seconds:.0f} s passed, {cpu:.1f} s of CPU", cpu, final=False)
+            return Outcome("time_limit", f"slept: {cpu:.1f} s of CPU in {ending.wall_seconds:.0f} s", cpu, final=False)
         if verdict != "passed" and ending.printed >= self._settings.output_bytes:
             return Outcome("output_limit", f"printed {ending.printed} bytes or more", cpu)
         if verdict:

@@ -153,8 +153,10 @@ def _sendable(value: Any) -> Any:
     """`value` with remote objects replaced by the references that `serve` resolves, and subclasses left to marshal."""
     if type(value) is Remote:
         return {...: value._number}
-    if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
-        return {...: value.__name__}
+    if type(value) is type:
+        name = str(value.__name__)
+        if vars(builtins).get(name) is value:
+            return {...: name}
     if type(value) is list:
         return [_sendable(item) for item in value]
     if type(value) is tuple:

@@ -48,6 +48,7 @@ WRITING = _names(
 # Fails with EACCES: an honest program may try it and go on without.
 REFUSED = _names(
     """
+    mbind set_mempolicy
     socket connect bind listen accept accept4 sendmmsg recvmmsg mknod mknodat chown fchown lchown fchownat
     setuid setgid setreuid setregid setresuid setresgid setgroups setpgid setsid setpriority sched_setscheduler
     sched_setparam sched_setattr setxattr lsetxattr fsetxattr inotify_init1 inotify_add_watch fanotify_init
@@ -64,7 +65,7 @@ DEADLY = _names(
     swapon swapoff reboot kexec_load kexec_file_load init_module finit_module delete_module bpf perf_event_open
     userfaultfd io_uring_setup io_uring_enter io_uring_register keyctl add_key request_key tkill personality
     acct quotactl syslog settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname iopl ioperm
-    modify_ldt capset migrate_pages move_pages mbind set_mempolicy lookup_dcookie vhangup
+    modify_ldt capset migrate_pages move_pages lookup_dcookie vhangup
     """
 )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from crestfall.grading.sandbox import confine, linux
 from crestfall.grading.sandbox.judge import Judge, Outcome, Overtime
-from crestfall.grading.sandbox.zygote import Settings, Zygote
+from crestfall.grading.sandbox.zygote import Zygote
 
 FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
@@ -61,7 +61,7 @@ class Link:
         self._socket.close()
 
 
-def start_zygote(settings: Settings, link: Link, prepare: Any) -> socket.socket:
+def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
     """Fork the zygote; the socket to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
@@ -69,8 +69,9 @@ def start_zygote(settings: Settings, link: Link, prepare: Any) -> socket.socket:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             ours.close()
             link.close()
-            prepare()
-            Zygote(theirs, settings).serve()
+            zygote = Zygote(theirs, confinement.settings)
+            confinement.seal()
+            zygote.serve()
         finally:
             os._exit(71)
     theirs.close()
@@ -113,12 +114,11 @@ def grade(judge: Judge, source: str, plan: dict[str, Any], patience: float) -> O
 def main(control: int) -> None:
     link = Link(control)
     options = link.receive()
-    layers, settings, prepare = confine.enter(options)
-    zygote = start_zygote(settings, link, prepare)
-    prepare()
-    ready = zygote.recv(16)
-    if ready != b"ready":
+    confinement = confine.enter(options)
+    zygote = start_zygote(confinement, link)
+    confinement.seal()
+    if zygote.recv(16) != b"ready":
         os._exit(72)
     os.dup2(1, 2)  # complaints about the start are over; 1 is /dev/null
-    link.send({"layers": layers})
-    serve(link, Judge(zygote, settings), options["cpu_seconds"] + 1)
+    link.send({"layers": confinement.layers})
+    serve(link, Judge(zygote, confinement.settings), options["cpu_seconds"] + 1)

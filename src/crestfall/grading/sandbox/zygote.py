@@ -26,6 +26,10 @@ from crestfall.grading.sandbox import contestant, linux, seccomp
 
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
+# A program that gets less than this share of a core over a slice of wall time counts as asleep for that slice. So a
+# busy machine does not bring a program nearer to its wall limit, and a program cannot stretch its time beyond CPU limit
+# / AWAKE.
+SLICE, AWAKE = 0.25, 0.05
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
 
 # Imported before the first fork, so that no program pays for them: what solutions to programming problems import most.
@@ -58,6 +62,7 @@ class Settings:
     output_bytes: int
     seccomp: bool
     scratch: str | None
+    packages: bool
 
 
 def warm() -> None:
@@ -98,6 +103,8 @@ class Zygote:
     def serve(self) -> None:
         """Until the worker hangs up."""
         limit_resources(self._settings)
+        if not self._settings.packages:  # numpy's libraries read how many threads they may start
+            os.environ.clear()
         warm()
         self._control.send(b"ready")
         while True:
@@ -127,6 +134,7 @@ class Zygote:
         printed = os.fstat(stdout).st_size
         for descriptor in descriptors:
             os.close(descriptor)
+        self._clean_scratch()
         if stdout == self._sink and printed:
             os.ftruncate(stdout, 0)
             os.lseek(stdout, 0, os.SEEK_SET)
@@ -141,7 +149,8 @@ class Zygote:
         poll.register(self._control, select.POLLIN)
         cpu_limit, wall_limit = self._settings.cpu_seconds, self._settings.wall_seconds
         cores = os.cpu_count() or 1
-        wait = min(cpu_limit, wall_limit) / cores
+        wait = min(cpu_limit, wall_limit, SLICE) / cores
+        slice_start, slice_cpu, asleep = start, 0.0, 0.0
         while True:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
             if pidfd in ready:
@@ -150,19 +159,35 @@ class Zygote:
                 if not self._control.recv(16):
                     os._exit(0)
                 return DISMISSED
-            cpu_left = cpu_limit - time.clock_gettime(clock)
-            wall_left = wall_limit - (time.monotonic() - start)
-            if cpu_left <= 0:
+            now, cpu = time.monotonic(), time.clock_gettime(clock)
+            if cpu >= cpu_limit:
                 return CPU_LIMIT
-            if wall_left <= 0:
+            if now - slice_start >= SLICE:
+                if cpu - slice_cpu < AWAKE * (now - slice_start):
+                    asleep += now - slice_start
+                slice_start, slice_cpu = now, cpu
+            if asleep >= wall_limit:
                 return WALL_LIMIT
-            wait = max(min(cpu_left / cores, wall_left), 0.005)
+            wait = max(min((cpu_limit - cpu) / cores, SLICE), 0.005)
 
     def _kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)  # a zombie does not mind
         if os.getpid() == 1:  # in a PID namespace of our own: whatever else is left in it goes too
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
+
+    def _clean_scratch(self) -> None:
+        """Leave nothing for the next program. What cannot be removed ends the zygote: it comes back with a fresh
+        scratch."""
+        scratch = self._settings.scratch
+        if scratch is None or not os.listdir(scratch):
+            return
+        for folder, folders, files in os.walk(scratch, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+            for name in folders:
+                path = os.path.join(folder, name)
+                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
 
     def _become_contestant(self, channel: int, stdin: int, stdout: int) -> None:
         """From a fork of the zygote to a confined process that runs one program."""
@@ -173,6 +198,8 @@ class Zygote:
         for target, fd in enumerate(files):
             os.dup2(fd, target)
         os.closerange(4, 128)
+        if self._settings.scratch is not None:
+            os.chdir(self._settings.scratch)
         whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
         resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
         if self._settings.seccomp:

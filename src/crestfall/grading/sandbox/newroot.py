@@ -1,0 +1,54 @@
+"""A file system of its own: Python's files, read-only, four devices and a small scratch. Nothing else has a name
+there."""
+
+from __future__ import annotations
+
+import os
+
+from crestfall.grading.sandbox import linux
+
+SCRATCH = "/tmp"
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_BASE = "/tmp"  # any directory that exists: the new root is mounted over it, in this mount namespace alone
+
+
+def enter(readable: list[str], scratch_mib: int) -> None:
+    """Make a new root of bind mounts of `readable` and move there. Needs a mount namespace and its rights. Raises
+    OSError."""
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", _BASE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
+    for path in [*readable, *DEVICES]:
+        if os.path.exists(path):
+            _bind(path, _BASE + path)
+    os.makedirs(_BASE + SCRATCH, exist_ok=True)
+    os.makedirs(f"{_BASE}/.old")
+    linux.pivot_root(_BASE, f"{_BASE}/.old")
+    os.chdir("/")
+    linux.unmount("/.old")
+    os.rmdir("/.old")
+    linux.mount("none", "/", flags=linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
+    mount_scratch(scratch_mib)
+
+
+def mount_scratch(mib: int) -> None:
+    """Sized, and few inodes: Landlock does not bound either."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    linux.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={mib}m,nr_inodes=1k,mode=700")
+
+
+def _bind(path: str, target: str) -> None:
+    """A link on the way (`/lib` to `usr/lib`) becomes what it points at."""
+    if os.path.isdir(path):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        open(target, "a").close()
+    linux.mount(path, target, flags=linux.MS_BIND | linux.MS_REC)
+    if not path.startswith("/dev/"):
+        locked = os.statvfs(target).f_flag & (
+            os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_RELATIME
+        )
+        flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
+        keep = (locked & os.ST_NOEXEC and linux.MS_NOEXEC) | (locked & os.ST_NOATIME and 0x400)
+        keep |= locked & os.ST_RELATIME and 0x200000
+        linux.mount("none", target, flags=flags | keep)
