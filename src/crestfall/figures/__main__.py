@@ -1,4 +1,4 @@
-"""All figures, SVG and PDF: `python -m crestfall.figures study DIR OUT`, `python -m crestfall.figures regime CSV OUT`."""
+"""All figures at once: `python -m crestfall.figures study DIR OUT` or `python -m crestfall.figures regime CSV OUT`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def regime(source: Path, out: Path) -> list[figures.Saved]:
 
 
 def study(source: Path, out: Path) -> list[figures.Saved]:
-    """The figures of a run or a study: its first campaign, aligned campaigns, oracles, end of chain where there is one."""
+    """The figures of a run or a study: first campaign, aligned campaigns, oracles, end of chain where there is one."""
     runs = [read_run(source)] if is_run(source) else list(read_study(source).runs)
     methods = {run.method: sorted((r for r in runs if r.method == run.method), key=lambda r: r.seed) for run in runs}
     drawn = {
