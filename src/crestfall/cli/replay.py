@@ -145,7 +145,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """What each controller would have done on one run."""
     out = _table("acts at", "keeps", "scores", "vs last", "vs best", "saves steps")
     for row in rows:
-        kept, gain, regret = f"{row['kept_value']:.3f}", f"{row['gain']:+.3f}", f"{-row['regret']:+.3f}"
+        kept, gain, regret = f"{row['kept_value']:.3f}", f"{row['gain']:+.3f}", f"{0 - row['regret']:+.3f}"
         out.add_row(row["control"], _acted(row), str(row["kept_step"]), kept, gain, regret, str(row["steps_saved"]))
     for name, step, value in (
         ("trace oracle", row["trace_step"], row["trace_value"]),
