@@ -43,7 +43,7 @@ class LiveView:
     ) -> None:
         self._progress, self._control, self._stopping, self._clock = progress, control, stopping, clock
         self._started = clock()
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2)
         self._live.start(refresh=True)
 
@@ -53,12 +53,13 @@ class LiveView:
 
     def close(self) -> None:
         """Leave the table of campaigns on the screen."""
-        self._live.get_renderable = None  # type: ignore[assignment]
-        self._live.update(campaign_table(self._progress), refresh=True)
+        self._closed = True
         self._live.stop()
 
     def _render(self) -> Group:
         with self._lock:
+            if self._closed:
+                return Group(campaign_table(self._progress))
             lines = [*now(self._progress, self._control), clock_line(self._progress, self._clock() - self._started)]
             if self._stopping():
                 lines.append(STOPPING)
