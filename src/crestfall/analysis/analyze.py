@@ -91,11 +91,11 @@ class Analysis:
         return out
 
 
-def analyze(trajectory: Trajectory, seed: int = 0) -> Analysis:
+def analyze(trajectory: Trajectory) -> Analysis:
     """All of it for one curve. Raises InputError where there is no point."""
     measures = measure_campaign(trajectory)
     judged_S, errors_S = trajectory.judged_S, trajectory.judged_error_S
-    c = classify(judged_S, errors_S, seed)
+    c = classify(judged_S, errors_S)
     peak = int(np.argmax(moving_average(judged_S, c.smoothing)))
     clear = c.p_fall < 0.05 and c.fall > 3 * c.noise * np.sqrt(2 / c.smoothing)
     onset = largest_fall(judged_S, peak, half_width(trajectory, c)) if clear else None
@@ -105,11 +105,11 @@ def analyze(trajectory: Trajectory, seed: int = 0) -> Analysis:
         trajectory=trajectory,
         measures=measures,
         classification=c,
-        levels=levels(judged_S, errors_S, seed),
+        levels=levels(judged_S, errors_S),
         onset=None if onset is None else int(steps_S[onset]),
         onset_for_good=None if for_good is None else int(steps_S[for_good]),
         phase_transition=phase_transition_score(judged_S, peak) if clear else None,
-        leads=() if onset is None else _leads(trajectory, onset, peak, c, seed),
+        leads=() if onset is None else _leads(trajectory, onset, peak, c),
     )
 
 
@@ -119,12 +119,12 @@ def half_width(trajectory: Trajectory, c: Classification) -> int:
     return c.smoothing * points_per_bin
 
 
-def levels(judged_S: FloatArray, errors_S: FloatArray | None, seed: int = 0) -> Levels:
+def levels(judged_S: FloatArray, errors_S: FloatArray | None) -> Levels:
     curve_S = bin_means(judged_S)
     noise = noise_of(curve_S, errors_S if len(curve_S) == len(judged_S) else None)
     width = 1 if noise.known else smoothing_width(len(curve_S))
     fit_S = unimodal_fit(curve_S)
-    again_BS = fit_S + _noise(noise, len(curve_S), stream("levels", seed))
+    again_BS = fit_S + _noise(noise, len(curve_S), stream("levels", len(curve_S)))
     estimate, center = _levels(curve_S[None], width)[0], _levels(fit_S[None], width)[0]
     low, high = np.quantile(_levels(again_BS, width) - center, [0.975, 0.025], axis=0)
     start, peak, end, fall = (
@@ -139,18 +139,18 @@ def _noise(noise: Noise, size: int, rng: np.random.Generator) -> FloatArray:
 
 def _levels(values_BS: FloatArray, width: int) -> FloatArray:
     """Start, peak, end and fall of each row's moving average, rows x 4."""
-    smooth_BS = np.apply_along_axis(moving_average, 1, values_BS, width)
+    smooth_BS = moving_average(values_BS, width)
     start_B, peak_B, end_B = smooth_BS[:, 0], smooth_BS.max(axis=1), smooth_BS[:, -1]
     return np.stack([start_B, peak_B, end_B, peak_B - end_B], axis=1)
 
 
-def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification, seed: int) -> tuple[Lead, ...]:
+def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification) -> tuple[Lead, ...]:
     smooth_S = moving_average(trajectory.judged_S, c.smoothing)
     done = np.flatnonzero(smooth_S[peak:] <= smooth_S[peak] - FALL_DONE * (smooth_S[peak] - smooth_S[-1]))
     end_step = int(trajectory.steps_S[peak + int(done[0])]) if len(done) else int(trajectory.steps_S[-1])
     onset_step = int(trajectory.steps_S[onset])
     found = (
-        lead_of(signal, trajectory.signals[signal], onset_step, end_step, seed)
+        lead_of(signal, trajectory.signals[signal], onset_step, end_step)
         for signal in COMPANIONS
         if signal in trajectory.signals
     )

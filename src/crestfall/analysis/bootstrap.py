@@ -21,6 +21,7 @@ Method = Literal["percentile", "bca", "studentised"]
 
 RESAMPLES = 10_000
 FEWEST_STUDENTISED = 4
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def mean_interval(
     """Of the mean over N units (for paired designs: of their differences).
 
     `percentile` and `bca` as in Efron & Tibshirani (1993), ch. 13 and 14; `studentised` is the bootstrap-t of ch. 12.
-    Below 4 units a resample may have no spread, so `studentised` falls back on `percentile` (which at 3 units is the
-    range: print the values instead).
+    Below 4 units, or with so many ties that resamples have no spread, `studentised` falls back on `percentile` (which
+    at 3 units is the range: print the values instead); the result names the method used.
 
     Raises:
         InputError: fewer than 2 units.
@@ -60,6 +61,9 @@ def mean_interval(
     if method == "studentised" and size < FEWEST_STUDENTISED:
         method = "percentile"
     low, high = _bounds(values_N[None], rng, method, level, resamples)[0]
+    if not np.isfinite([low, high]).all():
+        method = "percentile"
+        low, high = _bounds(values_N[None], rng, method, level, resamples)[0]
     coverage = measured_coverage(method, size, level)
     return Interval(float(values_N.mean()), float(low), float(high), level, method, size, coverage)
 
@@ -126,29 +130,34 @@ def _bounds(
     if method == "percentile":
         return np.asarray(np.quantile(means_MB, tails, axis=1).T)
     if method == "bca":
-        return np.stack([_bca(x_N, b_B, tails) for x_N, b_B in zip(samples_MN, means_MB, strict=True)])
+        return _bca(samples_MN, means_MB, tails)
     means_M = samples_MN.mean(axis=1)
     errors_M1 = samples_MN.std(axis=1, ddof=1, keepdims=True) / np.sqrt(size)
     deviations_MB = means_MB - means_M[:, None]
     again_errors_MB = again_MBN.std(axis=2, ddof=1) / np.sqrt(size)
+    again_errors_MB[again_errors_MB < ROUNDING * errors_M1] = 0.0
+    deviations_MB[np.abs(deviations_MB) < ROUNDING * errors_M1] = 0.0
     # A resample without spread has t = +-inf, or 0 where its mean is the sample's: both sort to where they belong.
     with np.errstate(divide="ignore", invalid="ignore"):
         t_MB = np.nan_to_num(deviations_MB / again_errors_MB, nan=0.0, posinf=np.inf, neginf=-np.inf)
     t_M2 = np.quantile(t_MB, tails[::-1], axis=1, method="inverted_cdf").T
-    return np.asarray(means_M[:, None] - np.where(errors_M1 == 0, 0.0, t_M2 * errors_M1))
+    return np.asarray(
+        means_M[:, None] - np.where(errors_M1 <= ROUNDING * np.abs(means_M[:, None]), 0.0, t_M2 * errors_M1)
+    )
 
 
-def _bca(values_N: FloatArray, means_B: FloatArray, tails: FloatArray) -> FloatArray:
+def _bca(samples_MN: FloatArray, means_MB: FloatArray, tails: FloatArray) -> FloatArray:
     from scipy.stats import norm
 
-    mean = values_N.mean()
-    below = (np.mean(means_B < mean) + np.mean(means_B <= mean)) / 2
-    left_out_N = mean - values_N
-    spread = np.sum(left_out_N**2)
-    if spread == 0:
-        return np.array([mean, mean])
+    means_M1 = samples_MN.mean(axis=1, keepdims=True)
+    below_M1 = (np.mean(means_MB < means_M1, axis=1) + np.mean(means_MB <= means_M1, axis=1))[:, None] / 2
     # The jackknife means are mean + (mean - x_i) / (N - 1): their common factor drops out of the acceleration.
-    acceleration = -np.sum(left_out_N**3) / (6 * spread**1.5)
-    z0, z = norm.ppf(below), norm.ppf(tails)
-    adjusted = norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
-    return np.asarray(np.quantile(means_B, adjusted))
+    left_out_MN = means_M1 - samples_MN
+    spread_M1 = np.sum(left_out_MN**2, axis=1, keepdims=True)
+    skew_M1 = np.sum(left_out_MN**3, axis=1, keepdims=True)
+    acceleration_M1 = -skew_M1 / (6 * np.maximum(spread_M1, 1e-100) ** 1.5)
+    z0_M1, z = norm.ppf(below_M1), norm.ppf(tails)
+    adjusted_M2 = norm.cdf(z0_M1 + (z0_M1 + z) / (1 - acceleration_M1 * (z0_M1 + z)))
+    ordered_MB = np.sort(means_MB, axis=1)
+    at_M2 = np.rint(adjusted_M2 * (means_MB.shape[1] - 1)).astype(np.int64)
+    return np.take_along_axis(ordered_MB, at_M2, axis=1)

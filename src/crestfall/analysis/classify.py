@@ -16,7 +16,6 @@ from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.noise import bin_means, noise_of
 from crestfall.analysis.scan import REPLICATES, p_value_of_fall, p_value_of_rise
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.rng import stream
 
 CurveClass = Literal["rise_and_collapse", "collapse", "rise", "flat", "decline"]
 CLASSES: tuple[CurveClass, ...] = ("rise_and_collapse", "collapse", "rise", "flat", "decline")
@@ -42,12 +41,10 @@ class Classification:
     correlation: float
 
 
-def classify(
-    values_S: FloatArray, errors_S: FloatArray | None = None, seed: int = 0, replicates: int = REPLICATES
-) -> Classification:
+def classify(values_S: FloatArray, errors_S: FloatArray | None = None, replicates: int = REPLICATES) -> Classification:
     """`errors_S`: standard errors of the values where the evaluation's sample counts are known.
 
-    Curves of more than 100 points are averaged into 100 first. The null's random numbers depend on `seed` alone.
+    Curves of more than 100 points are averaged into 100 first.
     """
     curve_S = bin_means(values_S)
     noise = noise_of(curve_S, errors_S if len(curve_S) == len(values_S) else None)
@@ -56,8 +53,8 @@ def classify(
     smooth_S = moving_average(curve_S, width)
     peak = int(np.argmax(smooth_S))
     rise, fall = float(smooth_S[peak] - smooth_S[0]), float(smooth_S[peak] - smooth_S[-1])
-    p_rise = p_value_of_rise(curve_S, noise, stream("null", "rise", seed), replicates)
-    p_fall = p_value_of_fall(curve_S, noise, stream("null", "fall", seed), replicates)
+    p_rise = p_value_of_rise(curve_S, noise, replicates)
+    p_fall = p_value_of_fall(curve_S, noise, replicates)
     rose = counts(rise, fall, p_rise, scale)
     fell = counts(fall, rise, p_fall, scale)
     label: CurveClass
@@ -91,9 +88,9 @@ def smoothing_width(size: int) -> int:
 
 
 def moving_average(values_S: FloatArray, width: int) -> FloatArray:
-    """Centred, with shorter windows at the ends."""
-    half = width // 2
-    sums = np.concatenate([[0.0], np.cumsum(values_S)])
-    index_S = np.arange(len(values_S))
-    low_S, high_S = np.maximum(index_S - half, 0), np.minimum(index_S + half + 1, len(values_S))
-    return np.asarray((sums[high_S] - sums[low_S]) / (high_S - low_S))
+    """Centred, along the last axis, with shorter windows at the ends."""
+    half, size = width // 2, values_S.shape[-1]
+    sums = np.concatenate([np.zeros((*values_S.shape[:-1], 1)), np.cumsum(values_S, axis=-1)], axis=-1)
+    index_S = np.arange(size)
+    low_S, high_S = np.maximum(index_S - half, 0), np.minimum(index_S + half + 1, size)
+    return np.asarray((sums[..., high_S] - sums[..., low_S]) / (high_S - low_S))

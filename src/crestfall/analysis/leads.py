@@ -10,6 +10,7 @@ whole run in view, and no alarm that one could have had at the time. A missing s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,14 +50,14 @@ class Lead:
     after: float
 
 
-def lead_of(signal: str, series: Series, onset_step: int, end_step: int, seed: int = 0) -> Lead | None:
+def lead_of(signal: str, series: Series, onset_step: int, end_step: int) -> Lead | None:
     """The break of one signal up to `end_step`; None: it did not break, or has fewer than 10 points."""
     upto = series.steps_S <= end_step
     if int(upto.sum()) < FEWEST_POINTS:
         return None
     values_S, steps_S = bin_means(series.values_S[upto]), _bin_starts(series.steps_S[upto])
     break_at = break_point(values_S[None])
-    p_value = p_value_of_break(values_S, stream("null", "break", seed, signal))
+    p_value = p_value_of_break(values_S)
     if p_value >= FALSE_ALARMS:
         return None
     index = int(break_at.index_B[0])
@@ -104,14 +105,20 @@ def line_errors(values_BS: FloatArray) -> FloatArray:
     return np.maximum(syy - slope_part, 0.0)
 
 
-def p_value_of_break(values_S: FloatArray, rng: np.random.Generator, replicates: int = REPLICATES) -> float:
+def p_value_of_break(values_S: FloatArray, replicates: int = REPLICATES) -> float:
     """Against a straight line with AR(1) noise, its correlation taken from the residuals of the two lines."""
     observed = break_point(values_S[None])
     if observed.statistic_B[0] <= 0:
         return 1.0
     rho = _correlation(values_S, int(observed.index_B[0]))
-    null_B = break_point(ar1(rng, replicates, len(values_S), rho)).statistic_B
+    null_B = _null(len(values_S), round(20 * rho), replicates)
     return float((1 + np.sum(null_B >= observed.statistic_B[0])) / (1 + replicates))
+
+
+@lru_cache(maxsize=512)
+def _null(size: int, twentieths: int, replicates: int) -> FloatArray:
+    """The statistic is free of scale and slope: it depends on length and correlation (in twentieths) alone."""
+    return break_point(ar1(stream("straight", size), replicates, size, twentieths / 20)).statistic_B
 
 
 def _correlation(values_S: FloatArray, cut: int) -> float:

@@ -10,61 +10,69 @@ Multiscale scans: Duembgen & Spokoiny, Annals of Statistics 29 (2001).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from crestfall.analysis.noise import Noise, ar1, robust_sigma
 from crestfall.analysis.trajectory import FloatArray
+from crestfall.rng import stream
 
 REPLICATES = 999
 
 
-def fall_statistic(values_BS: FloatArray, sigma_BS: FloatArray) -> FloatArray:
+def fall_statistic(values_BS: FloatArray, sigma_S: FloatArray) -> FloatArray:
     """max over earlier windows w and last stretches l of (mean_w - mean_l) / sd, one number per row.
 
-    `sigma_BS` broadcasts against `values_BS`; sd^2 = sum_w sigma^2 / w^2 + sum_l sigma^2 / l^2.
+    sd^2 = sum_w sigma^2 / w^2 + sum_l sigma^2 / l^2.
     """
     rows, size = values_BS.shape
     best_B = np.zeros(rows)
     sums_BS = np.concatenate([np.zeros((rows, 1)), np.cumsum(values_BS, axis=1)], axis=1)
-    variance_BS = np.broadcast_to(sigma_BS, values_BS.shape) ** 2
-    variances_BS = np.concatenate([np.zeros((rows, 1)), np.cumsum(variance_BS, axis=1)], axis=1)
+    variances_S = np.concatenate([[0.0], np.cumsum(sigma_S**2)])
     lengths = [2**i for i in range(size.bit_length()) if 2**i < size]
+    windows = {
+        w: ((sums_BS[:, w:] - sums_BS[:, :-w]) / w, (variances_S[w:] - variances_S[:-w]) / w**2) for w in lengths
+    }
     for last in lengths:
-        cut = size - last
-        end_B = (sums_BS[:, -1] - sums_BS[:, cut]) / last
-        end_variance_B = (variances_BS[:, -1] - variances_BS[:, cut]) / last**2
+        means_BW, end_variances = windows[last]
+        end_B1, end_variance = means_BW[:, -1:], end_variances[-1]
         for w in lengths:
-            if w > cut:
+            earlier = size - last - w + 1
+            if earlier < 1:
                 break
-            mean_BW = (sums_BS[:, w : cut + 1] - sums_BS[:, : cut + 1 - w]) / w
-            variance_BW = (variances_BS[:, w : cut + 1] - variances_BS[:, : cut + 1 - w]) / w**2
-            sd_BW = np.sqrt(variance_BW + end_variance_B[:, None])
-            best_B = np.maximum(best_B, ((mean_BW - end_B[:, None]) / sd_BW).max(axis=1))
+            means_BW, variances_W = windows[w]
+            drops_BW = (means_BW[:, :earlier] - end_B1) / np.sqrt(variances_W[:earlier] + end_variance)
+            best_B = np.maximum(best_B, drops_BW.max(axis=1))
     return best_B
 
 
-def p_value_of_fall(
-    values_S: FloatArray, noise: Noise, rng: np.random.Generator, replicates: int = REPLICATES
-) -> float:
+def p_value_of_fall(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> float:
     """(1 + how many plateaus fall as much) / (1 + replicates). Fewer than 4 points of unknown noise: 1."""
     size = len(values_S)
     if size < 2 or (size < 4 and not noise.known):
         return 1.0
     tiny = 1e-9 * max(1e-300, float(np.max(np.abs(values_S))))
-    null_BS = ar1(rng, replicates, size, noise.correlation)
     if noise.known:
         sigma_S = np.maximum(noise.sigma_S, tiny)
-        observed = fall_statistic(values_S[None], sigma_S)
-        null_B = fall_statistic(null_BS * sigma_S, sigma_S)
+        observed = fall_statistic(values_S[None], sigma_S)[0]
+        plateaus_BS = ar1(stream("plateau", size), replicates, size, noise.correlation)
+        null_B = fall_statistic(plateaus_BS * sigma_S, sigma_S)
     else:
-        observed = fall_statistic(values_S[None], np.maximum(robust_sigma(values_S[None]), tiny)[:, None])
-        null_B = fall_statistic(null_BS, np.maximum(robust_sigma(null_BS), 1e-9)[:, None])
-    return float((1 + np.sum(null_B >= observed[0])) / (1 + replicates))
+        sigma = max(float(robust_sigma(values_S[None])[0]), tiny)
+        observed = fall_statistic(values_S[None] / sigma, np.ones(size))[0]
+        null_B = _null_of_unknown_noise(size, round(20 * noise.correlation), replicates)
+    return float((1 + np.sum(null_B >= observed)) / (1 + replicates))
 
 
-def p_value_of_rise(
-    values_S: FloatArray, noise: Noise, rng: np.random.Generator, replicates: int = REPLICATES
-) -> float:
+@lru_cache(maxsize=512)
+def _null_of_unknown_noise(size: int, twentieths: int, replicates: int) -> FloatArray:
+    """The statistic in units of estimated noise depends on length and correlation (in twentieths) alone."""
+    plateaus_BS = ar1(stream("plateau", size), replicates, size, twentieths / 20)
+    return fall_statistic(plateaus_BS / np.maximum(robust_sigma(plateaus_BS), 1e-9)[:, None], np.ones(size))
+
+
+def p_value_of_rise(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> float:
     """Of a rise from the curve's first stretch to any later window: the fall of the curve read backwards."""
     backwards = Noise(noise.sigma_S[::-1], noise.correlation, noise.known)
-    return p_value_of_fall(values_S[::-1], backwards, rng, replicates)
+    return p_value_of_fall(values_S[::-1], backwards, replicates)

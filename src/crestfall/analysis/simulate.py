@@ -105,8 +105,8 @@ class Confusion:
 
 def confusion(curves: Sequence[Simulated], replicates: int = 499) -> Confusion:
     counts_KK = np.zeros((len(CLASSES), len(CLASSES)))
-    for i, curve in enumerate(curves):
-        called = classify(curve.values_S, curve.errors_S, seed=i, replicates=replicates).label
+    for curve in curves:
+        called = classify(curve.values_S, curve.errors_S, replicates).label
         counts_KK[CLASSES.index(curve.label), CLASSES.index(called)] += 1
     return Confusion(counts_KK)
 

@@ -1,0 +1,143 @@
+"""What must hold for every curve: invariances, bounds, and logs torn anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from crestfall.analysis.analyze import analyze
+from crestfall.analysis.bootstrap import mean_interval
+from crestfall.analysis.classify import classify
+from crestfall.analysis.compare import holm, sign_flip_p_value
+from crestfall.analysis.measures import measure_campaign
+from crestfall.analysis.noise import noise_of, unimodal_fit
+from crestfall.analysis.scan import p_value_of_fall
+from crestfall.analysis.trajectory import FloatArray, Trajectory
+from crestfall.errors import InputError
+from crestfall.integrations.importers.history import tidy
+from crestfall.integrations.importers.load import load
+from crestfall.rng import stream
+
+# Scores on a grid, as pass rates are: no two differ by rounding alone.
+SCORES = st.integers(0, 480).map(lambda count: count / 480)
+CURVES = st.integers(1, 40).flatmap(lambda size: arrays(np.float64, size, elements=SCORES))
+
+
+def curve(values_S: FloatArray, steps_S: FloatArray | None = None) -> Trajectory:
+    steps = np.arange(len(values_S)) if steps_S is None else steps_S
+    return Trajectory("t", Path("t"), "m", "", steps, values_S)
+
+
+@given(CURVES)
+def test_a_curve_that_never_falls_has_gap_0_and_neither_onset_nor_score(values_S: FloatArray) -> None:
+    m = measure_campaign(curve(np.sort(values_S)))
+    assert m.gap == 0
+    assert not m.collapsed
+    assert m.onset is None
+    assert m.onset_for_good is None
+    assert m.phase_transition is None
+
+
+@given(CURVES)
+def test_bounds(values_S: FloatArray) -> None:
+    m = measure_campaign(curve(values_S))
+    assert 0 <= m.gap <= m.peak <= 1
+    assert m.phase_transition is None or 0 < m.phase_transition <= 1
+    assert m.onset is None or m.peak_step < m.onset <= m.end_step
+    assert (m.phase_transition is None) == (m.gap == 0)
+
+
+@given(CURVES, st.integers(1, 50), st.integers(-100, 100))
+def test_affine_relabelling_of_steps_moves_steps_alone(values_S: FloatArray, factor: int, shift: int) -> None:
+    plain = analyze(curve(values_S))
+    moved = analyze(curve(values_S, np.arange(len(values_S)) * factor + shift))
+    assert moved.classification == plain.classification
+    assert moved.measures.gap == plain.measures.gap
+    assert moved.measures.peak_step == plain.measures.peak_step * factor + shift
+    assert moved.onset == (None if plain.onset is None else plain.onset * factor + shift)
+
+
+@given(CURVES, st.sampled_from([2.0, 64.0, 0.25]))
+def test_p_values_know_no_units(values_S: FloatArray, factor: float) -> None:
+    before = p_value_of_fall(values_S, noise_of(values_S))
+    assert p_value_of_fall(values_S * factor, noise_of(values_S * factor)) == before
+
+
+@given(CURVES)
+def test_upwards_nothing_falls(values_S: FloatArray) -> None:
+    assert classify(np.sort(values_S)).label in ("rise", "flat")
+    assert classify(np.sort(values_S)[::-1]).label in ("decline", "collapse", "flat")
+
+
+@given(CURVES)
+def test_unimodal_fit_rises_then_falls_and_keeps_the_sum(values_S: FloatArray) -> None:
+    fit_S = unimodal_fit(values_S)
+    top = int(np.argmax(fit_S))
+    assert (np.diff(fit_S[: top + 1]) >= -1e-12).all()
+    assert (np.diff(fit_S[top:]) <= 1e-12).all()
+    assert np.isclose(fit_S.sum(), values_S.sum())
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays(np.float64, st.integers(4, 12), elements=SCORES), st.floats(-5, 5), st.sampled_from([0.5, 2.0, 8.0]))
+def test_intervals_move_with_their_data(values_N: FloatArray, shift: float, factor: float) -> None:
+    for method in ("percentile", "studentised"):
+        plain = mean_interval(values_N, stream("t"), method, resamples=200)  # type: ignore[arg-type]
+        moved = mean_interval(values_N * factor + shift, stream("t"), method, resamples=200)  # type: ignore[arg-type]
+        assert np.isclose(moved.low, plain.low * factor + shift, atol=1e-9)
+        assert np.isclose(moved.high, plain.high * factor + shift, atol=1e-9)
+
+
+@given(arrays(np.float64, st.integers(1, 10), elements=st.integers(-20, 20).map(float)))
+def test_sign_flip_is_two_sided_and_a_p_value(d_N: FloatArray) -> None:
+    p = sign_flip_p_value(d_N)
+    assert 2 ** -len(d_N) < p <= 1
+    assert p == sign_flip_p_value(-d_N) == sign_flip_p_value(d_N[::-1])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_only_raises_and_keeps_the_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
+    for (p, a), (q, b) in zip(zip(p_values, adjusted, strict=True), zip(p_values, adjusted, strict=True), strict=True):
+        assert (p <= q) <= (a <= b)
+
+
+@given(st.dictionaries(st.integers(0, 100), SCORES, min_size=1), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(points: dict[int, float], random) -> None:  # type: ignore[no-untyped-def]
+    rows = list(points.items())
+    random.shuffle(rows)
+    shuffled, notes = tidy(rows)
+    assert dict(zip(shuffled.steps_S.tolist(), shuffled.values_S.tolist(), strict=True)) == points
+    assert notes == tidy(sorted(points.items()))[1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), SCORES), min_size=1))
+def test_every_step_once_and_in_order_whatever_was_restarted(rows: list[tuple[int, float]]) -> None:
+    series, _ = tidy(rows)
+    assert (np.diff(series.steps_S) > 0).all()
+    assert series.steps_S[-1] <= max(step for step, _ in rows)
+    last_step, last_value = rows[-1]
+    at = np.flatnonzero(series.steps_S == last_step)
+    assert series.values_S[at[0]] == last_value
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400))
+def test_a_log_torn_anywhere_loses_its_last_row_at_most(tmp_path_factory, cut: int) -> None:  # type: ignore[no-untyped-def]
+    whole = "".join(json.dumps({"step": s, "reward": s / 16}) + "\n" for s in range(10))
+    torn = whole[: min(cut, len(whole))]
+    path = tmp_path_factory.mktemp("torn") / "x.jsonl"
+    path.write_text(torn)
+    rows = sum(1 for line in torn.split("\n") if line.endswith("}"))
+    try:
+        (t,) = load([path])
+    except InputError:
+        assert rows == 0
+    else:
+        assert len(t) == rows

@@ -1,0 +1,120 @@
+"""Classes on plain curves, p-values on plateaus, noise of known size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crestfall.analysis.classify import classify, counts, moving_average, scale_of, smoothing_width
+from crestfall.analysis.noise import ar1, bin_means, correlation, noise_of, robust_sigma, unimodal_fit
+from crestfall.analysis.scan import fall_statistic, p_value_of_fall
+from crestfall.analysis.simulate import CLASSES, confusion, simulate, simulate_counts
+from crestfall.rng import stream
+
+UP, HIGH, LOW = np.linspace(0.2, 0.7, 20), np.full(20, 0.7), np.full(20, 0.1)
+SHAPES = {
+    "rise_and_collapse": np.concatenate([UP, HIGH, LOW]),
+    "collapse": np.concatenate([HIGH, HIGH, LOW]),
+    "rise": np.concatenate([UP, HIGH, HIGH]),
+    "flat": np.concatenate([HIGH, HIGH, HIGH]),
+    "decline": np.linspace(0.7, 0.55, 60),
+}
+
+
+@pytest.mark.parametrize("label", SHAPES)
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_plain_shapes(label: str, noise: float) -> None:
+    values_S = SHAPES[label] + noise * np.random.default_rng(1).standard_normal(60)
+    assert classify(values_S).label == label
+
+
+def test_a_single_low_value_at_the_end_is_no_collapse_without_counts_and_is_with() -> None:
+    values_S = np.append(np.full(12, 0.6) + 0.04 * np.random.default_rng(2).standard_normal(12), 0.53)
+    assert classify(values_S).label == "flat"
+    assert classify(values_S, np.full(13, 0.005)).label != "flat"
+
+
+def test_a_ripple_after_a_rise_is_still_a_rise() -> None:
+    assert counts(0.1, 0.5, 0.001, 1.0) is False
+    assert counts(0.2, 0.5, 0.001, 1.0) is True
+    assert counts(0.21, 0.9, 0.001, 1.0) is True
+    assert counts(0.01, 0.0, 0.001, 1.0) is False
+    assert counts(0.5, 0.0, 0.2, 1.0) is False
+
+
+def test_too_short_to_say() -> None:
+    for values in ([0.5], [0.9, 0.1], [0.1, 0.9, 0.1]):
+        c = classify(np.array(values))
+        assert (c.label, c.p_fall) == ("flat", 1.0)
+
+
+def test_scale_and_smoothing() -> None:
+    assert scale_of(np.array([0.0, 1.0])) == 1.0
+    assert scale_of(np.array([-3.0, 1.0])) == 3.0
+    assert [smoothing_width(n) for n in (4, 10, 40, 100)] == [1, 3, 3, 5]
+    assert moving_average(np.array([0.0, 3.0, 6.0]), 3).tolist() == [1.5, 3.0, 4.5]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_false_alarms_on_plateaus(rho: float) -> None:
+    plateaus_BS = ar1(stream("plateaus", str(rho)), 150, 60, rho)
+    alarms = [p_value_of_fall(v, noise_of(v)) < 0.05 for v in plateaus_BS]
+    assert np.mean(alarms) < 0.14
+
+
+def test_p_value_with_known_noise_is_uniform_on_plateaus() -> None:
+    errors_S = np.linspace(0.01, 0.03, 20)
+    values_BS = errors_S * np.random.default_rng(5).standard_normal((200, 20)) + 0.5
+    p = [p_value_of_fall(v, noise_of(v, errors_S)) for v in values_BS]
+    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(np.array(p) < 0.05) < 0.09
+
+
+def test_fall_statistic_by_hand() -> None:
+    assert fall_statistic(np.array([[1.0, 0.0]]), np.array([0.5]))[0] == pytest.approx(1 / (0.5 * 2**0.5))
+    assert fall_statistic(np.array([[0.0, 1.0]]), np.array([0.5]))[0] == 0.0
+
+
+def test_noise_is_measured_through_trends_cliffs_and_spikes() -> None:
+    rng = np.random.default_rng(0)
+    level_S = np.concatenate([np.linspace(0, 5, 200), np.full(200, -3.0)])
+    level_S[50] += 10
+    assert robust_sigma((level_S + rng.normal(0, 0.3, 400))[None])[0] == pytest.approx(0.3, rel=0.12)
+
+
+def test_correlation_is_recovered() -> None:
+    for rho in (0.0, 0.5, 0.8):
+        found = [correlation(v) for v in ar1(stream("rho", str(rho)), 40, 100, rho)]
+        assert np.mean(found) == pytest.approx(rho, abs=0.1)
+
+
+def test_unimodal_fit_is_the_best_of_all_splits() -> None:
+    from scipy.optimize import isotonic_regression
+
+    values_S = np.random.default_rng(3).random(12)
+    best = min(
+        float(
+            np.sum((values_S[:k] - isotonic_regression(values_S[:k]).x) ** 2)
+            + (np.sum((values_S[k:] - isotonic_regression(values_S[k:], increasing=False).x) ** 2) if k < 12 else 0)
+        )
+        for k in range(1, 13)
+    )
+    assert np.sum((values_S - unimodal_fit(values_S)) ** 2) == pytest.approx(best)
+
+
+def test_bins_keep_the_mean() -> None:
+    values_S = np.arange(1003.0)
+    binned = bin_means(values_S, 100)
+    assert len(binned) == 100
+    assert binned[0] == pytest.approx(values_S[:10].mean())
+    assert (np.diff(binned) > 0).all()
+
+
+def test_simulated_curves_of_every_class() -> None:
+    rng = stream("confusion")
+    curves = [simulate(label, 50, rng, 0.02, 0.3) for label in CLASSES for _ in range(6)]
+    curves += [simulate_counts(label, 20, rng, 480) for label in CLASSES for _ in range(6)]
+    result = confusion(curves, replicates=199)
+    assert result.counts_KK.sum() == 60
+    assert result.balanced_accuracy >= 0.85
+    assert "balanced accuracy" in str(result)
