@@ -42,20 +42,31 @@ def write(path: Path, out: Path | None = None) -> Path:
 
 def run_page(run: Run) -> Page:
     """The page of one chain."""
-    return _page(f"{run.method}, seed {run.seed}", "run", group_runs([run]), run.path, _notes([run]))
+    return _page(f"{run.method}, seed {run.seed}", "run", [run], run.path, group_runs([run]), ())
 
 
 def study_page(study: Study) -> Page:
     """The page of all chains of a study that have begun."""
-    groups = group_runs(study.runs, method_order(study))
-    return _page(study.path.resolve().name or "study", "study", groups, study.path, _notes(study.runs))
+    title = study.path.resolve().name or "study"
+    return _page(title, "study", study.runs, study.path, group_runs(study.runs, method_order(study)), _missing(study))
 
 
 def method_order(study: Study) -> list[str]:
     """The methods in the order in which the study's configuration names them."""
+    return list(dict.fromkeys(method for method, _ in _cells(study)))
+
+
+def _cells(study: Study) -> list[tuple[str, str]]:
+    """Method and seed of every cell that the study is to have."""
     cells = study.config.get("cells")
-    named = [str(cell.get("method")) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
-    return list(dict.fromkeys(named))
+    listed = cells if isinstance(cells, list) else []
+    return [(str(cell.get("method")), str(cell.get("seed"))) for cell in listed if isinstance(cell, dict)]
+
+
+def _missing(study: Study) -> tuple[str, ...]:
+    begun = {(run.method, str(run.seed)) for run in study.runs}
+    waiting = [f"{method} seed {seed}" for method, seed in _cells(study) if (method, seed) not in begun]
+    return (f"Not begun: {_some(waiting)}.",) if waiting else ()
 
 
 def foreign_page(analysis: Analysis) -> Page:
@@ -81,18 +92,24 @@ def write_foreign(analysis: Analysis, out: Path) -> Path:
     return out
 
 
-def _page(title: str, kind: str, groups: Sequence[Group], path: Path, notes: tuple[str, ...]) -> Page:
-    return Page(title, kind, groups, gap_noise(groups), provenance(groups, kind, path.name), notes)
+def _page(
+    title: str, kind: str, runs: Sequence[Run], path: Path, groups: Sequence[Group], notes: tuple[str, ...]
+) -> Page:
+    told = (*_notes(runs), *notes)
+    return Page(title, kind, groups, gap_noise(groups), provenance(runs, kind, path.resolve().name), told)
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """What a reader has to know before believing the numbers: what is unfinished, failed or torn."""
     notes = []
-    for status, words in (("running", "still running"), ("interrupted", "interrupted"), ("failed", "failed")):
+    for status, words in (("running", "Still running"), ("interrupted", "Interrupted"), ("failed", "Failed")):
         names = [f"{run.method} seed {run.seed}" for run in runs if run.status == status]
         if names:
-            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-            notes.append(f"{words.capitalize()}: {', '.join(names[:6])}{more}. Their numbers are not final.")
+            notes.append(f"{words}: {_some(names)}; what is shown of it is not final.")
     notes += [f"{run.method} seed {run.seed}: {run.error}" for run in runs if run.error][:4]
     notes += [f"{run.method} seed {run.seed}: {note}" for run in runs for note in run.notes][:6]
     return tuple(notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -58,8 +58,3 @@ def foreign_group(trajectory: Trajectory) -> Group:
 def number_of(trajectory: Trajectory) -> int:
     """The campaign's number; a foreign run is campaign 0."""
     return trajectory.facts.campaign if trajectory.facts else 0
-
-
-def is_campaign(groups: Sequence[Group]) -> bool:
-    """Whether the page shows chains of campaigns (our runs) or single foreign runs."""
-    return any(t.facts is not None for group in groups for run in group.runs for t in run.campaigns)

@@ -22,7 +22,7 @@ from crestfall.report.charts.panel import PanelAxes, competence_of, panel
 from crestfall.report.charts.signals import measured, signal_chart
 from crestfall.report.charts.verdicts import has_verdicts, verdict_chart, verdict_class, verdicts_seen
 from crestfall.report.foreign import Foreign
-from crestfall.report.groups import Group, is_campaign
+from crestfall.report.groups import Group
 from crestfall.report.nulls import Noise, null_rows
 from crestfall.report.programs import exhibits
 from crestfall.report.provenance import Provenance
@@ -84,7 +84,8 @@ def _sections(page: Page) -> dict[str, Any]:
     bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
     single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
     return {
-        "chains": is_campaign(groups),
+        "chains": page.foreign is None,
+        "begun": bool(curves),
         "sentences": _sentences(page, bool(curves)),
         "outcome": headline.end_of_chain(groups),
         "splits": headline.rise_split(groups),
@@ -151,9 +152,7 @@ def _strip(g: Group, axes: PanelAxes, noise: Noise) -> Strip:
             title = visible(curves[0].metric, 60)
         null = noise.get(curves[0].name)
         panels.append(panel(title, curves, axes, null.plateau if null else None))
-    remark = (
-        f"seed {g.runs[0].seed}" if g.single and is_campaign([g]) else f"{len(g.runs)} seeds" if not g.single else ""
-    )
+    remark = f"seed {g.runs[0].seed}" if g.single else f"{len(g.runs)} seeds"
     if g.single and g.runs[0].status not in ("done", "running"):
         remark += f", {g.runs[0].status}"
     return Strip(g.style, g.label, remark, tuple(panels))

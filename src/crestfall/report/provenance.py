@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from crestfall.analysis.trajectory import Run
-from crestfall.report.groups import Group
 from crestfall.report.text import visible
 
 CONFIG_CHARACTERS = 12_000
@@ -25,10 +24,9 @@ class Provenance:
     rerun: str
 
 
-def provenance(groups: Sequence[Group], verb: str, directory: str) -> Provenance:
+def provenance(runs: Sequence[Run], verb: str, directory: str) -> Provenance:
     """What the runs say of themselves. Facts on which they differ are listed with all their values. `verb` and
     `directory` make up a command where none was recorded."""
-    runs = [run for g in groups for run in g.runs]
     collected: dict[str, list[str]] = {}
     for run in runs:
         for name, value in _facts(run).items():

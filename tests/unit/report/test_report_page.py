@@ -117,7 +117,18 @@ def test_programs_stand_side_by_side_at_start_peak_and_end(study):
 @pytest.mark.parametrize("events", [0, 2, 3, 4, 6, 11])
 def test_a_run_in_progress_has_a_page(tmp_path, events):
     path = write_run(tmp_path / "r", status="running", stop_after_events=events)
-    assert "still running".lower() in text_of(report.write(path)).lower() or events < 4
+    html = text_of(report.write(path))
+    assert "Still running: naive seed 0;" in html
+    assert ("curves" in elements(html).ids) == (events > 3)
+
+
+def test_a_study_says_what_has_not_begun_or_failed(tmp_path):
+    path = write_study(tmp_path / "s", campaigns=1, seeds=(1, 2))
+    shutil.rmtree(path / "cells" / "es" / "seed-2")
+    write_run(path / "cells" / "naive" / "seed-1", seed=1, status="failed", stop_after_events=0)
+    html = text_of(report.write(path))
+    assert "Not begun: es seed 2." in html
+    assert "Failed: naive seed 1;" in html
 
 
 def test_missing_pieces_leave_out_their_sections(tmp_path):
