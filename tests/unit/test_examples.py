@@ -1,0 +1,33 @@
+"""Every example runs as it stands, is short, and says what it should."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SAYS = {
+    "guard_pytorch.py": "Adam's step counter",
+    "guard_trl.py": "handed on: step",
+    "analyze_foreign_log.py": "rise_and_collapse",
+    "own_controller.py": "acted at step 4",
+    "own_update_rule.py": "[ 0.5625",
+}
+NEEDS = {"guard_pytorch.py": ("torch",), "guard_trl.py": ("trl",)}
+
+
+def test_every_example_is_known_here_and_short() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
+    assert all(len(path.read_text().splitlines()) < 100 for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.trl] * ("trl" in name)) for name in SAYS])
+def test_example(name: str, tmp_path: Path) -> None:
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert SAYS[name] in done.stdout
