@@ -36,14 +36,14 @@ class Recipe:
     seed: int = 0
     problems: int = 6000
     """Distinct problems of the warm pool."""
-    steps: int = 500
+    steps: int = 700
     """Updates taken, of a cosine schedule `schedule` long: the policy is left unfinished on purpose."""
-    schedule: int = 800
+    schedule: int = 1200
     batch: int = 64
     learning_rate: float = 2e-3
     wrong: float = 0.15
     """Share of stages replaced by a near mistake."""
-    conventions: tuple[float, ...] = (0.5, 0.35, 0.15)
+    conventions: tuple[float, ...] = (0.35, 0.45, 0.2)
     """Shares of the answering conventions of `tasks.builtin.CONVENTIONS`: return, print, assign."""
     levels: tuple[int, ...] = (1, 2, 2, 3, 3, 3)
     width: int = 96
