@@ -33,7 +33,7 @@ def regime_map(table: RegimeTable) -> Figure:
     panel_rows = sum(len(table.levels(f)) + 1 for f in range(len(table.factors)))
     heights = [1.05 + _ROW * len(cells), 0.75 + _PANEL_ROW * panel_rows]
     with styled():
-        figure = new_figure(10.0, sum(heights))
+        figure = new_figure(sum(_widths(table)), sum(heights))
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
         _draw_cells(top, table, cells)
         _draw_effects(bottom, table)
@@ -45,10 +45,15 @@ def write_regime_map(source: Path, stem: Path, factors: Sequence[str] | None = N
     return save(regime_map(read_table(source, factors)), stem)
 
 
+def _widths(table: RegimeTable) -> list[float]:
+    """Of design, seeds and scores, in inches."""
+    seeds = max(len(rows) for rows in table.cells().values())
+    return [max(1.8, 0.88 * len(table.factors)), 0.24 * seeds + 0.3, 3.8]
+
+
 def _draw_cells(host: Any, table: RegimeTable, cells: list[tuple[tuple[str, ...], list[RegimeRow]]]) -> None:
     seeds = max(len(rows) for _, rows in cells)
-    widths = [1.05 * len(table.factors), 0.25 * seeds + 0.3, 4.2]
-    design, marks, scores = host.subplots(1, 3, width_ratios=widths, sharey=True)
+    design, marks, scores = host.subplots(1, 3, width_ratios=_widths(table), sharey=True)
     _draw_design(design, table, [levels for levels, _ in cells])
     for y, (_, rows) in enumerate(cells):
         _draw_seeds(marks, scores, y, rows)
@@ -118,7 +123,7 @@ def _draw_effects(host: Any, table: RegimeTable) -> None:
     shares, falls = host.subplots(1, 2, width_ratios=[3, 1.4], sharey=True)
     y, ticks, labels = 0.0, [], []
     for factor, name in enumerate(table.factors):
-        shares.text(-0.012, y, name, ha="right", va="center", fontweight="bold", fontsize=7.5)
+        shares.text(-0.012, y, name.replace("_", " "), ha="right", va="center", fontweight="bold", fontsize=7.5)
         for level in table.levels(factor):
             y += 1
             rows = [row for row in table.rows if row.levels[factor] == level]
