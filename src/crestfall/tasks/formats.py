@@ -21,7 +21,7 @@ def load_problems(path: Path) -> list[Problem]:
     """
     problems: dict[str, Problem] = {}
     for row in read_rows(path):
-        problem = _problem(row)
+        problem = problem_of(row)
         if problem.task_id in problems:
             raise InputError(f"{row.where}: field 'task_id' is {problem.task_id!r}, which an earlier line has too")
         problems[problem.task_id] = problem
@@ -30,9 +30,11 @@ def load_problems(path: Path) -> list[Problem]:
     return list(problems.values())
 
 
-def _problem(row: Row) -> Problem:
+def problem_of(row: Row) -> Problem:
+    """The problem of one line. Raises InputError."""
     for module in FORMATS.values():
         if module.recognises(row):
-            return module.problem(row)
+            problem: Problem = module.problem(row)
+            return problem
     fields = ", ".join(sorted(row.data)) or "none"
     raise InputError(f"{row.where}: no known format of problems ({', '.join(FORMATS)}) has these fields: {fields}")

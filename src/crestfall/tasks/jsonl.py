@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from crestfall.errors import InputError
@@ -18,7 +19,10 @@ TOLERANCE = 1e-6
 
 # What QuixBugs' own test suite leaves out or loosens: two cases that no machine finishes in reasonable time or memory,
 # and square roots that are right to within the argument `epsilon`.
-_QUIXBUGS_ENDLESS = {"knapsack": lambda args: args[0] > 10**6, "levenshtein": lambda args: len(args[1]) > 40}
+_QUIXBUGS_ENDLESS: dict[str, Callable[[tuple[Any, ...]], bool]] = {
+    "knapsack": lambda args: args[0] > 10**6,
+    "levenshtein": lambda args: len(args[1]) > 40,
+}
 
 
 def recognises(row: Row) -> bool:

@@ -1,0 +1,36 @@
+"""`crestfall bench WHAT`: ratios against peers, side by side in one run. WHAT is a module of `crestfall.bench` with a
+function
+`run`; the options below are passed on as far as it takes them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import crestfall.bench
+from crestfall.cli.common import console_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))
+    parser.add_argument("what", choices=names, help="what to measure")
+    parser.add_argument("--programs", type=int, default=300, metavar="N", help="grader: distinct programs")
+    parser.add_argument("--duplicates", type=float, default=0.3, metavar="SHARE", help="grader: repeats in a step")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="step: threads that torch may use")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    bench = importlib.import_module(f"crestfall.bench.{args.what}")
+    taken = inspect.signature(bench.run).parameters
+    result: dict[str, Any] = bench.run(**{name: value for name, value in vars(args).items() if name in taken})
+    if not args.json:
+        console = console_of(args)
+        for row in result[args.what]:
+            console.print("   ".join(f"{name} {value}" for name, value in row.items()), markup=False)
+        for name, value in result.items():
+            if name != args.what:
+                console.print(f"{name}: {value}", markup=False)
+    return result
