@@ -1,5 +1,7 @@
-"""`crestfall bench WHAT`: ratios against peers, side by side. WHAT is a module of `crestfall.bench` with a function
-`run`; the options below are passed on as far as it takes them.
+"""`crestfall bench WHAT`: ratios against peers, side by side in one run.
+
+WHAT is a module of `crestfall.bench` with a function `run`; the options are passed on as far as it takes them.
+"""
 
 from __future__ import annotations
 

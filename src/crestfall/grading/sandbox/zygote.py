@@ -22,7 +22,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from crestfall.grading.sandbox import contestant, linux, seccomp
+from crestfall.grading.sandbox import contestant, harness, linux, seccomp
+from crestfall.grading.sandbox.encode import Encoder
 
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
@@ -31,6 +32,8 @@ ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
 # / AWAKE.
 SLICE, AWAKE = 0.25, 0.05
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
+
+PID_MARK = 0x3A5C71E9  # stands for the program's process id in the filter, until there is one
 
 # Imported before the first fork, so that no program pays for them: what solutions to programming problems import most.
 WARM = (
@@ -70,9 +73,13 @@ def warm() -> None:
     copies pages."""
     for name in WARM:
         __import__(name)
-    exec(compile("def f(x):\n    return [f'{y}' for y in x]\nf([1])", "<warm>", "exec"), {})
-    with contextlib.suppress(SyntaxError):
-        compile("def f(:", "<warm>", "exec")
+    for _ in range(20):  # what every program goes through: its bytecode is then specialised here and not in each fork
+        namespace = harness.load("def f(x):\n    return [f'{y}' for y in x]\n", harness.MODULE)
+        assert isinstance(namespace, dict)
+        Encoder(1000, listed=True).encode([namespace["f"]([1]), (1.5, "a", {1: True}), None])
+        harness.load("def f(:", harness.MODULE)
+        harness.fault(ValueError("x"))
+    del sys.modules[harness.MODULE]
     gc.collect()
     gc.freeze()
 
@@ -98,6 +105,7 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._sink = os.memfd_create("stdout", os.MFD_CLOEXEC)
+        self._filter = seccomp.contestant_filter(PID_MARK)
         self._null = os.open("/dev/null", os.O_RDONLY)
 
     def serve(self) -> None:
@@ -203,6 +211,7 @@ class Zygote:
         whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
         resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
         if self._settings.seccomp:
-            seccomp.install(seccomp.contestant_filter(os.getpid()))
+            own = os.getpid().to_bytes(4, sys.byteorder)
+            seccomp.install(self._filter.replace(PID_MARK.to_bytes(4, sys.byteorder), own))
         sys.stdin, sys.stdout, sys.stderr = (_text_stream(fd) for fd in range(3))
         contestant.main(3)
