@@ -200,8 +200,8 @@ FORGERIES = {
     ),
     "half a message": ("import os\ndef f(x):\n    os.write(3, b'[\"v\",')\n    os._exit(0)", REFUSED),
     "nested message": ("import os\nos.write(3, b'[' * 500000 + b'\\n')" + F, {V.VIOLATION, V.OUTPUT_LIMIT}),
-    "broken tags": ("import os\nos.write(3, b'[\"v\",{\"i\":{}}]\\n')" + F, {V.VIOLATION}),
-    "unknown tags": ("import os\nos.write(3, b'[\"v\",{\"n\":\"os.system\",\"v\":1}]\\n')" + F, {V.VIOLATION}),
+    "broken tags": ('import os\nos.write(3, b\'["v",{"i":{}}]\\n\')' + F, {V.VIOLATION}),
+    "unknown tags": ('import os\nos.write(3, b\'["v",{"n":"os.system","v":1}]\\n\')' + F, {V.VIOLATION}),
     "endless message": ("import os\nwhile True: os.write(3, b'x' * 65536)", {V.OUTPUT_LIMIT, V.VIOLATION}),
     "descriptors closed": ("import os\nos.closerange(0, 1024)" + F, REFUSED),
     "channel to stdout": ("import os\nos.dup2(3, 1)\nprint('passed')" + F, {V.VIOLATION, V.WRONG_ANSWER}),
@@ -226,9 +226,7 @@ LEAKS = {
         ),
         "scratch": "import os\nfound = [open(n).read() for n in os.listdir('.')]",
         "environment": "import os\nfound = repr(os.environ)",
-        "heap": (
-            "import ctypes\nfound = ctypes.string_at(id(found), 1 << 16).decode('latin1')"
-        ),
+        "heap": ("import ctypes\nfound = ctypes.string_at(id(found), 1 << 16).decode('latin1')"),
     }.items()
 }
 
@@ -238,7 +236,10 @@ SOURCES = {
     "tabs and spaces": ("def f(x):\n\tif x:\n        return 1", {V.SYNTAX_ERROR}),
     "bom": ("\ufeffdef f(x): return 0", {V.SYNTAX_ERROR}),  # as Python's compile() of a string says
     "carriage returns": ("def f(x):\r\n    return 0\r\n", {V.WRONG_ANSWER}),
-    "odd output": ("print('\\0\\x1b[31m\\ud800' * 100 + '\\u202e')\ndef f(x): raise ValueError('\\x1b[2J\\ud800\\n\\0')", REFUSED),
+    "odd output": (
+        "print('\\0\\x1b[31m\\ud800' * 100 + '\\u202e')\ndef f(x): raise ValueError('\\x1b[2J\\ud800\\n\\0')",
+        REFUSED,
+    ),
     "odd result": ("def f(x): return '\\ud800\\x1b[2J\\0\\n\\u202e'", {V.WRONG_ANSWER}),
     "huge exception": ("def f(x): raise ValueError('x' * 10**7)", {V.RUNTIME_ERROR}),
     "exception that cannot be printed": (

@@ -14,7 +14,12 @@ CPU, WALL = 0.4, 0.75
 @pytest.fixture(scope="session", params=MODES)
 def grader(request):
     limits = Limits(
-        workers=1, cpu_seconds=CPU, wall_seconds=WALL, memory_mib=256, output_bytes=1 << 20, without=MODES[request.param]
+        workers=1,
+        cpu_seconds=CPU,
+        wall_seconds=WALL,
+        memory_mib=256,
+        output_bytes=1 << 20,
+        without=MODES[request.param],
     )
     with CodeGrader(limits) as grader:
         yield grader
