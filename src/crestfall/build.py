@@ -21,7 +21,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import pydantic
 
@@ -163,9 +163,9 @@ def digest(data: Any) -> str:
 
 def options(cls: type[Any]) -> list[Option]:
     """The options of a dataclass with their types, defaults and the strings under their fields."""
-    docs = _field_docs(cls)
+    docs, hints = _field_docs(cls), get_type_hints(cls, include_extras=True)
     return [
-        Option(field.name, _type_name(field.type), *_default_of(field), docs.get(field.name, ""))
+        Option(field.name, _type_name(hints[field.name]), *_default_of(field), docs.get(field.name, ""))
         for field in dataclasses.fields(cls)
         if field.init
     ]
@@ -185,14 +185,25 @@ def _default_of(field: dataclasses.Field[Any]) -> tuple[Any, bool]:
     return None, True
 
 
-def _type_name(annotation: Any) -> str:
-    """The annotation as written, without the constraints of `Annotated[...]` (its text says them better)."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    tree = ast.parse(text, mode="eval").body
-    if isinstance(tree, ast.Subscript) and ast.unparse(tree.value).endswith("Annotated"):
-        inner = tree.slice.elts[0] if isinstance(tree.slice, ast.Tuple) else tree.slice
-        return ast.unparse(inner)
-    return ast.unparse(tree)
+def _type_name(hint: Any) -> str:
+    """A type as people write it: `int >= 1`, `'a' | 'b'`, `control`."""
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        kind = next((mark.kind for mark in marks if isinstance(mark, Kind)), None)
+        bounds = [bound for mark in marks for bound in getattr(mark, "metadata", [])]
+        return kind or _type_name(inner) + "".join(_bound(bound) for bound in bounds)
+    if get_origin(hint) is Literal:
+        return " | ".join(repr(value) for value in get_args(hint))
+    if isinstance(hint, types.UnionType):
+        return " | ".join(_type_name(arg) for arg in get_args(hint))
+    if hint is types.NoneType:
+        return "none"
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
+
+
+def _bound(mark: Any) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return "".join(f" {sign} {getattr(mark, name)}" for name, sign in signs.items() if hasattr(mark, name))
 
 
 def _field_docs(cls: type[Any]) -> dict[str, str]:

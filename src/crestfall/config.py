@@ -122,7 +122,7 @@ class StudyConfig:
     workers: Annotated[int, Field(ge=0)] = 0
     """Cells that run at a time; 0: one per CPU that this process may use. No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
-    """The shared run options, as given."""
+    """Every other key of the file: the shared run options."""
 
     def __post_init__(self) -> None:
         for name, what in (("seeds", self.seeds), ("methods", self.methods)):

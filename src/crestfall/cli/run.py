@@ -28,11 +28,15 @@ from crestfall.session import train
 from crestfall.sinks.base import Sink
 from crestfall.sinks.console import campaign_table, is_live, run_view
 from crestfall.sinks.progress import RunProgress
+from crestfall.sinks.trackers import NAMES, trackers
 from crestfall.sinks.words import duration, percent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "run")
+    parser.add_argument(
+        "--track", action="append", default=[], choices=NAMES, help="log to a tracker too (extra `trackers`)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -43,11 +47,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     progress = RunProgress.of(resolved(config))
 
     def view(directory: RunDirectory) -> list[Sink]:
-        for event in directory.events():
+        earlier = list(directory.events())
+        for event in earlier:
             progress.event(event)
         if progress.campaigns:
             say(console, f"{out}: goes on after {progress.steps_done} steps")
-        return [run_view(console, progress, config.control.name, should_stop)]
+        live = run_view(console, progress, config.control.name, should_stop)
+        return [live, *trackers(args.track, out, resolved(config), earlier)]
 
     started = time.monotonic()
     with StopRequest(tell=not is_live(console)) as should_stop:

@@ -141,7 +141,7 @@ def test_list_names_components_with_types_defaults_and_docs(capsys: pytest.Captu
     listing = run_json(capsys, "list", "control")
     early_stop = next(entry for entry in listing["control"] if entry["name"] == "early_stop")
     margin = early_stop["fields"][0]
-    assert (margin["name"], margin["type"], margin["default"], margin["required"]) == ("margin", "int", 3, False)
+    assert (margin["name"], margin["type"], margin["default"], margin["required"]) == ("margin", "int >= 1", 3, False)
     assert margin["doc"]
     assert main(["list", "config"]) == 0
     assert "problems_per_step" in capsys.readouterr().out

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,34 @@ def test_torch_tensors_come_back_as_they_were(tmp_path: Path) -> None:
     snapshot = {"policy/w": torch.randn(3, generator=torch.Generator().manual_seed(0)).bfloat16()}
     checkpoints.save("a", snapshot)
     assert torch.equal(checkpoints.load("a")["policy/w"], snapshot["policy/w"])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, where this user may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path, small_disk: Path) -> None:
+    """Every room that is left, from none on, until the run fits; then nothing differs from a run with all the room."""
+    options = fakes.options(policy={"name": "fake", "size": 2000})  # 32 kB a snapshot
+    train(run_config(options), tmp_path / "whole", {})
+    ballast, said = small_disk / "ballast", []
+    for room in range(0, 256, 12):
+        ballast.write_bytes(b"")
+        taken = sum(p.stat().st_size for p in small_disk.rglob("*") if p.is_file() and not p.is_symlink()) // 1024
+        with suppress(OSError):
+            ballast.write_bytes(b"x" * 1024 * max(0, 240 - taken - room))
+        try:
+            train(run_config(options), small_disk / "r", {})
+        except RunDirectoryError as error:
+            said.append(str(error))
+    assert said
+    assert all("the disk is full" in line and "\n" not in line for line in said)
+    assert timeless(small_disk / "r") == timeless(tmp_path / "whole")
