@@ -42,6 +42,7 @@ def reward(completions: list[str], **_: Any) -> list[float]:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # more only get into each other's way on a model this small
     tokenizer = tiny_tokenizer()
     held_out = tokenizer(["w1 w2", "w3 w4", "w5 w6"], return_tensors="pt")
 
@@ -51,11 +52,11 @@ def main() -> None:
         hits = (out[:, 2:] == tokenizer.convert_tokens_to_ids("w7")).sum(1) == 1
         return {"select": hits.view(3, 32).sum(1).tolist(), "n": 32}
 
-    callback = CrestfallCallback(control={"name": "significant_fall", "horizon": 30}, evaluate=evaluate)
+    callback = CrestfallCallback(control={"name": "significant_fall", "horizon": 15}, evaluate=evaluate)
     config = trl.GRPOConfig(
         output_dir=tempfile.mkdtemp(),
-        max_steps=30,
-        per_device_train_batch_size=32,
+        max_steps=15,
+        per_device_train_batch_size=16,
         num_generations=8,
         max_completion_length=6,
         learning_rate=2e-2,

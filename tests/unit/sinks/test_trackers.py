@@ -13,6 +13,7 @@ import pytest
 
 from crestfall.sinks.axis import StepAxis
 from crestfall.sinks.tolerant import Tolerant
+from crestfall.sinks.trackers import trackers
 
 EVALUATION = {"n": 2, "pass_at_1": 0.5, "passed": [1]}
 
@@ -89,6 +90,18 @@ def test_tensorboard(tmp_path: Path) -> None:
     points = [(e.step, round(float(e.tensor_proto.float_val[0]), 6)) for e in stored.Tensors("report/pass_at_1")]
     assert points == SCORES
     assert [e.step for e in stored.Tensors("rollback/target_step")] == [2]
+
+
+def test_a_run_is_given_each_tracker_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    sinks = trackers(["tensorboard", "tensorboard"], tmp_path, {}, EVENTS[:3])
+    for event in EVENTS[3:]:
+        for sink in sinks:
+            sink.event(event)
+    for sink in sinks:
+        sink.close()
+    assert len(sinks) == 1
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
 
 
 @pytest.mark.slow
