@@ -9,20 +9,22 @@ from crestfall.grading.sandbox import linux
 
 SCRATCH = "/tmp"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-_BASE = "/tmp"  # any directory that exists: the new root is mounted over it, in this mount namespace alone
+_BASES = ("/mnt", "/tmp", "/media", "/srv", "/var", "/usr")
 
 
 def enter(readable: list[str], scratch_mib: int) -> None:
     """Make a new root of bind mounts of `readable` and move there. Needs a mount namespace and its rights. Raises
     OSError."""
+    # Mounted over a directory that hides none of the files, in this mount namespace alone.
+    base = next(b for b in _BASES if os.path.isdir(b) and not any(f"{path}/".startswith(f"{b}/") for path in readable))
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
-    linux.mount("tmpfs", _BASE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
+    linux.mount("tmpfs", base, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
     for path in [*readable, *DEVICES]:
         if os.path.exists(path):
-            _bind(path, _BASE + path)
-    os.makedirs(_BASE + SCRATCH, exist_ok=True)
-    os.makedirs(f"{_BASE}/.old")
-    linux.pivot_root(_BASE, f"{_BASE}/.old")
+            _bind(path, base + path)
+    os.makedirs(base + SCRATCH, exist_ok=True)
+    os.makedirs(f"{base}/.old")
+    linux.pivot_root(base, f"{base}/.old")
     os.chdir("/")
     linux.unmount("/.old")
     os.rmdir("/.old")

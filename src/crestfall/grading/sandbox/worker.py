@@ -13,6 +13,7 @@ import marshal
 import os
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
@@ -72,6 +73,8 @@ def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
             zygote = Zygote(theirs, confinement.settings)
             confinement.seal()
             zygote.serve()
+        except BaseException as error:
+            print(f"zygote: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(71)
     theirs.close()

@@ -1,0 +1,117 @@
+"""Problem files in every format, and what is said of broken ones."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import pickle
+import zlib
+
+import pytest
+
+from crestfall.errors import InputError
+from crestfall.grading.extract import extract_code
+from crestfall.grading.samples import Assembly, load_samples
+from crestfall.tasks.formats import load_problems
+from crestfall.types import CallTests, CodeTests, StdioTests
+
+HUMANEVAL = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
+             "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip
+MBPP = {"task_id": 2, "text": "add", "code": "def g(): pass\ndef add(a, b): return a + b", "test_setup_code": "",
+        "test_list": ["assert add(1, 2) == 3"], "challenge_test_list": []}  # fmt: skip
+APPS_IO = {"problem_id": 1, "question": "q", "input_output": json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})}
+APPS_CALL = {"problem_id": 2, "question": "q",
+             "input_output": json.dumps({"fn_name": "f", "inputs": [[1], [2]], "outputs": [[2], [3]]})}  # fmt: skip
+LCB_TESTS = json.dumps([{"input": "[1, 2]\n3", "output": "6", "testtype": "functional"}])
+LCB = {"question_id": "a", "question_content": "q", "public_test_cases": LCB_TESTS, "metadata": '{"func_name": "f"}',
+       "private_test_cases": base64.b64encode(zlib.compress(pickle.dumps(LCB_TESTS))).decode()}  # fmt: skip
+OWN = {"task_id": "own", "entry_point": "f", "tests": [[[1], 2], [[2], 4]]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*rows, name="p.jsonl"):
+        path = tmp_path / name
+        text = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+        return path
+
+    return write
+
+
+def test_all_formats_are_recognised(write):
+    problems = load_problems(
+        write(HUMANEVAL, MBPP, APPS_IO | {"problem_id": 9}, APPS_CALL | {"problem_id": 8}, LCB, OWN)
+    )
+    kinds = [type(problem.tests) for problem in problems]
+    assert kinds == [CodeTests, CodeTests, StdioTests, CallTests, CallTests, CallTests]
+    assert problems[1].tests.entry_point == "add"
+    assert [case.expected for case in problems[3].tests.cases] == [2, 3]
+    assert [case.args for case in problems[4].tests.cases] == [([1, 2], 3)] * 2
+
+
+def test_gzip(write):
+    assert load_problems(write(OWN, name="p.jsonl.gz"))[0].task_id == "own"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", ":1: not JSON"),
+        ("[1]", ":1: a list, expected an object"),
+        ({"a": 1}, ":1: no known format"),
+        (HUMANEVAL | {"prompt": 3}, ":1: field 'prompt' is 3, expected a string"),
+        (MBPP | {"test_list": [1]}, ":1: field 'test_list'"),
+        (APPS_IO | {"input_output": "{"}, ":1: field 'input_output'"),
+        (OWN | {"tests": [[1]]}, "'tests'[0]"),
+        (OWN | {"compare": "near"}, "'compare'"),
+        (LCB | {"private_test_cases": "zzz"}, "'private_test_cases'"),
+    ],
+)
+def test_a_broken_line_is_named(write, row, message):
+    with pytest.raises(InputError) as caught:
+        load_problems(write(row))
+    assert message in str(caught.value)
+
+
+def test_packed_tests_cannot_run_code(write, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "pwned"), "w"))
+
+    packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+    with pytest.raises(InputError, match="private_test_cases"):
+        load_problems(write(LCB | {"private_test_cases": packed}))
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_samples(write):
+    problems = load_problems(write(HUMANEVAL))
+    rows = [
+        {"task_id": "HumanEval/0", "completion": "    return x\nprint(1)"},
+        {"task_id": "0", "solution": "def f(x): return x"},
+        {"task_id": "HumanEval/0", "response": "```python\ndef f(x): return x\n```"},
+    ]
+    path = write(*rows, name="s.jsonl")
+    programs = [sample.program for sample in load_samples(path, problems, Assembly(stop=("\nprint",)))]
+    assert programs == ["def f(x):\n    return x", "def f(x): return x", "def f(x): return x\n"]
+    with pytest.raises(InputError, match=r"s\.jsonl:1: field 'task_id' is 'nope'"):
+        load_samples(write({"task_id": "nope", "completion": ""}, name="s.jsonl"), problems)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("", ""),
+        ("I am sorry, I cannot help.", ""),
+        ("x = 1\n", "x = 1\n"),
+        ("Text\n```python\na = 1\n```\nmore\n```python\ndef f(): pass\n```\nand\n```\nls\n```", "def f(): pass\n"),
+        ("```python\ndef f(): pass\n```\nUse it:\n```python\nprint(f())\n```", "def f(): pass\n"),
+        ("```bash\nls\n```", ""),
+        ("```py\ndef f():\n    pass", "def f():\n    pass"),
+        ("Here:\n\ndef f():\n    return 1\n\nThat is all!", "def f():\n    return 1\n"),
+    ],
+)
+def test_extraction(answer, code):
+    assert extract_code(answer, "f") == code
