@@ -63,7 +63,8 @@ def foreign_section(analysis: Analysis) -> Foreign:
 
 def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
     def level(name: str) -> list[str]:
-        low, estimate, high = getattr(analysis.levels, name)
+        level = getattr(analysis.levels, name)
+        low, estimate, high = level.low, level.value, level.high
         return [Strong(show(estimate)), f" [{show(low)}, {show(high)}]"]
 
     c = analysis.classification
@@ -71,9 +72,9 @@ def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
         Strong(_CLASSES[c.label]),
         f", judged by {visible(analysis.trajectory.metric, 80)}. It starts at ",
     ]
-    parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has "]
+    parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has a "]
     parts += [
-        Strong(f"p {p_value(c.p_fall, REPLICATES)}"),
+        Strong(f"p-value {p_value(c.p_fall, REPLICATES)}"),
         " against a curve that rises alike and then holds, with this curve's own noise",
     ]
     if analysis.onset is not None:

@@ -138,16 +138,18 @@ def last_handed_on(run: Run) -> float | None:
 
 
 def rise_split(groups: Sequence[Group]) -> list[str]:
-    """How much of the first campaign's rise is competence and how much answering conventions; [] where not measured."""
+    """How much of the rise in the first campaign, where it is one, is competence, and how much answering conventions;
+    means over all seeds. [] where it was not measured."""
     out: list[str] = []
     for g in groups:
-        splits = [s for run in g.runs if run.campaigns and (s := split_rise(run.campaigns[0]))]
+        first = [run.campaigns[0] for run in g.runs if run.campaigns]
+        splits = [split for curve in first if (split := split_rise(curve))]
         if not splits:
             continue
         rise, competence, convention = (
             sum(getattr(s, name) for s in splits) / len(splits) for name in ("rise", "competence", "convention")
         )
-        if rise > 0:
+        if _clear(rise, first[0]):
             out.append(
                 f"{g.label}: of {points(rise)} points of rise, {points(competence)} are competence (more programs "
                 f"compute the right values) and {points(convention)} conventions (right values, now also in the "

@@ -30,5 +30,5 @@ def listed(words: list[str]) -> str:
 
 
 def p_value(p: float, replicates: int) -> str:
-    """`= 0.031`; one that no simulation of so many replicates could undercut is an upper bound: `≤ 0.005`."""
-    return f"≤ {p:.3f}" if p <= 1.5 / (1 + replicates) else f"= {p:.3f}"
+    """`0.031`; one that no simulation of so many replicates could undercut is an upper bound: `≤ 0.005`."""
+    return f"≤ {p:.3f}" if p <= 1.5 / (1 + replicates) else f"{p:.3f}"

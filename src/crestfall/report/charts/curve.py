@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from crestfall.analysis.analyze import Analysis
-from crestfall.analysis.classify import moving_average
+from crestfall.analysis.levels import moving_average
 from crestfall.analysis.noise import bin_means
 from crestfall.report.charts.axis import MOST_POINTS, Format, Frame, Readings
 from crestfall.report.charts.panel import peak_mark

@@ -61,7 +61,9 @@ def signal_chart(name: str, groups: Sequence[Group], width: float = 352) -> Mark
     means = {g.label: {c: _mean(g.curves(c), name) for c in g.campaigns()} for g in groups}
     values = [v for campaigns in means.values() for points in campaigns.values() for v in points.values()]
     low, high = extent(values, floor=0.0 if min(values, default=0.0) >= 0 else None)
-    y = frame.y(low, min(high, 1.0) if share and max(values, default=0) <= 1 else high)
+    if share and low >= 0 and max(values, default=0.0) <= 1:
+        high = min(1.0, high) if any(values) else 0.1
+    y = frame.y(low, high)
     lines = [_lines(g, means[g.label], axis, y) for g in groups]
     readings = _readings(means, axis, 100 if share else 1, "%" if share else "")
     return frame.svg([frame.y_axis(y, format_, 3), axis.draw(), *lines], f"{name} over the steps", readings)
