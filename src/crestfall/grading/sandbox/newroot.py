@@ -7,7 +7,7 @@ import os
 
 from crestfall.grading.sandbox import linux
 
-SCRATCH = "/tmp"
+SCRATCH = "/scratch"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _BASES = ("/mnt", "/tmp", "/media", "/srv", "/var", "/usr")
 
