@@ -138,7 +138,7 @@ NETWORK = {
     }.items()
 }
 
-# Without Landlock a listing may succeed: it shows the directories that lead to Python's own files, and nothing of the host.
+# Without Landlock a listing may succeed: it shows the directories that lead to Python's own files, and nothing of the host.  # noqa: E501
 FILES = {
     name: (code + F, {V.RUNTIME_ERROR, V.WRONG_ANSWER} if "listdir" in code else {V.RUNTIME_ERROR})
     for name, code in {
@@ -214,12 +214,12 @@ FORGERIES = {
 LEAKS = {
     name: (leak(code), {V.WRONG_ANSWER, V.TIME_LIMIT, V.MEMORY_LIMIT, V.RUNTIME_ERROR, V.VIOLATION, V.OUTPUT_LIMIT})
     for name, code in {
-        "frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    found += repr(frame.f_locals)\n    frame = frame.f_back",
+        "frames": "import sys\nframe = sys._getframe()\nwhile frame:\n    found += repr(frame.f_locals)\n    frame = frame.f_back",  # noqa: E501
         "gc": "import gc\nfound = repr([o for o in gc.get_objects() if isinstance(o, (list, tuple, dict))])",
         "modules": "import sys\nfound = repr([vars(m) for m in sys.modules.values()])",
         "own memory": "found = open('/proc/self/mem', 'rb').read(1 << 20)",
         "parent's memory": "import os\nfound = open(f'/proc/{os.getppid()}/mem', 'rb').read(1 << 20)",
-        "command lines": "import os\nfound = [open(f'/proc/{p}/cmdline').read() for p in os.listdir('/proc') if p.isdigit()]",
+        "command lines": "import os\nfound = [open(f'/proc/{p}/cmdline').read() for p in os.listdir('/proc') if p.isdigit()]",  # noqa: E501
         "descriptors": (
             "import os\nfor fd in range(1024):\n    try:\n        os.set_blocking(fd, False)\n"
             "        found += os.read(fd, 1 << 20).decode('latin1')\n    except OSError: pass"

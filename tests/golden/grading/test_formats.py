@@ -16,7 +16,7 @@ from crestfall.grading.samples import Assembly, load_samples
 from crestfall.tasks.formats import load_problems
 from crestfall.types import CallTests, CodeTests, StdioTests
 
-HUMANEVAL = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
+HUMANEVAL = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",  # noqa: E501
              "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip
 MBPP = {"task_id": 2, "text": "add", "code": "def g(): pass\ndef add(a, b): return a + b", "test_setup_code": "",
         "test_list": ["assert add(1, 2) == 3"], "challenge_test_list": []}  # fmt: skip
