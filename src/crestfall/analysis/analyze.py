@@ -7,46 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.classify import Classification, classify, moving_average, smoothing_width
+from crestfall.analysis.classify import SIGNIFICANCE, Classification, classify
 from crestfall.analysis.leads import COMPANIONS, Lead, lead_of
+from crestfall.analysis.levels import Levels, moving_average
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
-from crestfall.analysis.noise import Noise, ar1, bin_means, noise_of, unimodal_fit
+from crestfall.analysis.noise import bin_means
 from crestfall.analysis.onset import largest_fall, left_for_good
 from crestfall.analysis.phase import phase_transition_score
-from crestfall.analysis.trajectory import FloatArray, Trajectory
-from crestfall.rng import stream
+from crestfall.analysis.trajectory import Trajectory
 
-REPLICATES = 499
 FALL_DONE = 0.9
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Start, peak, end and fall of the smoothed curve, each as (low, estimate, high).
-
-    95% basic bootstrap intervals with the curve's own noise and autocorrelation around the best rise-then-fall fit.
-    They allow for the luck in picking a peak, which the raw maximum does not.
-    """
-
-    start: tuple[float, float, float]
-    peak: tuple[float, float, float]
-    end: tuple[float, float, float]
-    fall: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """`measures` are the raw numbers as the paper defines them; `levels` the noise-aware ones. `onset` and
+    """`measures` are the raw numbers as the paper defines them, `levels` the noise-aware ones. `onset` and
     `phase_transition` are None unless the fall is real (p < 0.05) and exceeds three standard errors."""
 
     trajectory: Trajectory
     measures: CampaignMeasures
     classification: Classification
-    levels: Levels
     onset: int | None
     onset_for_good: int | None
     phase_transition: float | None
     leads: tuple[Lead, ...]
+
+    @property
+    def levels(self) -> Levels:
+        return self.classification.levels
 
     def to_json(self) -> dict[str, Any]:
         t, m, c = self.trajectory, self.measures, self.classification
@@ -70,18 +58,14 @@ class Analysis:
             "rise_p_value": c.p_rise,
             "onset_for_good": self.onset_for_good,
             "phase_transition": self.phase_transition,
-            "fall": c.fall,
-            "rise": c.rise,
+            "fall": c.levels.fall.value,
+            "rise": c.levels.rise.value,
             "noise": c.noise,
             "autocorrelation": c.correlation,
             "intervals": {
-                name: [low, high]
-                for name, (low, _, high) in (
-                    ("start", self.levels.start),
-                    ("peak", self.levels.peak),
-                    ("end", self.levels.end),
-                    ("fall", self.levels.fall),
-                )
+                name: [e.low, e.high]
+                for name in ("start", "peak", "end", "rise", "fall")
+                for e in [getattr(c.levels, name)]
             },
             "signals": sorted(t.signals),
             "notes": list(t.notes),
@@ -97,7 +81,7 @@ def analyze(trajectory: Trajectory) -> Analysis:
     judged_S, errors_S = trajectory.judged_S, trajectory.judged_error_S
     c = classify(judged_S, errors_S)
     peak = int(np.argmax(moving_average(judged_S, c.smoothing)))
-    clear = c.p_fall < 0.05 and c.fall > 3 * c.noise * np.sqrt(2 / c.smoothing)
+    clear = c.p_fall < SIGNIFICANCE and c.levels.fall.value > 3 * c.noise * np.sqrt(2 / c.smoothing)
     onset = largest_fall(judged_S, peak, half_width(trajectory, c)) if clear else None
     for_good = left_for_good(moving_average(judged_S, c.smoothing), peak) if clear else None
     steps_S = trajectory.steps_S
@@ -105,7 +89,6 @@ def analyze(trajectory: Trajectory) -> Analysis:
         trajectory=trajectory,
         measures=measures,
         classification=c,
-        levels=levels(judged_S, errors_S),
         onset=None if onset is None else int(steps_S[onset]),
         onset_for_good=None if for_good is None else int(steps_S[for_good]),
         phase_transition=phase_transition_score(judged_S, peak) if clear else None,
@@ -117,31 +100,6 @@ def half_width(trajectory: Trajectory, c: Classification) -> int:
     """How many points on each side to compare for the onset: the smoothing's width, of the curve as it was logged."""
     points_per_bin = max(1, round(len(trajectory) / len(bin_means(trajectory.judged_S))))
     return c.smoothing * points_per_bin
-
-
-def levels(judged_S: FloatArray, errors_S: FloatArray | None) -> Levels:
-    curve_S = bin_means(judged_S)
-    noise = noise_of(curve_S, errors_S if len(curve_S) == len(judged_S) else None)
-    width = 1 if noise.known else smoothing_width(len(curve_S))
-    fit_S = unimodal_fit(curve_S)
-    again_BS = fit_S + _noise(noise, len(curve_S), stream("levels", len(curve_S)))
-    estimate, center = _levels(curve_S[None], width)[0], _levels(fit_S[None], width)[0]
-    low, high = np.quantile(_levels(again_BS, width) - center, [0.975, 0.025], axis=0)
-    start, peak, end, fall = (
-        (float(e - lo), float(e), float(e - hi)) for e, lo, hi in zip(estimate, low, high, strict=True)
-    )
-    return Levels(start, peak, end, fall)
-
-
-def _noise(noise: Noise, size: int, rng: np.random.Generator) -> FloatArray:
-    return ar1(rng, REPLICATES, size, noise.correlation) * noise.sigma_S
-
-
-def _levels(values_BS: FloatArray, width: int) -> FloatArray:
-    """Start, peak, end and fall of each row's moving average, rows x 4."""
-    smooth_BS = moving_average(values_BS, width)
-    start_B, peak_B, end_B = smooth_BS[:, 0], smooth_BS.max(axis=1), smooth_BS[:, -1]
-    return np.stack([start_B, peak_B, end_B, peak_B - end_B], axis=1)
 
 
 def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification) -> tuple[Lead, ...]:

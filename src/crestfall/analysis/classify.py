@@ -1,8 +1,9 @@
 """What became of a run: rise_and_collapse, collapse, rise, flat or decline. docs/classes.md explains the rule.
 
-A movement (the rise from start to peak, the fall from peak to end, both on the smoothed curve) counts when it is real
-(its p-value against the plateau null is below 0.05), not negligible (2% of the scale), and
-not a mere ripple on the other movement: at least a third of it, or more than 0.2 of the scale in its own right.
+A movement (the rise from start to peak, the fall from peak to end; on the smoothed curve, less the bias that noise
+gives a maximum) counts when it is real (its p-value against the plateau null is below 0.05), not negligible (2% of the
+scale), and not a mere ripple on the other movement: at least a third of it, or more than 0.2 of the scale in its own
+right.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from crestfall.analysis.levels import Levels, levels, smoothing_width
 from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.noise import bin_means, noise_of
 from crestfall.analysis.scan import REPLICATES, p_value_of_fall, p_value_of_rise
@@ -27,12 +29,12 @@ RIPPLE = 1 / 3
 
 @dataclass(frozen=True)
 class Classification:
-    """`rise` and `fall` are sizes on the smoothed curve, `smoothing` the width of its moving average (1: none),
-    `scale` what thresholds are a share of: 1 for scores within [0, 1], else the largest absolute value."""
+    """`levels` are those of the smoothed curve, `smoothing` the width of its moving average (1: none), `scale` what
+    thresholds are a share of: 1 for scores within [0, 1], else the largest absolute value. `noise` is the (median)
+    standard deviation of a point, `correlation` that of neighbours."""
 
     label: CurveClass
-    rise: float
-    fall: float
+    levels: Levels
     p_rise: float
     p_fall: float
     smoothing: int
@@ -50,22 +52,18 @@ def classify(values_S: FloatArray, errors_S: FloatArray | None = None, replicate
     noise = noise_of(curve_S, errors_S if len(curve_S) == len(values_S) else None)
     scale = scale_of(values_S)
     width = 1 if noise.known else smoothing_width(len(curve_S))
-    smooth_S = moving_average(curve_S, width)
-    peak = int(np.argmax(smooth_S))
-    rise, fall = float(smooth_S[peak] - smooth_S[0]), float(smooth_S[peak] - smooth_S[-1])
-    p_rise = p_value_of_rise(curve_S, noise, replicates)
-    p_fall = p_value_of_fall(curve_S, noise, replicates)
-    rose = counts(rise, fall, p_rise, scale)
-    fell = counts(fall, rise, p_fall, scale)
+    of = levels(curve_S, noise, width)
+    p_rise, p_fall = p_value_of_rise(curve_S, noise, replicates), p_value_of_fall(curve_S, noise, replicates)
+    rose = counts(of.rise.value, of.fall.value, p_rise, scale)
+    fell = counts(of.fall.value, of.rise.value, p_fall, scale)
     label: CurveClass
     if rose and fell:
         label = "rise_and_collapse"
     elif fell:
-        label = "collapse" if fall > COLLAPSE * scale else "decline"
+        label = "collapse" if of.fall.value > COLLAPSE * scale else "decline"
     else:
         label = "rise" if rose else "flat"
-    sigma = float(np.median(noise.sigma_S))
-    return Classification(label, rise, fall, p_rise, p_fall, width, scale, sigma, noise.correlation)
+    return Classification(label, of, p_rise, p_fall, width, scale, float(np.median(noise.sigma_S)), noise.correlation)
 
 
 def counts(size: float, other: float, p_value: float, scale: float) -> bool:
@@ -79,18 +77,3 @@ def scale_of(values_S: FloatArray) -> float:
     if values_S.min() >= 0 and values_S.max() <= 1:
         return 1.0
     return float(np.max(np.abs(values_S)))
-
-
-def smoothing_width(size: int) -> int:
-    """Of the moving average where the noise is not known: odd, a twentieth of the curve, at least 3 (a single point is
-    never a level); 1 below 5 points."""
-    return 1 if size < 5 else max(3, 2 * (size // 40) + 1)
-
-
-def moving_average(values_S: FloatArray, width: int) -> FloatArray:
-    """Centred, along the last axis, with shorter windows at the ends."""
-    half, size = width // 2, values_S.shape[-1]
-    sums = np.concatenate([np.zeros((*values_S.shape[:-1], 1)), np.cumsum(values_S, axis=-1)], axis=-1)
-    index_S = np.arange(size)
-    low_S, high_S = np.maximum(index_S - half, 0), np.minimum(index_S + half + 1, size)
-    return np.asarray((sums[..., high_S] - sums[..., low_S]) / (high_S - low_S))

@@ -77,9 +77,12 @@ def show(console: Console, a: Analysis) -> None:
     say(console, f"start    {m.start:.3f}")
     say(console, f"peak     {m.peak:.3f} at step {m.peak_step}" + _as_selected(a))
     say(console, f"end      {m.end:.3f}, gap {m.gap:.3f}")
-    low, fall, high = a.levels.fall
-    smoothed = f" (moving average of {c.smoothing} points)" if c.smoothing > 1 else ""
-    say(console, f"fall     {fall:.3f}, 95% interval [{low:.3f}, {high:.3f}]{smoothed}")
+    fall = c.levels.fall
+    smoothed = f", moving average of {c.smoothing} points" if c.smoothing > 1 else ""
+    say(
+        console,
+        f"fall     {fall.value:.3f}, 95% interval [{fall.low:.3f}, {fall.high:.3f}]{smoothed}",
+    )
     say(
         console, f"p-value  {c.p_fall:.3f} against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crestfall.analysis.analyze import analyze, levels
+from crestfall.analysis.analyze import analyze
+from crestfall.analysis.levels import levels
+from crestfall.analysis.noise import noise_of
 from crestfall.analysis.trajectory import Series, Trajectory
 from crestfall.errors import InputError
 
@@ -40,14 +42,16 @@ def test_nothing_is_said_of_a_fall_that_did_not_happen() -> None:
 def test_raw_and_noise_aware_fall_differ_by_the_luck_of_the_peak() -> None:
     a = analyze(curve(0.5 + 0.05 * np.random.default_rng(2).standard_normal(200)))
     assert a.measures.gap > 0.05
-    assert a.levels.fall[0] < 0.02
+    assert a.levels.fall.low < 0.02
 
 
 def test_intervals_cover() -> None:
     truth = 0.6
     rng = np.random.default_rng(3)
-    intervals = [levels(RISEN_AND_FALLEN + 0.03 * rng.standard_normal(60), None).fall for _ in range(60)]
-    assert np.mean([low <= truth <= high for low, _, high in intervals]) > 0.85
+    curves = RISEN_AND_FALLEN + 0.03 * rng.standard_normal((60, 60))
+    falls = [levels(values_S, noise_of(values_S), 3).fall for values_S in curves]
+    assert np.mean([f.low <= truth <= f.high for f in falls]) > 0.85
+    assert np.mean([f.value for f in falls]) == pytest.approx(truth, abs=0.01)
 
 
 def test_one_point_and_none() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crestfall.analysis.classify import classify, counts, moving_average, scale_of, smoothing_width
+from crestfall.analysis.classify import classify, counts, scale_of
+from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.noise import ar1, bin_means, correlation, noise_of, robust_sigma, unimodal_fit
 from crestfall.analysis.scan import fall_statistic, p_value_of_fall
 from crestfall.analysis.simulate import CLASSES, confusion, simulate, simulate_counts

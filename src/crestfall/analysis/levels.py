@@ -1,0 +1,73 @@
+"""How high was the start, the peak, the end, with the noise allowed for?
+
+A maximum of noisy values lies above the level that it was drawn from. The parametric bootstrap says how far: noise of
+the curve's own size and autocorrelation is put on its best rise-then-fall fit, and the same estimate is made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crestfall.analysis.noise import Noise, ar1, unimodal_fit
+from crestfall.analysis.trajectory import FloatArray
+from crestfall.rng import stream
+
+REPLICATES = 399
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`value` without the bias that noise gives it, and its 95% basic bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Of the smoothed curve: `rise` from start to peak, `fall` from peak to end."""
+
+    start: Estimate
+    peak: Estimate
+    end: Estimate
+    rise: Estimate
+    fall: Estimate
+
+
+def levels(curve_S: FloatArray, noise: Noise, width: int) -> Levels:
+    """`width`: of the moving average (1: none)."""
+    fit_S = unimodal_fit(curve_S)
+    noise_BS = ar1(stream("levels", len(curve_S)), REPLICATES, len(curve_S), noise.correlation) * noise.sigma_S
+    errors_BL = _measured(fit_S + noise_BS, width) - _measured(fit_S[None], width)
+    measured_L = _measured(curve_S[None], width)[0]
+    low_L, high_L = measured_L - np.quantile(errors_BL, [0.975, 0.025], axis=0)
+    value_L = measured_L - errors_BL.mean(axis=0)
+    start, peak, end, rise, fall = (
+        Estimate(float(v), float(a), float(b)) for v, a, b in zip(value_L, low_L, high_L, strict=True)
+    )
+    return Levels(start, peak, end, rise, fall)
+
+
+def smoothing_width(size: int) -> int:
+    """Of the moving average where the noise is not known: odd, a twentieth of the curve, at least 3 (a single point is
+    never a level); 1 below 5 points."""
+    return 1 if size < 5 else max(3, 2 * (size // 40) + 1)
+
+
+def moving_average(values_S: FloatArray, width: int) -> FloatArray:
+    """Centred, along the last axis, with shorter windows at the ends."""
+    half, size = width // 2, values_S.shape[-1]
+    sums = np.concatenate([np.zeros((*values_S.shape[:-1], 1)), np.cumsum(values_S, axis=-1)], axis=-1)
+    index_S = np.arange(size)
+    low_S, high_S = np.maximum(index_S - half, 0), np.minimum(index_S + half + 1, size)
+    return np.asarray((sums[..., high_S] - sums[..., low_S]) / (high_S - low_S))
+
+
+def _measured(values_BS: FloatArray, width: int) -> FloatArray:
+    """Start, peak, end, rise and fall of each row's moving average, rows x 5."""
+    smooth_BS = moving_average(values_BS, width)
+    start_B, peak_B, end_B = smooth_BS[:, 0], smooth_BS.max(axis=1), smooth_BS[:, -1]
+    return np.stack([start_B, peak_B, end_B, peak_B - start_B, peak_B - end_B], axis=1)
