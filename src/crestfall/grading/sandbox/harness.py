@@ -75,14 +75,22 @@ def fault(error: BaseException) -> str:
     return f'["x","{kind}",{encode_basestring_ascii(text[:300])}]'
 
 
+def compiled(source: str) -> types.CodeType | str:
+    """A program's code, or what is wrong with its syntax. Raises MemoryError."""
+    try:
+        return compile(source, "<program>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"[:300]
+
+
 def load(source: str, name: str) -> dict[str, Any] | str:
     """Run a program's top level; its namespace, or the line that says why there is none."""
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)
+        code = compiled(source)
     except MemoryError as error:
         return fault(error)
-    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
-        return f'["x","syntax",{encode_basestring_ascii(f"{type(error).__name__}: {error}"[:300])}]'
+    if isinstance(code, str):
+        return f'["x","syntax",{encode_basestring_ascii(code)}]'
     module = types.ModuleType(name)
     sys.modules[name] = module
     try:

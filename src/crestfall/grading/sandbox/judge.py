@@ -14,6 +14,7 @@ from typing import Any
 
 from crestfall.grading.sandbox.compare import equal, output_difference
 from crestfall.grading.sandbox.decode import Malformed, parse, rebuild
+from crestfall.grading.sandbox.harness import compiled
 from crestfall.grading.sandbox.program import Ending, Handle, Overflow, ZygoteDied
 from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, TestCode, Unsendable
 from crestfall.grading.sandbox.zygote import Settings
@@ -23,6 +24,7 @@ class Overtime(BaseException):
     """Judging one program took the worker itself too long: what the program returned stalls the comparison."""
 
 
+SHORT = 2000  # characters
 FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit"}
 
 
@@ -46,6 +48,19 @@ def shown(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def syntax_error(source: str) -> str | None:
+    """What is wrong with the syntax of a short program, without a process for it: most of what a collapsed policy
+    writes does not parse. Compiling runs nothing; sources long enough to strain the parser are left to a process of
+    their own."""
+    if len(source) > SHORT:
+        return None
+    try:
+        code = compiled(source)
+    except MemoryError:
+        return None
+    return code if isinstance(code, str) else None
+
+
 class Judge:
     def __init__(self, zygote: socket.socket, settings: Settings) -> None:
         self._zygote, self._settings = zygote, settings
@@ -58,6 +73,9 @@ class Judge:
 
     def grade(self, source: str, plan: dict[str, Any]) -> Outcome:
         """Raises ZygoteDied."""
+        wrong = syntax_error(source)
+        if wrong is not None:
+            return Outcome("syntax_error", wrong)
         kinds = {"calls": self._grade_calls, "code": self._grade_code, "stdio": self._grade_stdio}
         return kinds[plan["kind"]](source, plan)
 

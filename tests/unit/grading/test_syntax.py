@@ -1,0 +1,42 @@
+"""Syntax is judged without a process for short programs: the same verdicts, and nothing short strains the parser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from crestfall.grading.sandbox.judge import SHORT, syntax_error
+
+NESTED = '- ~ not_ ( [ { lambda: x= 1+ a_if_b_else_ f( ** await_ (yield_ (x:= f"{ if_1: [x_for_x_in_ try: class_A: x[-'.split()
+
+
+def nested(piece: str) -> str:
+    piece = piece.replace("_", " ")
+    return piece * (SHORT // len(piece))
+
+
+@pytest.mark.parametrize(
+    "source", ["def f(:", "x = = 1", "\0", "é = (", "\ud800 = 1", "return 1", "if x:\n\ty\n        z"]
+)
+def test_what_does_not_parse_is_named(source):
+    assert "Error" in syntax_error(source)
+
+
+@pytest.mark.parametrize("source", ["", "x = 1", "def f(x):\n    return x", "while True: pass", "1 / 0"])
+def test_what_parses_is_left_to_run(source):
+    assert syntax_error(source) is None
+
+
+def test_long_sources_get_a_process_of_their_own():
+    assert syntax_error("(" * (SHORT + 1)) is None
+
+
+def test_no_short_source_brings_the_parser_down():
+    """In a process of its own: a crash of the parser would take this one along."""
+    script = "import sys; from crestfall.grading.sandbox.judge import syntax_error\n"
+    script += "for source in eval(sys.stdin.read()): syntax_error(source)\nprint('alive')"
+    sources = [nested(piece) for piece in NESTED] + ["def f(x):\n    return " + nested(p)[:-25] + "1" for p in NESTED]
+    done = subprocess.run([sys.executable, "-c", script], input=repr(sources), text=True, capture_output=True)
+    assert done.stdout == "alive\n", done.stderr
