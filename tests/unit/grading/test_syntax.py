@@ -9,7 +9,8 @@ import pytest
 
 from crestfall.grading.sandbox.judge import SHORT, syntax_error
 
-NESTED = '- ~ not_ ( [ { lambda: x= 1+ a_if_b_else_ f( ** await_ (yield_ (x:= f"{ if_1: [x_for_x_in_ try: class_A: x[-'.split()
+NESTED = ["-", "~", "not_", "(", "[", "{", "lambda:", "x=", "1+", "a_if_b_else_", "f(", "**", "await_", "(yield_"]
+NESTED += ["(x:=", 'f"{', "if_1:", "[x_for_x_in_", "try:", "class_A:", "x[-"]
 
 
 def nested(piece: str) -> str:
