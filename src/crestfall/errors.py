@@ -1,6 +1,7 @@
 """crestfall's errors. Each refines the standard exception that a caller would expect in its place.
 
-A message says what was wrong, where, and the way out, in one line: the command line prints it as it is and exits with 2.
+A message says what was wrong, where, and the way out, in one line: the command line prints it as it is and exits
+with 2.
 """
 
 from __future__ import annotations

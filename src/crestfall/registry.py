@@ -29,8 +29,16 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "engine": ("crestfall.engines.select",),
     "importer": tuple(
         f"crestfall.integrations.importers.{name}"
-        for name in ("jsonl", "open_instruct", "table", "tensorboard")
-        + ("trl_console", "trl_state", "verl_console", "verl_jsonl")
+        for name in (
+            "jsonl",
+            "open_instruct",
+            "table",
+            "tensorboard",
+            "trl_console",
+            "trl_state",
+            "verl_console",
+            "verl_jsonl",
+        )
     ),
     "sink": (),
 }

@@ -1,7 +1,7 @@
 """The words of crestfall as types: problems, verdicts, rollouts, evaluations, records and decisions.
 
-Shape suffixes, used everywhere: `P` problems, `G` samples of one problem (the group), `T` tokens, `S` steps, `N` = P x G.
-`counts_P` is one number per problem, `rewards_PG` one per problem and sample.
+Shape suffixes, used everywhere: `P` problems, `G` samples of one problem (the group), `T` tokens, `S` steps,
+`N` = P x G. `counts_P` is one number per problem, `rewards_PG` one per problem and sample.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class CallCase:
 class CallTests:
     """The program defines `entry_point`; the child gets the arguments, the trusted side compares what it returns.
 
-    `compare`: `exact` is Python's `==`; `json` takes tuples for lists and dictionary keys as strings. Floats may be off by
-    `tolerance`, relative or absolute.
+    `compare`: `exact` is Python's `==`; `json` takes tuples for lists and dictionary keys as strings. Floats may be off
+    by `tolerance`, relative or absolute.
     """
 
     entry_point: str
@@ -87,7 +87,7 @@ class Problem:
 
 
 class Verdict(StrEnum):
-    """What became of a program. Only `PASSED` earns a reward; `INFRA` is the grader's own fault and says nothing of it."""
+    """What became of a program. Only `PASSED` earns a reward; `INFRA` is the grader's own fault."""
 
     PASSED = "passed"
     WRONG_ANSWER = "wrong_answer"
@@ -121,8 +121,8 @@ class Grade:
 class Evaluation:
     """How many of `n` samples of each problem passed.
 
-    `competent_P` counts the samples that compute the right values under any answering convention (`print` for `return`),
-    where the task source can tell; `greedy_P` is 1 where the greedy completion passed.
+    `competent_P` counts the samples that compute the right values under any answering convention (`print` for
+    `return`), where the task source can tell; `greedy_P` is 1 where the greedy completion passed.
     """
 
     passed_P: tuple[int, ...]

@@ -1,7 +1,7 @@
 """The tiny policy as a transformers model: the same weights and the same function.
 
-Arcee is Llama with the ungated squared-ReLU MLP that the tiny policy has, so the conversion is a renaming. A sequence is
-the spec, `<code>`, and the completion.
+Arcee is Llama with the ungated squared-ReLU MLP that the tiny policy has, so the conversion is a renaming. A sequence
+is the spec, `<code>`, and the completion.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def pool_of(key: str) -> Pool:
 
 
 def drawn(pool: Pool, depths: Sequence[int], *path: Key, unseen: bool = False) -> Iterator[tuple[Composition, str]]:
-    """Compositions of `pool` with their keys, never one twice, for as long as there are any; their order is a function of
-    the path. Raises ConfigError when the pool is used up.
+    """Compositions of `pool` with their keys, never one twice, for as long as there are any; their order is a function
+    of the path. Raises ConfigError when the pool is used up.
 
     `unseen`: only compositions with a pair of operations that no other pool contains (an out-of-distribution slice).
     """
@@ -65,7 +65,8 @@ def drawn(pool: Pool, depths: Sequence[int], *path: Key, unseen: bool = False) -
         misses = 0
         yield composition, key
     raise ConfigError(
-        f"tasks.levels: levels {sorted(set(depths))} hold only {len(seen)} problems of the {pool} pool: use fewer or deeper"
+        f"tasks.levels: levels {sorted(set(depths))} hold only {len(seen)} problems of the {pool} pool: "
+        "use fewer, or deeper ones"
     )
 
 
