@@ -217,7 +217,7 @@ def _flop(
     mean = trained / len(tokens_N)
     evaluated = len(held_out) * 17 * mean
     sampled = 2 * (trained + evaluated + prompt + prompt_held_out)
-    updated = 6 * (trained + prompt) * 2  # the update and the drift
+    updated = 6 * (trained * 1.25 + prompt * 2)  # the update, and the drift on a quarter of the samples
     compared = 2 * (trained / 4 + prompt) * 3  # own, base and start, on a quarter of the samples
     return weights * (sampled + updated + compared)
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, Tensor]
 
+MEASURED = 4
+"""KL and drift are measured on what the first so many samples of each group wrote: they decide nothing, and would cost
+as much as the update."""
+
 
 class NativeEngine:
     """Holds the policy, its optimizer and the weights that it is compared with. See `engines.base.Engine`."""
@@ -165,8 +169,9 @@ class NativeEngine:
         rows = distinct(samples)
         before = self.weights()
         signals = batch_signals(samples, rows, passed_PG, advantages)
-        signals |= self._distances(rows)
-        signals["baseline_drift"] = self._drift(rows, advantages)
+        few = np.flatnonzero(rows.first_R % samples.group_size < MEASURED)
+        signals |= self._distances(rows.take(few))
+        signals["baseline_drift"] = self._drift(rows, few, advantages)
         signals |= self._train(rows, advantages, passed_PG)
         moved = sum(float((p.detach() - before[name]).square().sum()) for name, p in self.parameters.items())
         return {**signals, "update_norm": math.sqrt(moved)}
@@ -239,20 +244,18 @@ class NativeEngine:
 
     # --- what is measured and changes nothing ---
 
-    def _drift(self, rows: Rows, advantages: Advantages) -> float:
-        """Norm of baseline x mean score. With log-probs of the sampling policy the expected score is 0 and this is
+    def _drift(self, rows: Rows, few: NDArray[np.int64], advantages: Advantages) -> float:
+        """Norm of baseline x mean score over `few` of the rows. With log-probs of the sampling policy the expected score is 0 and this is
         noise that shrinks with the batch; with those of another policy it is a push in a fixed direction."""
         if not advantages.baseline_PG.any():
             return 0.0
-        everything = np.arange(len(rows.first_R))
         self.optimizer.zero()
-        self._accumulate(rows, everything, advantages.baseline_PG, None, None)
+        self._accumulate(rows, few, advantages.baseline_PG, None, None)
         return self.optimizer.grad_norm()
 
-    def _distances(self, rows: Rows, measured: int = 4) -> dict[str, float]:
+    def _distances(self, few: Rows) -> dict[str, float]:
         """KL per token to the base policy and to the campaign's start: the k3 estimate (Schulman 2020), mean of
-        exp(d) - 1 - d with d = log ref - log pi, on the first few samples of each group."""
-        few = rows.take(np.flatnonzero(rows.first_R % rows.samples.group_size < measured))
+        exp(d) - 1 - d with d = log ref - log pi."""
         own = self.policy.score(few, self.temperature)
         out = {}
         for name, weights in (("kl_base", self.base), ("kl_start", self.start)):
