@@ -245,8 +245,9 @@ class NativeEngine:
     # --- what is measured and changes nothing ---
 
     def _drift(self, rows: Rows, few: NDArray[np.int64], advantages: Advantages) -> float:
-        """Norm of baseline x mean score over `few` of the rows. With log-probs of the sampling policy the expected score is 0 and this is
-        noise that shrinks with the batch; with those of another policy it is a push in a fixed direction."""
+        """Norm of baseline x mean score over `few` of the rows. With log-probs of the sampling policy the expected
+        score is 0 and this is noise that shrinks with the batch; with those of another policy it is a push in a fixed
+        direction."""
         if not advantages.baseline_PG.any():
             return 0.0
         self.optimizer.zero()
