@@ -26,6 +26,7 @@ from crestfall.rng import stream
 # Scores on a grid, as pass rates are: no two differ by rounding alone.
 SCORES = st.integers(0, 480).map(lambda count: count / 480)
 CURVES = st.integers(1, 40).flatmap(lambda size: arrays(np.float64, size, elements=SCORES))
+UNTIMED = settings(deadline=None, max_examples=40)
 
 
 def curve(values_S: FloatArray, steps_S: FloatArray | None = None) -> Trajectory:
@@ -33,6 +34,7 @@ def curve(values_S: FloatArray, steps_S: FloatArray | None = None) -> Trajectory
     return Trajectory("t", Path("t"), "m", "", steps, values_S)
 
 
+@UNTIMED
 @given(CURVES)
 def test_a_curve_that_never_falls_has_gap_0_and_neither_onset_nor_score(values_S: FloatArray) -> None:
     m = measure_campaign(curve(np.sort(values_S)))
@@ -43,6 +45,7 @@ def test_a_curve_that_never_falls_has_gap_0_and_neither_onset_nor_score(values_S
     assert m.phase_transition is None
 
 
+@UNTIMED
 @given(CURVES)
 def test_bounds(values_S: FloatArray) -> None:
     m = measure_campaign(curve(values_S))
@@ -52,6 +55,7 @@ def test_bounds(values_S: FloatArray) -> None:
     assert (m.phase_transition is None) == (m.gap == 0)
 
 
+@UNTIMED
 @given(CURVES, st.integers(1, 50), st.integers(-100, 100))
 def test_affine_relabelling_of_steps_moves_steps_alone(values_S: FloatArray, factor: int, shift: int) -> None:
     plain = analyze(curve(values_S))
@@ -62,18 +66,21 @@ def test_affine_relabelling_of_steps_moves_steps_alone(values_S: FloatArray, fac
     assert moved.onset == (None if plain.onset is None else plain.onset * factor + shift)
 
 
+@UNTIMED
 @given(CURVES, st.sampled_from([2.0, 64.0, 0.25]))
 def test_p_values_know_no_units(values_S: FloatArray, factor: float) -> None:
     before = p_value_of_fall(values_S, noise_of(values_S))
     assert p_value_of_fall(values_S * factor, noise_of(values_S * factor)) == before
 
 
+@UNTIMED
 @given(CURVES)
 def test_upwards_nothing_falls(values_S: FloatArray) -> None:
     assert classify(np.sort(values_S)).label in ("rise", "flat")
     assert classify(np.sort(values_S)[::-1]).label in ("decline", "collapse", "flat")
 
 
+@UNTIMED
 @given(CURVES)
 def test_unimodal_fit_rises_then_falls_and_keeps_the_sum(values_S: FloatArray) -> None:
     fit_S = unimodal_fit(values_S)
@@ -83,7 +90,7 @@ def test_unimodal_fit_rises_then_falls_and_keeps_the_sum(values_S: FloatArray) -
     assert np.isclose(fit_S.sum(), values_S.sum())
 
 
-@settings(deadline=None, max_examples=40)
+@UNTIMED
 @given(arrays(np.float64, st.integers(4, 12), elements=SCORES), st.floats(-5, 5), st.sampled_from([0.5, 2.0, 8.0]))
 def test_intervals_move_with_their_data(values_N: FloatArray, shift: float, factor: float) -> None:
     for method in ("percentile", "studentised"):
@@ -93,6 +100,7 @@ def test_intervals_move_with_their_data(values_N: FloatArray, shift: float, fact
         assert np.isclose(moved.high, plain.high * factor + shift, atol=1e-9)
 
 
+@UNTIMED
 @given(arrays(np.float64, st.integers(1, 10), elements=st.integers(-20, 20).map(float)))
 def test_sign_flip_is_two_sided_and_a_p_value(d_N: FloatArray) -> None:
     p = sign_flip_p_value(d_N)
@@ -100,6 +108,7 @@ def test_sign_flip_is_two_sided_and_a_p_value(d_N: FloatArray) -> None:
     assert p == sign_flip_p_value(-d_N) == sign_flip_p_value(d_N[::-1])
 
 
+@UNTIMED
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_only_raises_and_keeps_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)
@@ -108,6 +117,7 @@ def test_holm_only_raises_and_keeps_the_order(p_values: list[float]) -> None:
         assert (p <= q) <= (a <= b)
 
 
+@UNTIMED
 @given(st.dictionaries(st.integers(0, 100), SCORES, min_size=1), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(points: dict[int, float], random) -> None:  # type: ignore[no-untyped-def]
     rows = list(points.items())
@@ -117,6 +127,7 @@ def test_the_order_of_rows_does_not_matter(points: dict[int, float], random) -> 
     assert notes == tidy(sorted(points.items()))[1]
 
 
+@UNTIMED
 @given(st.lists(st.tuples(st.integers(0, 20), SCORES), min_size=1))
 def test_every_step_once_and_in_order_whatever_was_restarted(rows: list[tuple[int, float]]) -> None:
     series, _ = tidy(rows)
@@ -127,7 +138,7 @@ def test_every_step_once_and_in_order_whatever_was_restarted(rows: list[tuple[in
     assert series.values_S[at[0]] == last_value
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.integers(1, 400))
 def test_a_log_torn_anywhere_loses_its_last_row_at_most(tmp_path_factory, cut: int) -> None:  # type: ignore[no-untyped-def]
     whole = "".join(json.dumps({"step": s, "reward": s / 16}) + "\n" for s in range(10))
