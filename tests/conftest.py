@@ -4,8 +4,14 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 HERE = str(Path(__file__).parent)
 # Subprocesses that a test starts must find `fakes`, too.
 os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
+
+# Machines are shared and noisy: a deadline would fail the neighbour, not the code.
+settings.register_profile("crestfall", deadline=None)
+settings.load_profile("crestfall")

@@ -151,7 +151,8 @@ def test_asked_twice_it_stops_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
     process.communicate()
-    assert process.returncode == 130
+    # By the signal itself where the second one came while the process was already leaving.
+    assert process.returncode in (130, -signal.SIGINT)
     for name in ("r", "whole"):
         train(run_config(OPTIONS), tmp_path / name, {})
     assert outcome(tmp_path / "r") == outcome(tmp_path / "whole")
