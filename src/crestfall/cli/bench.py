@@ -9,6 +9,7 @@ import argparse
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import crestfall.bench
@@ -19,7 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))
     parser.add_argument("what", choices=names, help="what to measure")
     parser.add_argument("--programs", type=int, default=300, metavar="N", help="grader: distinct programs")
-    parser.add_argument("--duplicates", type=float, default=0.3, metavar="SHARE", help="grader: repeats in a step")
+    parser.add_argument("--duplicates", type=float, metavar="SHARE", help="grader: repeats in a step")
+    parser.add_argument("--events", type=Path, metavar="F", help="grader: take that share from a run's events.jsonl")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="step: threads that torch may use")
 
 

