@@ -47,10 +47,11 @@ def test_the_design_is_an_orthogonal_array():
 
 
 def test_frozen_regimes_agree():
-    """The batch judges what the quickstart shows."""
+    """The batch judges what the quickstart shows; its chains may be longer."""
     quickstart, batch = load_study("quickstart"), load_study("batch")
     for method in ("naive", "es"):
-        assert replace(batch.cell(method, 0), seed=0) == quickstart.cell(method, 0)
+        shown = quickstart.cell(method, 0)
+        assert replace(batch.cell(method, 0), chain=shown.chain) == shown
 
 
 def test_a_cell_is_one_line():
