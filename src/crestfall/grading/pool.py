@@ -54,6 +54,7 @@ class Worker:
                 stderr=subprocess.PIPE,
                 env=ENVIRONMENT,
                 cwd="/",
+                start_new_session=True,  # Ctrl-C in a terminal is for the trainer, which may want to finish its step
             )
         self._send(asdict(limits) | {"site": sysconfig.get_path("purelib")})
         self._socket.settimeout(START_SECONDS)

@@ -46,6 +46,9 @@ class Handle:
     def __init__(self, zygote: socket.socket, settings: Settings, job: tuple[Any, ...], *files: int) -> None:
         self._zygote, self._settings = zygote, settings
         self._channel, theirs = socket.socketpair()
+        self._events = select.poll()
+        self._events.register(self._channel, select.POLLIN)
+        self._events.register(zygote, select.POLLIN)
         descriptors = array.array("i", [theirs.fileno(), *files])
         zygote.sendmsg([b"start"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
         theirs.close()
@@ -108,21 +111,14 @@ class Handle:
 
     def _fill(self) -> None:
         """Wait for bytes or the end; read what there is."""
-        if self._ending is None:
-            poll = select.poll()
-            poll.register(self._channel, select.POLLIN)
-            poll.register(self._zygote, select.POLLIN)
-            if self._zygote.fileno() in {fd for fd, _ in poll.poll()}:
-                self._read_report()
-        self._channel.setblocking(False)
+        if self._ending is None and self._zygote.fileno() in {fd for fd, _ in self._events.poll()}:
+            self._read_report()
         try:
-            data = self._channel.recv(1 << 20)
+            data = self._channel.recv(1 << 20, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionResetError):
             data = b""
             if self._ending is None:
                 return
-        finally:
-            self._channel.setblocking(True)
         self._buffer += data
         self._received += len(data)
         if self._received > self._settings.output_bytes + 4096:

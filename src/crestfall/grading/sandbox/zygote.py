@@ -33,6 +33,8 @@ ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
 SLICE, AWAKE = 0.25, 0.05
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
 
+CHANNEL = 3  # a program's descriptor of its channel, behind the standard streams
+
 PID_MARK = 0x3A5C71E9  # stands for the program's process id in the filter, until there is one
 
 # Imported before the first fork, so that no program pays for them: what solutions to programming problems import most.
@@ -105,8 +107,8 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._sink = os.memfd_create("stdout", os.MFD_CLOEXEC)
-        self._filter = seccomp.contestant_filter(PID_MARK)
-        self._null = os.open("/dev/null", os.O_RDONLY)
+        self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
+        self._cores = os.cpu_count() or 1
 
     def serve(self) -> None:
         """Until the worker hangs up."""
@@ -115,6 +117,7 @@ class Zygote:
             os.environ.clear()
         warm()
         self._control.send(b"ready")
+        self._open_streams()
         while True:
             descriptors = array.array("i")
             message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(3 * descriptors.itemsize))
@@ -125,13 +128,23 @@ class Zygote:
             if descriptors:  # else a late dismissal of a program that has ended by itself
                 self._run(list(descriptors))
 
+    def _open_streams(self) -> None:
+        """The standard streams of programs, made here once: no input, and output that nobody reads. A program with
+        files of its own gets those under the same numbers, and so under the same streams."""
+        null = os.open("/dev/null", os.O_RDONLY)
+        for target, fd in enumerate((null, self._sink, self._sink)):
+            os.dup2(fd, target)
+        os.close(null)
+        sys.stdin, sys.stdout, sys.stderr = (_text_stream(fd) for fd in range(3))
+
     def _run(self, descriptors: list[int]) -> None:
-        channel, stdin, stdout = descriptors if len(descriptors) == 3 else (*descriptors, self._null, self._sink)
+        channel, *files = descriptors
+        stdout = files[1] if files else self._sink
         start = time.monotonic()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_contestant(channel, stdin, stdout)
+                self._become_contestant(channel, files)
             finally:
                 os._exit(70)
         pidfd = os.pidfd_open(pid)
@@ -156,8 +169,7 @@ class Zygote:
         poll.register(pidfd, select.POLLIN)
         poll.register(self._control, select.POLLIN)
         cpu_limit, wall_limit = self._settings.cpu_seconds, self._settings.wall_seconds
-        cores = os.cpu_count() or 1
-        wait = min(cpu_limit, wall_limit, SLICE) / cores
+        wait = min(cpu_limit, wall_limit, SLICE) / self._cores
         slice_start, slice_cpu, asleep = start, 0.0, 0.0
         while True:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
@@ -176,7 +188,7 @@ class Zygote:
                 slice_start, slice_cpu = now, cpu
             if asleep >= wall_limit:
                 return WALL_LIMIT
-            wait = max(min((cpu_limit - cpu) / cores, SLICE), 0.005)
+            wait = max(min((cpu_limit - cpu) / self._cores, SLICE), 0.005)
 
     def _kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)  # a zombie does not mind
@@ -197,21 +209,20 @@ class Zygote:
                 path = os.path.join(folder, name)
                 os.unlink(path) if os.path.islink(path) else os.rmdir(path)
 
-    def _become_contestant(self, channel: int, stdin: int, stdout: int) -> None:
-        """From a fork of the zygote to a confined process that runs one program."""
+    def _become_contestant(self, channel: int, files: list[int]) -> None:
+        """From a fork of the zygote to a confined process that runs one program. `files`: standard input and output,
+        or none."""
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        files = [
-            os.dup2(fd, 64 + at) for at, fd in enumerate((stdin, stdout, stdout, channel))
-        ]  # out of each other's way
-        for target, fd in enumerate(files):
-            os.dup2(fd, target)
-        os.closerange(4, 128)
+        if files:
+            stdin, stdout = files
+            for target, fd in enumerate((stdin, stdout, stdout)):
+                os.dup2(fd, target)
+        os.dup2(channel, CHANNEL)
+        os.closerange(CHANNEL + 1, 128)
         if self._settings.scratch is not None:
             os.chdir(self._settings.scratch)
         whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
         resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
         if self._settings.seccomp:
-            own = os.getpid().to_bytes(4, sys.byteorder)
-            seccomp.install(self._filter.replace(PID_MARK.to_bytes(4, sys.byteorder), own))
-        sys.stdin, sys.stdout, sys.stderr = (_text_stream(fd) for fd in range(3))
-        contestant.main(3)
+            self._filter.install(os.getpid())
+        contestant.main(CHANNEL)
