@@ -40,14 +40,13 @@ def enter(options: dict[str, Any]) -> Confinement:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     layers["no_new_privs"] = "on"
     scratch = None
-    if "namespaces" not in without and _namespaces():
+    if "namespaces" not in without and _succeeds(_namespaces):
         layers["namespaces"] = f"user, pid, {', '.join(_NAMESPACES)}"
-        if "root" not in without and _new_root(files, options["scratch_mib"]):
+        if "root" not in without and _succeeds(lambda: _new_root(files, options["scratch_mib"])):
             layers["root"] = f"{len(files)} read-only paths, {options['scratch_mib']} MiB of scratch"
             scratch = newroot.SCRATCH
         linux.unshare(linux.CLONE_NEWPID)  # last: the first fork from here on, the zygote, is process 1 of it
-    elif "uid" not in without and os.geteuid() == 0 and _readable_by_anybody(files):
-        _become_nobody()
+    elif "uid" not in without and os.geteuid() == 0 and _readable_by_anybody(files) and _succeeds(_become_nobody):
         layers["uid"] = "nobody"
     use_landlock = "landlock" not in without and landlock.version() > 0
     use_seccomp = "seccomp" not in without
@@ -78,34 +77,33 @@ def enter(options: dict[str, Any]) -> Confinement:
     return Confinement(layers, settings, seal)
 
 
-def _namespaces() -> bool:
-    """Enter a user namespace and, with its rights, the others. False where the kernel refuses."""
-    uid, gid = os.geteuid(), os.getegid()
-    try:
-        linux.unshare(linux.CLONE_NEWUSER | sum(_NAMESPACES.values()))
-    except OSError:
-        return False
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
-    return True
-
-
-def _new_root(files: list[str], scratch_mib: int) -> bool:
-    """Tried in a fork with mounts of its own first: failing half-way must not leave this process in a half-made
-    root."""
+def _succeeds(step: Callable[[], None]) -> bool:
+    """Tried in a fork first: failing half-way must not leave this process in a half-made namespace or root."""
     child = os.fork()
     if child == 0:
         try:
-            linux.unshare(linux.CLONE_NEWNS)
-            newroot.enter(files, scratch_mib)
+            step()
             os._exit(0)
         finally:
             os._exit(1)
     if os.waitpid(child, 0)[1] != 0:
         return False
-    newroot.enter(files, scratch_mib)
+    step()
     return True
+
+
+def _namespaces() -> None:
+    """Enter a user namespace and, with its rights, the others. Root without CAP_SETFCAP cannot map itself there."""
+    uid, gid = os.geteuid(), os.getegid()
+    linux.unshare(linux.CLONE_NEWUSER | sum(_NAMESPACES.values()))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _new_root(files: list[str], scratch_mib: int) -> None:
+    linux.unshare(linux.CLONE_NEWNS)
+    newroot.enter(files, scratch_mib)
 
 
 def _readable_by_anybody(files: list[str]) -> bool:
