@@ -7,11 +7,12 @@ is credited with its best. crestfall's step includes everything that it records.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,7 +72,7 @@ def _forced(policy: LoadedTiny) -> LoadedTiny:
     return policy
 
 
-@contextmanager
+@contextlib.contextmanager
 def engine(config: RunConfig, forced: bool) -> Iterator[NativeEngine]:
     policy = config.policy.load()
     with CodeGrader(config.grader) as grader:
@@ -166,7 +167,8 @@ def _trl_steps(config: RunConfig, train: Sequence[Problem], parts: int) -> list[
                 disable_tqdm=True,
             ),
         )
-        trainer.train()
+        with contextlib.redirect_stdout(sys.stderr):  # it prints its own report, and ours may have to be JSON
+            trainer.train()
     return seconds
 
 
