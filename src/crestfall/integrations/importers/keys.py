@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 
 EVALUATIONS: tuple[str, ...] = (
     "select",  # crestfall.Guard's own observations
+    "report/pass_at_1",  # crestfall's trackers
+    "select/pass_at_1",
     "eval_pass@1",
     "eval/pass@1",
     "eval/pass_at_1",
