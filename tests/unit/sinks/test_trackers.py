@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from crestfall.integrations.importers.load import load
 from crestfall.sinks.axis import StepAxis
 from crestfall.sinks.tolerant import Tolerant
 from crestfall.sinks.trackers import trackers
@@ -90,6 +91,8 @@ def test_tensorboard(tmp_path: Path) -> None:
     points = [(e.step, round(float(e.tensor_proto.float_val[0]), 6)) for e in stored.Tensors("report/pass_at_1")]
     assert points == SCORES
     assert [e.step for e in stored.Tensors("rollback/target_step")] == [2]
+    # `crestfall analyze` reads it back, judged by the score that no controller saw.
+    assert [t.metric for t in load([tmp_path])] == ["report/pass_at_1"]
 
 
 def test_a_run_is_given_each_tracker_once(tmp_path: Path) -> None:
