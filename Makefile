@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 
-.PHONY: demo test slow lint types bench warmstart regimes figures clean
+.PHONY: demo test slow lint types bench warmstart clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/crestfall study quickstart --out $(OUT)
