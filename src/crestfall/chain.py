@@ -17,9 +17,9 @@ import crestfall
 from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
+from crestfall.errors import ConfigError
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
-from crestfall.tasks.base import CampaignSets
 from crestfall.types import CampaignSummary
 
 
@@ -108,7 +108,7 @@ class _Chain:
             if self.state.campaign is None:
                 self.start_campaign()
             campaign = self.resume_campaign()
-            sets = self.sets(campaign.campaign)
+            sets = self.config.sets(campaign.campaign)
             self.end_campaign(run_campaign(self.config, sets, self.engine, campaign, self))
         campaigns = len(self.state.history)
         self.write([{"type": "run_ended", "campaigns": campaigns}], replace(self.state, done=True))
@@ -129,7 +129,7 @@ class _Chain:
         budget = self.config.control.budget(self.config.campaign.steps, history)
         care, plan = self.config.care.plan(self.state.care, budget, history)
         campaign = CampaignState(number, plan.budget, dict(self.config.control.init()), plan.learning_rate_scale)
-        sets = self.sets(number)
+        sets = self.config.sets(number)
         ids = {name: [p.task_id for p in getattr(sets, name)] for name in ("train", "select", "report")}
         events: list[Event] = [{"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}]
         if plan.verdict:
@@ -143,6 +143,8 @@ class _Chain:
         self.engine.begin_campaign(campaign.campaign, campaign.learning_rate_scale)
         if campaign.current is not None:
             self.engine.restore(self.directory.load(campaign.current))
+        if self.config.campaign.hand_on != "weights" and not averaged(self.engine.snapshot()):
+            raise ConfigError(f"campaign.hand_on: engine {self.config.engine.name!r} keeps no average; use 'weights'")
         return campaign
 
     def end_campaign(self, campaign: CampaignState) -> None:
@@ -154,6 +156,9 @@ class _Chain:
         events = [self.final_event(number, "end", last, known)]
         if target != last:
             go_back(self.engine, self.directory.load(campaign.snapshots[str(target)]), self.config.campaign.restore)
+        if self.config.campaign.hand_on != "weights":
+            self.engine.load_weights(averaged(self.engine.snapshot()))
+            known.pop(target, None)  # the average of the steps up to here is not what this step scored
         events += [self.final_event(number, "handed_on", target, known), campaign_ended(campaign)]
         name = f"campaign-{number:03d}-handed-on"
         self.directory.save(name, self.engine.snapshot())
@@ -165,10 +170,6 @@ class _Chain:
         self.write(events, state)
 
     # --- what they stand on ---
-
-    def sets(self, campaign: int) -> CampaignSets:
-        shared = self.config.chain.problems == "same"
-        return self.config.tasks.campaign(self.config.seed, 0 if shared else campaign, self.config.campaign.sizes)
 
     def final_event(self, campaign: int, when: str, step: int, known: dict[int, dict[str, Any]]) -> Event:
         """The score of the weights held now, those of `step`, on the final set; not evaluated again where known."""
@@ -202,6 +203,12 @@ class _Chain:
                 sink.event(event)
         if self.should_stop() and not state.done:
             raise Interrupted
+
+
+def averaged(snapshot: Snapshot) -> Snapshot:
+    """The weights that an engine has averaged over the campaign, as a snapshot of weights."""
+    prefix = "average/weights/"
+    return {f"policy/{key.removeprefix(prefix)}": value for key, value in snapshot.items() if key.startswith(prefix)}
 
 
 def campaign_ended(campaign: CampaignState) -> Event:

@@ -238,3 +238,5 @@ class Rollouts:
     completions_PG: Sequence[Sequence[str]]
     grades_PG: Sequence[Sequence[Grade]]
     handle: Any = None
+    campaign: int = 0
+    step: int = 1
