@@ -16,7 +16,7 @@ from crestfall.updates.base import Normalization
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows with their advantages. Per-row log-probs are those of the row's own tokens, without padding."""
+    """Rows with their advantages. Per-row log-probs are zeros beyond the row's own tokens."""
 
     rows: Rows
     advantages_PG: NDArray[np.float64]
