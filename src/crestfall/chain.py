@@ -20,6 +20,7 @@ from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
+from crestfall.tasks.base import CampaignSets
 from crestfall.types import CampaignSummary
 
 
@@ -108,7 +109,7 @@ class _Chain:
             if self.state.campaign is None:
                 self.start_campaign()
             campaign = self.resume_campaign()
-            sets = self.config.sets(campaign.campaign)
+            sets = self.sets(campaign.campaign)
             self.end_campaign(run_campaign(self.config, sets, self.engine, campaign, self))
         campaigns = len(self.state.history)
         self.write([{"type": "run_ended", "campaigns": campaigns}], replace(self.state, done=True))
@@ -129,7 +130,7 @@ class _Chain:
         budget = self.config.control.budget(self.config.campaign.steps, history)
         care, plan = self.config.care.plan(self.state.care, budget, history)
         campaign = CampaignState(number, plan.budget, dict(self.config.control.init()), plan.learning_rate_scale)
-        sets = self.config.sets(number)
+        sets = self.sets(number)
         ids = {name: [p.task_id for p in getattr(sets, name)] for name in ("train", "select", "report")}
         events: list[Event] = [{"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}]
         if plan.verdict:
@@ -170,6 +171,9 @@ class _Chain:
         self.write(events, state)
 
     # --- what they stand on ---
+
+    def sets(self, campaign: int) -> CampaignSets:
+        return self.config.sets(campaign)
 
     def final_event(self, campaign: int, when: str, step: int, known: dict[int, dict[str, Any]]) -> Event:
         """The score of the weights held now, those of `step`, on the final set; not evaluated again where known."""
