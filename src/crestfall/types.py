@@ -239,4 +239,5 @@ class Rollouts:
     grades_PG: Sequence[Sequence[Grade]]
     handle: Any = None
     campaign: int = 0
+    """Where they were drawn: schedules and random streams of the update are functions of it."""
     step: int = 1

@@ -2,9 +2,9 @@
 
 F is the diagonal of the Fisher information of whole completions at the anchor theta*, estimated from sampled scores:
 F_i = mean over samples y ~ pi of (d log pi(y) / d theta_i)^2. The samples are the policy's own, so it is the Fisher and
-not the "empirical" one of given labels. Where weights moved little, KL(anchor || policy) is half the quadratic form of
-the full Fisher matrix: lambda then has the unit of a KL coefficient per sequence, and the diagonal is what is left out
-of the approximation.
+not the "empirical" one of given labels. Where weights moved little, KL(anchor || policy) of a completion is half the
+quadratic form of the full Fisher matrix, so that lambda has the unit of a KL coefficient. The diagonal alone sees a
+small part of it when weights move together, as under Adam: lambda has to be far larger for a pull of the same size.
 
 Degenerate case: at the anchor the penalty and its gradient are 0; a policy that is certain has F = 0 and may go
 anywhere.
@@ -37,8 +37,9 @@ class FisherEWC(NoEWC):
 
     name: ClassVar[str]
 
-    strength: Annotated[float, Field(ge=0)] = 0.05
-    """lambda. The paper's KL coefficient: to second order the two penalties then weigh the same."""
+    strength: Annotated[float, Field(ge=0)] = 100.0
+    """lambda. At 100 the penalty came to the size of a KL penalty of 0.05 in a dozen steps of the tiny policy; it is not
+    tuned. The paper's "EWC" has none: see `kl: {name: paper_ewc}`."""
     anchor: Literal["start", "base"] = "start"
     """Where weights are held: where the campaign started, or the policy before any training."""
     problems: Count = 16
