@@ -91,10 +91,12 @@ class FakeEngine:
         self.config, self.options = config, options
         self.weights, self.momentum = np.zeros(config.policy.size), np.zeros(config.policy.size)
         self.start, self.scale, self.campaign = self.weights.copy(), 1.0, -1
+        self.averaged = [self.weights.copy()] if config.campaign.hand_on == "mean" else []
 
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
         self.start, self.scale, self.campaign = self.weights.copy(), learning_rate_scale, campaign
         self.momentum[:] = 0
+        self.averaged[:] = [self.weights.copy() for _ in self.averaged[:1]]
 
     def chance(self) -> float:
         distance = float(np.abs(self.weights).mean())
@@ -118,6 +120,7 @@ class FakeEngine:
         rate = self.scale * self.config.update.learning_rate
         self.momentum = 0.7 * self.momentum + rate * (1 + reward + 0.3 * noise)
         self.weights = self.weights + self.momentum
+        self.averaged += [self.weights.copy() for _ in self.averaged[:1]]
         return {"reward": reward, "kl_start": float(np.abs(self.weights - self.start).sum()), "entropy": float("nan")}
 
     def evaluate(self, problems: Any, n: int, key: Any, show: int = 0) -> EvaluationResult:
@@ -127,7 +130,10 @@ class FakeEngine:
         return EvaluationResult(evaluation, shown)
 
     def snapshot(self) -> dict[str, Any]:
-        return {"policy/weights": self.weights.copy(), "optimizer/momentum": self.momentum.copy()}
+        out = {"policy/weights": self.weights.copy(), "optimizer/momentum": self.momentum.copy()}
+        if self.averaged:
+            out |= {"average/weights/weights": np.mean(self.averaged, axis=0), "average/all": np.stack(self.averaged)}
+        return out
 
     def restore(self, snapshot: Any) -> None:
         self.load_weights(snapshot)
@@ -135,6 +141,7 @@ class FakeEngine:
 
     def load_weights(self, snapshot: Any) -> None:
         self.weights = snapshot["policy/weights"].copy()
+        self.averaged = list(snapshot["average/all"]) if "average/all" in snapshot else self.averaged
 
     def close(self) -> None: ...
 

@@ -17,6 +17,7 @@ import crestfall
 from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
+from crestfall.errors import ConfigError
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
 from crestfall.tasks.base import CampaignSets
@@ -143,6 +144,8 @@ class _Chain:
         self.engine.begin_campaign(campaign.campaign, campaign.learning_rate_scale)
         if campaign.current is not None:
             self.engine.restore(self.directory.load(campaign.current))
+        if self.config.campaign.hand_on != "weights" and not averaged(self.engine.snapshot()):
+            raise ConfigError(f"campaign.hand_on: engine {self.config.engine.name!r} keeps no average; use 'weights'")
         return campaign
 
     def end_campaign(self, campaign: CampaignState) -> None:
@@ -154,6 +157,9 @@ class _Chain:
         events = [self.final_event(number, "end", last, known)]
         if target != last:
             go_back(self.engine, self.directory.load(campaign.snapshots[str(target)]), self.config.campaign.restore)
+        if self.config.campaign.hand_on != "weights":
+            self.engine.load_weights(averaged(self.engine.snapshot()))
+            known.pop(target, None)  # the average of the steps up to here is not what this step scored
         events += [self.final_event(number, "handed_on", target, known), campaign_ended(campaign)]
         name = f"campaign-{number:03d}-handed-on"
         self.directory.save(name, self.engine.snapshot())
@@ -167,8 +173,7 @@ class _Chain:
     # --- what they stand on ---
 
     def sets(self, campaign: int) -> CampaignSets:
-        shared = self.config.chain.problems == "same"
-        return self.config.tasks.campaign(self.config.seed, 0 if shared else campaign, self.config.campaign.sizes)
+        return self.config.sets(campaign)
 
     def final_event(self, campaign: int, when: str, step: int, known: dict[int, dict[str, Any]]) -> Event:
         """The score of the weights held now, those of `step`, on the final set; not evaluated again where known."""
@@ -202,6 +207,12 @@ class _Chain:
                 sink.event(event)
         if self.should_stop() and not state.done:
             raise Interrupted
+
+
+def averaged(snapshot: Snapshot) -> Snapshot:
+    """The weights that an engine has averaged over the campaign, as a snapshot of weights."""
+    prefix = "average/weights/"
+    return {f"policy/{key.removeprefix(prefix)}": value for key, value in snapshot.items() if key.startswith(prefix)}
 
 
 def campaign_ended(campaign: CampaignState) -> Event:

@@ -24,7 +24,7 @@ from crestfall.errors import ConfigError
 from crestfall.grading.limits import Limits
 from crestfall.io import yaml
 from crestfall.registry import nearest
-from crestfall.tasks.base import Sizes, TaskSource
+from crestfall.tasks.base import CampaignSets, Sizes, TaskSource
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -58,6 +58,11 @@ class CampaignConfig:
     restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
     """What going back to an earlier step brings back. Weights alone leave Adam's moments of the very steps that led
     down; that variant exists because `load_best_model_at_end` works that way."""
+    hand_on: Literal["weights", "mean", "ema"] = "weights"
+    """What is handed on of the step that the controller picks: its weights, or the average of the campaign's weights up
+    to it, step 0 included (a mean, or exponential). An average is scored on the final set like everything handed on."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """Of the exponential average: a <- decay a + (1 - decay) w after every step. 0.8 looks back some 5 steps of 20."""
 
     def __post_init__(self) -> None:
         if self.problems_per_step > self.train:
@@ -109,6 +114,11 @@ class RunConfig:
     grader: Limits = field(default_factory=Limits)
     plugins: tuple[str, ...] = ()
     """Modules to import first: they register components of your own."""
+
+    def sets(self, campaign: int) -> CampaignSets:
+        """The problems of a campaign."""
+        shared = self.chain.problems == "same"
+        return self.tasks.campaign(self.seed, 0 if shared else campaign, self.campaign.sizes)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ _COMPONENTS: dict[str, dict[str, type[Any]]] = {}
 _MODULES: dict[str, tuple[str, ...]] = {
     "tasks": ("crestfall.tasks.builtin",),
     "policy": ("crestfall.policies.tiny",),
-    "update": ("crestfall.updates.reinforce",),
+    "update": tuple(f"crestfall.updates.{name}" for name in ("reinforce", "rloo", "grpo", "dr_grpo", "dapo")),
+    "kl": ("crestfall.updates.kl",),
+    "ewc": ("crestfall.updates.ewc",),
     "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
     "care": ("crestfall.care.base",),
     "engine": ("crestfall.engines.select",),

@@ -238,3 +238,6 @@ class Rollouts:
     completions_PG: Sequence[Sequence[str]]
     grades_PG: Sequence[Sequence[Grade]]
     handle: Any = None
+    campaign: int = 0
+    """Where they were drawn: schedules and random streams of the update are functions of it."""
+    step: int = 1

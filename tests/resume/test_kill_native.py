@@ -14,7 +14,17 @@ from test_kill import outcome, wait_for
 
 OPTIONS = {
     "tasks": {"name": "builtin", "levels": [2]},
-    "update": {"name": "reinforce", "learning_rate": 1e-3, "warmup_updates": 3, "optimizer_state": "kept"},
+    # Everything with a state of its own, at once.
+    "update": {
+        "name": "reinforce",
+        "baseline": "running_mean",
+        "learning_rate": 1e-3,
+        "warmup_updates": 3,
+        "optimizer_state": "kept",
+        "schedule": "linear",
+        "kl": {"name": "adaptive", "reference": "start", "target": 1e-4},
+        "ewc": {"name": "fisher", "strength": 1.0, "problems": 3, "samples": 2},
+    },
     "control": {"name": "early_stop", "then": "go_on", "margin": 1},
     "campaign": {
         "steps": 3,
@@ -24,6 +34,7 @@ OPTIONS = {
         "problems_per_step": 3,
         "group_size": 4,
         "eval_samples": 4,
+        "hand_on": "mean",
     },
     "chain": {"campaigns": 2, "final": 4, "final_samples": 2},
     "grader": {"workers": 1},

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -13,6 +14,7 @@ import fakes
 from crestfall.care.base import Plan
 from crestfall.chain import Interrupted
 from crestfall.config import RunConfig, run_config
+from crestfall.errors import ConfigError
 from crestfall.io.events import read_events
 from crestfall.io.run_directory import read_meta
 from crestfall.session import train
@@ -120,6 +122,55 @@ def test_it_stops_after_any_commit_and_goes_on_as_if_nothing_had_been(tmp_path: 
 
 def timeless(events: Any) -> list[dict[str, Any]]:
     return [{k: v for k, v in event.items() if k not in ("time", "seconds")} for event in events]
+
+
+MEAN = fakes.options()["campaign"] | {"hand_on": "mean"}
+
+
+def test_an_average_is_handed_on_and_scored_as_such(tmp_path: Path) -> None:
+    events = run(tmp_path / "r", campaign=MEAN, control={"name": "early_stop"})
+    steps = [event["step"] for event in of_type(events, "step") if event["campaign"] == 0]
+    handed_on = load_file(tmp_path / "r" / "checkpoints" / "campaign-001-handed-on" / "snapshot.safetensors")
+    target = of_type(events, "campaign_ended")[1]["handed_on_step"]
+    assert len(handed_on["average/all"]) == target + 1
+    np.testing.assert_array_equal(handed_on["policy/weights"], handed_on["average/all"].mean(axis=0))
+    assert handed_on["policy/weights"].tobytes() == weights(tmp_path / "r", "handed_on")
+    end, scored = of_type(events, "final")[1:3]
+    assert (end["when"], end["step"], scored["when"]) == ("end", steps[-1], "handed_on")
+    assert "evaluate" in scored["seconds"]
+    # The next campaign starts from the average: it is the first of its own.
+    np.testing.assert_array_equal(handed_on["average/all"][0], first_average(tmp_path / "first"))
+
+
+def first_average(path: Path) -> Any:
+    run(path, campaign=MEAN, control={"name": "early_stop"}, chain={"campaigns": 1, "final": 10})
+    return load_file(path / "checkpoints" / "handed_on" / "snapshot.safetensors")["policy/weights"]
+
+
+def test_an_average_is_scored_even_where_the_last_step_is_handed_on(tmp_path: Path) -> None:
+    finals = of_type(run(tmp_path / "r", campaign=MEAN), "final")
+    assert finals[1]["step"] == finals[2]["step"]
+    assert finals[1]["evaluation"] != finals[2]["evaluation"]
+
+
+def test_an_average_survives_interruption(tmp_path: Path) -> None:
+    config = run_config(fakes.options(campaign=MEAN, control={"name": "early_stop", "then": "go_on", "margin": 1}))
+    undisturbed = run(tmp_path / "whole", config)
+    for _ in range(100):
+        try:
+            train(config, tmp_path / "cut", {"made": "by a test"}, should_stop=lambda: True)
+            break
+        except Interrupted:
+            pass
+    assert timeless(read_events(tmp_path / "cut" / "events.jsonl")) == timeless(undisturbed)
+    assert weights(tmp_path / "cut", "handed_on") == weights(tmp_path / "whole", "handed_on")
+
+
+def test_an_engine_without_an_average_says_so_before_it_trains(tmp_path: Path) -> None:
+    config = run_config(fakes.options(campaign=MEAN | {"hand_on": "ema"}))
+    with pytest.raises(ConfigError, match=r"campaign\.hand_on: engine 'fake' keeps no average"):
+        train(config, tmp_path / "r", {})
+    assert not of_type(list(read_events(tmp_path / "r" / "events.jsonl")), "step")
 
 
 def test_a_failure_is_left_in_the_run_and_can_be_gone_on_from(tmp_path: Path) -> None:

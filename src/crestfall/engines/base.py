@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from crestfall.config import RunConfig
 
 Snapshot = Mapping[str, Any]
-"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it."""
+"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it. An
+engine that can hand on an average of weights has that too (`average/weights/...`)."""
 
 
 @dataclass(frozen=True)

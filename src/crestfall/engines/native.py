@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crestfall.engines.average import WeightAverage
 from crestfall.engines.base import EvaluationResult, Shown, Snapshot
+from crestfall.engines.batch import Batch, Tally, rows_for
+from crestfall.engines.fisher import Anchor, diagonal_fisher
 from crestfall.engines.optimizer import Optimizer
 from crestfall.errors import GraderError
 from crestfall.policies.base import FloatArray, LoadedPolicy, Rows, Samples, TokenScores, distinct
 from crestfall.rng import Key, stream
 from crestfall.types import Evaluation, Grade, Problem, Rollouts, Verdict
 from crestfall.updates.base import Advantages, State, UpdateRule
+from crestfall.updates.ewc import FisherEWC
+from crestfall.updates.kl import FixedKL, penalty
+from crestfall.updates.random_reward import random_reward
 
 if TYPE_CHECKING:
     from crestfall.config import RunConfig
@@ -48,8 +55,13 @@ class NativeEngine:
         self.parameters = dict(policy.named_parameters())
         self.optimizer = Optimizer(rule, self.parameters)
         self.rule_state: State = rule.init()
+        self.kl_state: State = rule.kl.init()
+        self.config, self.campaign = config, 0
         self.base = self.weights()
         self.start = self.base
+        self.anchor: Anchor | None = None
+        hand_on = config.campaign.hand_on
+        self.average = None if hand_on == "weights" else WeightAverage(hand_on, config.campaign.ema_decay, self.base)
 
     @classmethod
     def create(cls, config: RunConfig, threads: int = 1) -> NativeEngine:
@@ -68,28 +80,38 @@ class NativeEngine:
         return {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
-        self.start = self.weights()
+        self.start, self.campaign = self.weights(), campaign
         self.optimizer.scale = learning_rate_scale
+        if isinstance(self.rule.ewc, FisherEWC) and self.rule.ewc.anchor == "start":
+            self.anchor = None
+        if self.average is not None:
+            self.average.reset(self.start)
         if self.rule.optimizer_state == "fresh":
             self.optimizer.reset()
-            self.rule_state = self.rule.init()
+            self.rule_state, self.kl_state = self.rule.init(), self.rule.kl.init()
 
     def snapshot(self) -> Snapshot:
         return {
             **{f"policy/{name}": weight for name, weight in self.weights().items()},
             **{f"optimizer/{name}": value.clone() for name, value in self.optimizer.state().items()},
             **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+            **{f"kl/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.kl_state.items()},
+            **{f"average/{name}": value for name, value in (self.average.state() if self.average else {}).items()},
         }
 
     def restore(self, snapshot: Snapshot) -> None:
         self.load_weights(snapshot)
         self.optimizer.load(_part(snapshot, "optimizer"))
         self.rule_state = {name: float(value) for name, value in _part(snapshot, "update").items()}
+        self.kl_state = {name: float(value) for name, value in _part(snapshot, "kl").items()}
 
     @torch.no_grad()
     def load_weights(self, snapshot: Snapshot) -> None:
         for name, value in _part(snapshot, "policy").items():
             self.parameters[name].copy_(value)
+        average = _part(snapshot, "average")
+        if self.average is not None and average:
+            self.average.load(average)
 
     @contextmanager
     def _as(self, weights: Weights) -> Iterator[None]:
@@ -106,13 +128,12 @@ class NativeEngine:
     # --- sampling and grading ---
 
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:
-        uniforms = self._uniforms(problems, self.group_size, ("rollout", self.seed, campaign, step))
-        samples = self.policy.sample(problems, uniforms, self.temperature)
+        samples = self._sample(problems, self.group_size, ("rollout", self.seed, campaign, step))
         grades = self._grade([(p, p.stub + text) for p, text in _pairs(samples)])
         g = self.group_size
         texts_PG = [samples.texts_N[i : i + g] for i in range(0, len(samples.texts_N), g)]
         grades_PG = [grades[i : i + g] for i in range(0, len(grades), g)]
-        return Rollouts(problems, texts_PG, grades_PG, handle=samples)
+        return Rollouts(problems, texts_PG, grades_PG, samples, campaign, step)
 
     def evaluate(self, problems: Sequence[Problem], n: int, key: Sequence[Key], show: int = 0) -> EvaluationResult:
         # The greedy completion rides along as one more column of the group.
@@ -133,6 +154,9 @@ class NativeEngine:
             Shown(problems[i // group].task_id, problems[i // group].prompt, programs[i][1], grades[i]) for i in last
         ]
         return EvaluationResult(evaluation, shown)
+
+    def _sample(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> Samples:
+        return self.policy.sample(problems, self._uniforms(problems, group, key), self.temperature)
 
     def _uniforms(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> FloatArray:
         """[P, G, T] uniform numbers, each a function of the key, the problem, the sample and the token's place."""
@@ -164,30 +188,54 @@ class NativeEngine:
     def update(self, rollouts: Rollouts) -> Mapping[str, float]:
         samples: Samples = rollouts.handle
         passed_PG = _passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
-        advantages = self.rule.advantages(passed_PG, self.rule_state)
+        rewarded_PG = self._rewarded(passed_PG, rollouts)
+        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
-        rows = distinct(samples)
-        before = self.weights()
-        signals = batch_signals(samples, rows, passed_PG, advantages)
-        few = np.flatnonzero(rows.first_R % samples.group_size < MEASURED)
-        signals |= self._distances(rows.take(few))
-        signals["baseline_drift"] = self._drift(rows, few, advantages)
-        signals |= self._train(rows, advantages, passed_PG)
+        self.optimizer.decay = self.rule.decay(rollouts.step, self.config.campaign.steps)
+        before, unique = self.weights(), distinct(samples)
+        few = unique.take(np.flatnonzero(unique.first_R % samples.group_size < MEASURED))
+        batch = self._batch(unique, advantages, rewarded_PG)
+        signals = batch_signals(samples, unique, passed_PG, advantages)
+        signals |= self._distances(few)
+        signals["baseline_drift"] = self._drift(batch, advantages)
+        signals |= self._train(batch, passed_PG)
+        signals |= self._observe_kl(signals)
+        if self.average is not None:
+            self.average.add(self.parameters)
         moved = sum(float((p.detach() - before[name]).square().sum()) for name, p in self.parameters.items())
         return {**signals, "update_norm": math.sqrt(moved)}
 
-    def _train(self, rows: Rows, advantages: Advantages, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
+    def _rewarded(self, passed_PG: NDArray[np.bool_], rollouts: Rollouts) -> NDArray[np.bool_]:
+        if self.rule.rewarded == "passed":
+            return passed_PG
+        return random_reward(passed_PG, rollouts.problems, (self.seed, rollouts.campaign, rollouts.step))
+
+    def _batch(self, unique: Rows, advantages: Advantages, rewarded_PG: NDArray[np.bool_]) -> Batch:
+        counted_P: NDArray[np.bool_] = np.asarray(rewarded_PG.any(axis=1) & ~rewarded_PG.all(axis=1))
+        if self.rule.zero_variance_groups == "counted":
+            counted_P = np.ones_like(counted_P)
+        rows = rows_for(unique, advantages.values_PG)
+        old = self._logprobs(rows) if self.rule.needs_old_logprobs else None
+        reference = None
+        if isinstance(self.rule.kl, FixedKL):
+            with self._as(self.base if self.rule.kl.reference == "base" else self.start):
+                reference = self._logprobs(rows)
+        return Batch(rows, advantages.values_PG, counted_P, old, reference)
+
+    def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
         """All updates of a step. Entropy and log-probs are those of the policy before its first update."""
-        observed = Observed(rows, passed_PG.reshape(-1)[rows.first_R])
-        old = self._old_logprobs(rows) if self.rule.needs_old_logprobs else None
+        observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
+        anchor = self._anchor(self.rule.ewc) if isinstance(self.rule.ewc, FisherEWC) else None
         norms, rate = [], 0.0
-        for update, part in enumerate(self._parts(rows)):
-            watch = observed if update < self.rule.minibatches else None
+        for update, part in enumerate(self._parts(batch.rows)):
             self.optimizer.zero()
-            self._accumulate(rows, part, advantages.values_PG, old, watch)
+            self._accumulate(batch, part, observed if update < self.rule.minibatches else None, tally)
+            if anchor is not None:
+                tally.see_pull(anchor.pull(self.parameters))
             norm, rate = self.optimizer.step()
             norms.append(norm)
-        return {**observed.signals(), "grad_norm": float(np.mean(norms)), "learning_rate": rate}
+        signals = {**observed.signals(), **tally.signals(updates=len(norms))}
+        return {**signals, "grad_norm": float(np.mean(norms)), "learning_rate": rate}
 
     def _parts(self, rows: Rows) -> Iterator[NDArray[np.int64]]:
         """The rows of each update: minibatches of whole problems, epoch after epoch."""
@@ -197,61 +245,75 @@ class NativeEngine:
                 yield np.flatnonzero(np.isin(rows.problem_R, chunk))
 
     def _accumulate(
-        self,
-        rows: Rows,
-        part: NDArray[np.int64],
-        advantages_PG: NDArray[np.float64],
-        old: Sequence[Tensor] | None,
-        watch: Observed | None,
+        self, batch: Batch, part: NDArray[np.int64], watch: Observed | None = None, tally: Tally | None = None
     ) -> None:
-        """Add the gradient of minus the objective over `part`, one of the minibatches."""
-        chosen = rows.take(part)
-        scale_R = torch.from_numpy(self._scale(chosen)).float()
-        advantages_R = torch.from_numpy(advantages_PG.reshape(-1)[chosen.first_R]).float()
+        """Add the gradient of minus the objective, and of the KL penalty, over `part`, one of the minibatches."""
+        rows, rule, beta = batch.rows.take(part), self.rule, self.kl_state.get("coefficient", 0.0)
+        scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
+        advantages_R, count_R = batch.advantages_of(rows), torch.from_numpy(rows.count_R)
 
         def loss(scores: TokenScores) -> Tensor:
             if watch is not None:
                 watch.see(part[scores.rows_R], scores)
-            index = torch.from_numpy(scores.rows_R)
-            old_RT = None if old is None else _stack([old[part[r]] for r in scores.rows_R], scores.mask_RT.shape[1])
-            gain_RT = self.rule.objective(scores.logprobs_RT, old_RT, advantages_R[index])
-            return -(gain_RT * scores.mask_RT * scale_R[index, None]).sum()
+            index, logprobs_RT = torch.from_numpy(scores.rows_R), scores.logprobs_RT
+            weight_RT = scores.mask_RT * scale_R[index, None]
+            old_RT = _of(batch.old, part[scores.rows_R], logprobs_RT)
+            if old_RT is not None and tally is not None:
+                ratio_RT = (logprobs_RT.detach() - old_RT).exp()
+                clipped_RT = rule.clipped(ratio_RT, advantages_R[index])
+                tally.see_ratio(ratio_RT, clipped_RT, scores.mask_RT * count_R[index, None])
+            total = -(rule.objective(logprobs_RT, old_RT, advantages_R[index]) * weight_RT).sum()
+            reference_RT = _of(batch.reference, part[scores.rows_R], logprobs_RT)
+            if reference_RT is not None and isinstance(rule.kl, FixedKL):
+                penalty_RT, value_RT = penalty(rule.kl.estimator, logprobs_RT, reference_RT)
+                total = total + beta * (penalty_RT * weight_RT).sum()
+                if tally is not None:
+                    tally.see_penalty(beta * value_RT, weight_RT)
+            return total
 
-        self.policy.accumulate(chosen, self._loss_temperature, loss)
+        self.policy.accumulate(rows, self._loss_temperature, loss)
 
-    def _scale(self, rows: Rows) -> NDArray[np.float64]:
-        """How much a token of each row counts: multiplicity and the rule's normalisation."""
-        n, length_R = rows.count_R.sum(), rows.length_R
-        match self.rule.normalization:
-            case "sequence_sum":
-                divisor = n
-            case "sequence_mean":
-                divisor = n * length_R
-            case "token_mean":
-                divisor = (rows.count_R * length_R).sum()
-            case "constant":
-                divisor = n * self.max_tokens
-        scale_R: NDArray[np.float64] = rows.count_R / divisor
-        return scale_R
+    def _anchor(self, ewc: FisherEWC) -> Anchor:
+        """What weights are pulled to. Its Fisher is a function of those weights, seed and campaign: computed when first
+        needed, and again after a resume, it is the same to the last bit."""
+        if self.anchor is None:
+            start = ewc.anchor == "start"
+            campaign, weights = (self.campaign, self.start) if start else (0, self.base)
+            problems = self.config.sets(campaign).train[: ewc.problems]
+            with self._as(weights):
+                batches = (self._sample((p,), ewc.samples, ("fisher", self.seed, campaign)) for p in problems)
+                fisher = diagonal_fisher(self.policy, batches, self.temperature)
+            self.anchor = Anchor(weights, fisher, ewc.strength)
+        return self.anchor
+
+    def _observe_kl(self, signals: Mapping[str, float]) -> dict[str, float]:
+        """Let the penalty see how far the step's samples were from its reference. Returns the step's coefficient."""
+        if not isinstance(self.rule.kl, FixedKL):
+            return {}
+        used = self.kl_state["coefficient"]
+        self.kl_state = self.rule.kl.observe(self.kl_state, signals[f"kl_{self.rule.kl.reference}"])
+        return {"kl_coefficient": used}
 
     @property
     def _loss_temperature(self) -> float:
         return self.temperature if self.rule.logprob_temperature == "sampling" else 1.0
 
-    def _old_logprobs(self, rows: Rows) -> list[Tensor]:
+    def _logprobs(self, rows: Rows) -> list[Tensor]:
         """Per row, the log-probs of its tokens under the weights of now."""
         return _by_row(self.policy.score(rows, self._loss_temperature), len(rows.first_R))
 
     # --- what is measured and changes nothing ---
 
-    def _drift(self, rows: Rows, few: NDArray[np.int64], advantages: Advantages) -> float:
-        """Norm of baseline x mean score over `few` of the rows. With log-probs of the sampling policy the expected
+    def _drift(self, batch: Batch, advantages: Advantages) -> float:
+        """Norm of baseline x mean score over a few of the rows. With log-probs of the sampling policy the expected
         score is 0 and this is noise that shrinks with the batch; with those of another policy it is a push in a fixed
         direction."""
         if not advantages.baseline_PG.any():
             return 0.0
+        rows = batch.rows
+        few = np.flatnonzero(rows.first_R % rows.samples.group_size < MEASURED)
         self.optimizer.zero()
-        self._accumulate(rows, few, advantages.baseline_PG, None, None)
+        self._accumulate(replace(batch, advantages_PG=advantages.baseline_PG, old=None, reference=None), few)
         return self.optimizer.grad_norm()
 
     def _distances(self, few: Rows) -> dict[str, float]:
@@ -339,9 +401,12 @@ def _by_row(batches: Sequence[TokenScores], rows: int) -> list[Tensor]:
     return out
 
 
-def _stack(rows: Sequence[Tensor], length: int) -> Tensor:
-    """Rows cut or padded with zeros to one length."""
-    out = torch.zeros((len(rows), length))
-    for i, row in enumerate(rows):
-        out[i, : min(length, len(row))] = row[:length]
+def _of(per_row: Sequence[Tensor] | None, rows_R: NDArray[np.int64], like_RT: Tensor) -> Tensor | None:
+    """What is known of these rows, cut or padded with zeros to the shape of `like_RT`."""
+    if per_row is None:
+        return None
+    out = torch.zeros_like(like_RT)
+    for i, row in enumerate(rows_R):
+        known = per_row[row][: out.shape[1]]
+        out[i, : len(known)] = known
     return out

@@ -1,4 +1,4 @@
-"""AdamW with a linear warm-up and clipping, its state as a flat mapping of tensors that a snapshot can hold."""
+"""AdamW with warm-up, schedule and clipping, its state as a flat mapping of tensors that a snapshot can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ class Optimizer:
     def __init__(self, rule: UpdateRule, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         self.rule, self.parameters = rule, dict(parameters)
         self.scale = 1.0
-        """Multiplies the learning rate."""
+        """Multiplies the learning rate throughout a campaign."""
+        self.decay = 1.0
+        """Multiplies it in this step: what the rule's schedule leaves."""
         self.reset()
 
     def reset(self) -> None:
@@ -44,7 +46,7 @@ class Optimizer:
                     parameter.grad.mul_(self.rule.clip_norm / norm)
         self.updates += 1
         warm = min(1.0, self.updates / max(1, self.rule.warmup_updates))
-        rate = self.rule.learning_rate * self.scale * warm
+        rate = self.rule.learning_rate * self.scale * self.decay * warm
         self.adam.param_groups[0]["lr"] = rate
         self.adam.step()
         return norm, rate

@@ -76,6 +76,12 @@ def distinct(samples: Samples) -> Rows:
     return Rows(samples, np.array(first, dtype=np.int64), np.bincount(row_of, minlength=len(first)), row_of)
 
 
+def separate(samples: Samples) -> Rows:
+    """Every sample a row of its own."""
+    every = np.arange(len(samples.tokens_N))
+    return Rows(samples, every, np.ones_like(every), every)
+
+
 @dataclass(frozen=True)
 class TokenScores:
     """Of one microbatch of rows: padded to its longest completion, `mask_RT` is 1 on real tokens."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from crestfall.config import CampaignConfig, RunConfig
+from crestfall.engines.batch import Batch
 from crestfall.engines.native import NativeEngine
 from crestfall.errors import GraderError
 from crestfall.policies.base import distinct
@@ -115,7 +116,8 @@ def test_all_signals_have_canonical_names_and_are_finite(problems):
     signals = step(make(), problems, 1)
     assert set(signals) <= set(SIGNALS)
     assert all(math.isfinite(value) for value in signals.values())
-    missing = set(SIGNALS) - set(signals) - {"clip_fraction", "ratio_max", "mismatch", "step_seconds"}
+    optional = {"clip_fraction", "ratio_max", "kl_coefficient", "kl_penalty", "ewc_penalty"}
+    missing = set(SIGNALS) - set(signals) - optional - {"mismatch", "step_seconds"}
     assert not missing
     assert signals["kl_base"] == signals["kl_start"] == pytest.approx(0, abs=1e-6)
 
@@ -140,7 +142,8 @@ def test_the_gradient_is_the_formula_sample_by_sample(problems, normalization, t
     advantages = engine.rule.advantages(passed, {})
     rows = distinct(samples)
     engine.optimizer.zero()
-    engine._accumulate(rows, np.arange(len(rows.first_R)), advantages.values_PG, None, None)
+    batch = Batch(rows, advantages.values_PG, np.ones(len(passed), dtype=bool))
+    engine._accumulate(batch, np.arange(len(rows.first_R)))
     got = {name: parameter.grad.clone() for name, parameter in engine.parameters.items()}
 
     engine.optimizer.zero()
