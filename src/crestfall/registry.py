@@ -25,7 +25,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "policy": ("crestfall.policies.tiny",),
     "update": ("crestfall.updates.reinforce",),
     "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
-    "care": ("crestfall.care.base",),
+    "care": ("crestfall.care.base", "crestfall.care.controller"),
     "engine": ("crestfall.engines.select",),
     "importer": tuple(
         f"crestfall.integrations.importers.{name}"
