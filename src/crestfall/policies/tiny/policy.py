@@ -16,11 +16,13 @@ from torch import Tensor
 from crestfall.errors import InputError
 from crestfall.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.policies.tiny.decode import decode
+from crestfall.policies.tiny.folded import fold
 from crestfall.policies.tiny.model import Prefix, Shape, TinyTransformer
 from crestfall.policies.tiny.tokenizer import CODE, PAD, Tokenizer
+from crestfall.policies.tiny.tree import grow, score
 from crestfall.types import Problem
 
-ROWS_PER_MICROBATCH = 128
+TOKENS_PER_MICROBATCH = 2048
 
 
 class LoadedTiny:
@@ -53,47 +55,49 @@ class LoadedTiny:
         self, problems: Sequence[Problem], uniforms_PGT: FloatArray, temperature: float, greedy: bool = False
     ) -> Samples:
         with torch.inference_mode():
-            prefix = self._prefix(problems)
-            out = decode(self.model, prefix, torch.from_numpy(uniforms_PGT), temperature, greedy)
-        lengths = out.lengths_PG.view(-1).tolist()
-        tokens = [row[:n] for row, n in zip(out.tokens_PGT.flatten(0, 1).numpy(), lengths, strict=True)]
-        logprobs = [row[:n] for row, n in zip(out.logprobs_PGT.flatten(0, 1).numpy(), lengths, strict=True)]
+            weights = fold(self.model, temperature)
+            out = decode(weights, [self.tokenizer.encode_spec(p.prompt) for p in problems], uniforms_PGT, greedy)
+        lengths = (out.tokens_NT != PAD).sum(axis=1)
+        tokens = [row[:n] for row, n in zip(out.tokens_NT, lengths, strict=True)]
+        logprobs = [row[:n] for row, n in zip(out.logprobs_NT, lengths, strict=True)]
         texts = [self.tokenizer.decode(row.tolist()) for row in tokens]
-        return Samples(problems, uniforms_PGT.shape[1], tokens, logprobs, out.truncated_PG.view(-1).numpy(), texts)
+        return Samples(problems, uniforms_PGT.shape[1], tokens, logprobs, out.truncated_N, texts)
 
     def accumulate(self, rows: Rows, temperature: float, loss: Callable[[TokenScores], Tensor]) -> None:
-        prefix = self._prefix(rows.samples.problems)
-        # The prefix is a leaf for the microbatches; what they say of it goes back through the prompts once, at the end.
-        leaves = [t.detach().requires_grad_() for t in (*prefix.keys, *prefix.values)]
-        layers = len(prefix.keys)
-        cut = Prefix(leaves[:layers], leaves[layers:], prefix.bias_PT, prefix.lengths_P)
-        for scores in self._microbatches(rows, cut, temperature):
+        for scores in self._microbatches(rows, temperature):
             loss(scores).backward()  # type: ignore[no-untyped-call]
-        torch.autograd.backward([*prefix.keys, *prefix.values], [leaf.grad for leaf in leaves])
 
     @torch.no_grad()
     def score(self, rows: Rows, temperature: float) -> list[TokenScores]:
-        return list(self._microbatches(rows, self._prefix(rows.samples.problems), temperature))
+        return list(self._microbatches(rows, temperature))
 
-    def _prefix(self, problems: Sequence[Problem]) -> Prefix:
-        return self.model.prefix(*padded([self.tokenizer.encode_spec(p.prompt) for p in problems]))
+    def _microbatches(self, rows: Rows, temperature: float) -> Iterator[TokenScores]:
+        """Whole problems together, those with long completions first."""
+        for chosen in _parts(rows):
+            problems, problem_R = np.unique(rows.problem_R[chosen], return_inverse=True)
+            prompts = [self.tokenizer.encode_spec(rows.samples.problems[p].prompt) for p in problems]
+            tree = grow(prompts, problem_R, [rows.samples.tokens_N[n] for n in rows.first_R[chosen]])
+            logprobs_RT, entropy_RT = score(fold(self.model, temperature), tree)
+            yield TokenScores(chosen, logprobs_RT, entropy_RT, tree.mask_RT)
 
-    def _microbatches(self, rows: Rows, prefix: Prefix, temperature: float) -> Iterator[TokenScores]:
-        """Longest first, rows of similar length together: little padding."""
-        order = np.argsort(-rows.length_R, kind="stable")
-        for start in range(0, len(order), ROWS_PER_MICROBATCH):
-            chosen = order[start : start + ROWS_PER_MICROBATCH]
-            targets, lengths = padded([rows.samples.tokens_N[n] for n in rows.first_R[chosen]])
-            inputs = torch.cat((torch.full((len(targets), 1), CODE), targets[:, :-1]), dim=1)
-            logits = self.model.completions(inputs, prefix.take(torch.from_numpy(rows.problem_R[chosen])))
-            log_p = (logits / temperature).log_softmax(dim=-1)
-            mask = (torch.arange(targets.shape[1]) < lengths[:, None]).float()
-            yield TokenScores(
-                chosen,
-                log_p.gather(-1, targets[..., None]).squeeze(-1) * mask,
-                -(log_p.exp() * log_p).sum(dim=-1).detach() * mask,
-                mask,
-            )
+
+def _parts(rows: Rows) -> Iterator[IntArray]:
+    """Rows cut into microbatches, whole problems each, equal beginnings together."""
+    tokens_N, length_R, problem_R = rows.samples.tokens_N, rows.length_R, rows.problem_R
+    longest_P = np.zeros(len(rows.samples.problems), dtype=np.int64)
+    np.maximum.at(longest_P, problem_R, length_R)
+    order = sorted(
+        range(len(length_R)), key=lambda r: (-longest_P[problem_R[r]], problem_R[r], tokens_N[rows.first_R[r]].tobytes())
+    )
+    part: list[int] = []
+    tokens = 0
+    for r in order:
+        if tokens >= TOKENS_PER_MICROBATCH and problem_R[r] != problem_R[part[-1]]:
+            yield np.array(part)
+            part, tokens = [], 0
+        part.append(r)
+        tokens += int(length_R[r])
+    yield np.array(part)
 
 
 def padded(sequences: Sequence[Sequence[int] | IntArray]) -> tuple[Tensor, Tensor]:
