@@ -12,8 +12,9 @@ from crestfall.errors import InputError
 from crestfall.policies.base import distinct
 from crestfall.policies.tiny import TinyPolicy
 from crestfall.policies.tiny.model import Shape, TinyTransformer
-from crestfall.policies.tiny.policy import LoadedTiny, padded
+from crestfall.policies.tiny.policy import LoadedTiny
 from crestfall.policies.tiny.tokenizer import CODE, EOS, PAD
+from crestfall.policies.tiny.tree import padded
 from crestfall.policies.tiny.warmstart import vocabulary
 from crestfall.tasks.base import Sizes
 from crestfall.tasks.builtin import Builtin
