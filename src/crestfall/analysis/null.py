@@ -64,8 +64,8 @@ class AgainstNull:
 @dataclass(frozen=True)
 class NullComparison:
     """Means over campaigns. `peak` (as scored), `peak_as_selected` and `end` are against the plateau: what they would
-    be had the run kept its peak's level. Onsets and `phase_transition` are against the gradual fall and over the `clear`
-    campaigns alone, those whose gap exceeds three standard errors; None where there is none."""
+    be had the run kept its peak's level. Onsets and `phase_transition` are against the gradual fall and over the
+    `clear` campaigns alone, those whose gap exceeds three standard errors; None where there is none."""
 
     campaigns: int
     clear: int

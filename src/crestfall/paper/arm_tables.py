@@ -40,8 +40,8 @@ def arms(results: Results) -> Table:
         estimates = [(None, None) if i is None else (i.estimate, span(i)) for i in (trimmed, better)]
         rows.append((arm.method, *end_cells(arm), *estimates[0], *estimates[1], *paired_cells(c), *_p_values(c)))
     foot = (
-        "Differences are paired with naive by seed; Holm over all arms of this table. IQM (interquartile mean) and the "
-        "probability that a seed of the arm ends above a seed of naive as in Agarwal et al. (2021).",
+        "Differences are paired with naive by seed; Holm over all arms of this table. IQM (interquartile mean) and "
+        "the probability that a seed of the arm ends above a seed of naive as in Agarwal et al. (2021).",
         coverage_note(intervals),
         results.standing,
     )
@@ -83,8 +83,7 @@ def free(results: Results) -> Table:
         list(results.arms.values()),
         results.standing,
         f"The best free arm is {best.method} ({FREE[best.method]}): the one with the highest mean here, which leans "
-        "the "
-        "comparison its way. Differences are paired with it by seed, over the seeds that both have; Holm over the "
+        "the comparison its way. Differences are paired with it by seed, over the seeds that both have; Holm over the "
         "arms.",
         f"Free arms without a finished chain: {'; '.join(absent)}." if absent else "",
         paper=False,

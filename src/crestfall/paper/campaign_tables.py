@@ -32,8 +32,7 @@ def table01(results: Results) -> Table:
         rows.append((m, *ours, *(published(1, m, f"end_{i}", "not stated") for i in (1, 2, 3))))
     foot = (
         f"Means over seeds on report. {PEAK_RULE} Collapsed: campaigns, of all. The paper's campaigns here have 50 "
-        "steps, "
-        "and it does not state the model.",
+        "steps, and it does not state the model.",
         PAPER_NOTE,
         results.standing,
     )
@@ -73,8 +72,7 @@ def table11(results: Results) -> Table:
     foot = (
         f"{PEAK_RULE} Selection bias: peak as selected less as scored. If flat / if it stayed: central 95% of what the "
         "campaign's own evaluation noise gives a policy that never moved, or rose alike and stayed at its peak; p "
-        "against the "
-        f"latter. {POOLED}",
+        f"against the latter. {POOLED}",
         coverage_note(arm.pooled("gap") for arm in results.trained),
         PAPER_NOTE,
         results.standing,
@@ -99,21 +97,18 @@ def table16(results: Results) -> Table:
     columns = (
         ARM,
         Column("clear falls"),
-        *_against_gradual("share of the fall in one step", "two"),
-        *_against_gradual("onset, largest step", "number"),
-        *_against_gradual("onset, for good", "number"),
-        Column("paper, share in one step", "two", "published"),
+        *_against_gradual("one-step share", "two"),
+        *_against_gradual("onset", "number"),
+        *_against_gradual("onset for good", "number"),
+        Column("paper, one-step share", "two", "published"),
         Column("paper, onset", "number", "published"),
     )
     rows = [(arm.method, *_cliff(arm)) for arm in results.trained]
     foot = (
         "Over clear falls alone: gaps above three standard errors. If gradual: central 95% of what the same "
-        "evaluation noise "
-        "makes of a straight fall of the same size from the same peak; p: that such a fall shows as large a number. "
-        "Onset, "
-        "largest step: the step after the largest fall; for good: the first from which on the score stays 10 points "
-        "below the "
-        f"peak. {PEAK_RULE} {POOLED}",
+        "evaluation noise makes of a straight fall of the same size from the same peak; p: that such a fall shows as "
+        "large a number. Onset, largest step: the step after the largest fall; for good: the first from which on the "
+        f"score stays 10 points below the peak. {PEAK_RULE} {POOLED}",
         coverage_note(arm.pooled("phase_transition") for arm in results.trained),
         PAPER_NOTE + " Its 20-step campaigns begin to fall at 15.6 by Figure 3(c), at 16.7 by Table 16.",
         results.standing,
@@ -124,9 +119,9 @@ def table16(results: Results) -> Table:
 def _against_gradual(name: str, shown: Kind) -> tuple[Column, ...]:
     return (
         Column(name, shown),
-        Column(f"{name}, 95% interval", shown, "interval"),
-        Column(f"{name}, if gradual", shown, "interval"),
-        Column(f"{name}, p", "p"),
+        Column(f"{name} 95% interval", shown, "interval"),
+        Column(f"{name} if gradual", shown, "interval"),
+        Column(f"p of {name}", "p"),
     )
 
 

@@ -1,11 +1,10 @@
-"""Tables about chains: headline (the paper's Table 6), ablation (4), efficiency (7), collapse counts (8), GRPO (10, "
-"12)."""
+"""Tables about chains: headline (the paper's Table 6), ablation (4), efficiency (7), collapses (8), GRPO (10, 12)."""
 
 from __future__ import annotations
 
 from crestfall.analysis.bootstrap import proportion_interval
 from crestfall.analysis.trajectory import Run
-from crestfall.paper.arms import Arm, Results
+from crestfall.paper.arms import BASE, Arm, Results
 from crestfall.paper.parts import (
     ARM,
     BY_SEED,
@@ -47,8 +46,7 @@ def table04(results: Results) -> Table:
         list(arms.values()),
         results.standing,
         "Differences are paired with naive by seed. Shortened or slowed: of the campaigns after the first, the share "
-        "that "
-        "the chain controller gave fewer steps or a lower learning rate.",
+        "that the chain controller gave fewer steps or a lower learning rate.",
     )
     return Table("table04", "Module ablation", (ARM, *END, *PAIRED, triggered, unclear), tuple(rows), foot)
 
@@ -80,8 +78,8 @@ def table06(results: Results) -> Table:
     assert difference.low is not None
     assert difference.high is not None
     said = (
-        "The paper's paired difference: 7B a tie, 3B a 95% interval of "
-        f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f} points."
+        f"The paper's paired difference: 7B a tie, 3B a 95% interval of {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f} points."
     )
     foot = notes(list(arms.values()), results.standing, said)
     return Table(
@@ -90,8 +88,7 @@ def table06(results: Results) -> Table:
 
 
 def table07(results: Results) -> Table:
-    """Efficiency in points per 100 gradient steps, and what is left of it once the base policy's points are taken "
-    "off."""
+    """Efficiency in points per 100 gradient steps, and what is left of it without the base policy's points."""
     columns = (
         ARM,
         SEEDS,
@@ -116,10 +113,8 @@ def table07(results: Results) -> Table:
         for arm in results.trained
     ]
     foot = (
-        "Steps are those taken, not budgets. Points per 100 steps is the paper's measure: it credits an arm with "
-        "what the "
-        f"base policy ({100 * results['base policy'].mean_end:.1f}) had before any step, so that few steps look good "
-        "by "
+        "Steps are those taken, not budgets. Points per 100 steps is the paper's measure: it credits an arm with what "
+        f"the base policy ({100 * results[BASE].mean_end:.1f}) had before any step, so that few steps look good by "
         "themselves; the gain over base does not.",
         PAPER_NOTE,
         results.standing,
@@ -153,9 +148,8 @@ def table08(results: Results) -> Table:
         nulls = (null.collapse_rate_flat.null_mean, rate.null_mean, rate.p_value)
         rows.append((arm.method, *counts, *nulls, published(8, arm.method, "chains_collapsed")))
     foot = (
-        f"A collapse: a campaign ends more than 20 points below its peak. {PEAK_RULE} p: of the rate, against a "
-        "policy that "
-        "rose alike and stayed, evaluated with the same noise.",
+        f"A collapse: a campaign ends more than 20 points below its peak. {PEAK_RULE} p: of the rate, against a policy "
+        "that rose alike and stayed, evaluated with the same noise.",
         PAPER_NOTE,
         results.standing,
     )
@@ -179,8 +173,7 @@ def table10(results: Results) -> Table:
         list(arms.values()),
         results.standing,
         "First start: the base policy on the first campaign's problems, i.e. what a start would be if nothing were "
-        "carried "
-        f"over. {PEAK_RULE}",
+        f"carried over. {PEAK_RULE}",
     )
     return Table("table10", "GRPO", (ARM, *END, *inside, *BY_SCALE), tuple(rows), foot)
 

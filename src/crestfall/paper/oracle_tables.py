@@ -1,5 +1,4 @@
-"""Early stopping as deployed (the paper's Table 9), and what was to be had: the rule applied afterwards, and "
-"oracles."""
+"""Early stopping as deployed (the paper's Table 9), and what was to be had: the rule applied afterwards, oracles."""
 
 from __future__ import annotations
 
@@ -63,10 +62,9 @@ def table09_oracles(results: Results) -> Table:
     assert hindsight.high is not None
     foot = (
         "Picked: the maximum on select itself, biased upwards. Scored: the same step on report. If flat: what the "
-        "scored "
-        "oracle would read, central 95%, had every campaign stayed at its own mean. Early stop afterwards: patience "
-        "3 on the "
-        "trace, scored; the paper describes its trace oracle so, and its number is that of the mean peak.",
+        "scored oracle would read, central 95%, had every campaign stayed at its own mean. Early stop afterwards: "
+        "patience 3 on the trace, scored; the paper describes its trace oracle so, and its number is that of the mean "
+        "peak.",
         f"Paper: hindsight {100 * hindsight.low:.1f} to {100 * hindsight.high:.1f}. {PAPER_NOTE}",
         results.standing,
     )
