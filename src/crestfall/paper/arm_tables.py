@@ -6,7 +6,7 @@ from crestfall.analysis.aggregate import improvement_interval, iqm_interval
 from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval
 from crestfall.analysis.compare import Comparison
 from crestfall.paper.arms import BASE, FREE, Arm, Results
-from crestfall.paper.parts import ARM, END, PAIRED, coverage_note, end_cells, notes, paired_cells, span
+from crestfall.paper.parts import ARM, END, PAIRED, coverage_note, end_cells, family_note, notes, paired_cells, span
 from crestfall.paper.table import Column, Table, Value
 from crestfall.rng import stream
 
@@ -29,7 +29,8 @@ def arms(results: Results) -> Table:
         *PAIRED,
         *P_VALUES,
     )
-    paired = results.compared("naive", list(results.arms))
+    claims = results.compared("naive", [arm.method for arm in results.controlled])
+    paired = claims | results.compared("naive", list(FREE))
     naive = results.arms.get("naive")
     intervals: list[Interval | None] = []
     rows = []
@@ -40,8 +41,9 @@ def arms(results: Results) -> Table:
         estimates = [(None, None) if i is None else (i.estimate, span(i)) for i in (trimmed, better)]
         rows.append((arm.method, *end_cells(arm), *estimates[0], *estimates[1], *paired_cells(c), *_p_values(c)))
     foot = (
-        "Differences are paired with naive by seed; Holm over all arms of this table. IQM (interquartile mean) and "
-        "the probability that a seed of the arm ends above a seed of naive as in Agarwal et al. (2021).",
+        f"Differences are paired with naive by seed. {family_note(claims.values())} The free arms are a family of "
+        "their own. IQM (interquartile mean) and the probability that a seed of the arm ends above a seed of naive as "
+        "in Agarwal et al. (2021).",
         coverage_note(intervals),
         results.standing,
     )
@@ -83,8 +85,8 @@ def free(results: Results) -> Table:
         list(results.arms.values()),
         results.standing,
         f"The best free arm is {best.method} ({FREE[best.method]}): the one with the highest mean here, which leans "
-        "the comparison its way. Differences are paired with it by seed, over the seeds that both have; Holm over the "
-        "arms.",
+        "the comparison its way. Differences are paired with it by seed, over the seeds that both have. "
+        f"{family_note(paired.values())}",
         f"Free arms without a finished chain: {'; '.join(absent)}." if absent else "",
         paper=False,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval, cluster_interval, mean_interval
-from crestfall.analysis.compare import Comparison, compare
+from crestfall.analysis.compare import FEWEST_SEEDS, Comparison, compare
 from crestfall.analysis.measures import CampaignMeasures, ChainMeasures, measure_chain
 from crestfall.analysis.null import NullComparison, against_null
 from crestfall.analysis.trajectory import FloatArray, Run, Study, Trajectory, read_study
@@ -141,14 +141,19 @@ class Results:
         return [arm for arm in self.arms.values() if arm.chains]
 
     def compared(self, baseline: str, methods: Sequence[str]) -> dict[str, Comparison]:
-        """Paired by seed, Holm over these methods; those that share fewer than two seeds are left out."""
+        """Paired by seed, in the order of `methods`; those that share fewer than two seeds are left out.
+
+        Holm is over those that share enough seeds for a claim: of the others none is made, whatever their numbers.
+        """
         if baseline not in self.arms:
             return {}
         base = self.arms[baseline].ends
-        paired = {
-            a.method: a.ends for a in self.present(methods) if a.method != baseline and len(a.ends.keys() & base) > 1
-        }
-        return {c.arm: c for c in compare(baseline, base, paired)}
+        shared = {a.method: len(a.ends.keys() & base) for a in self.present(methods) if a.method != baseline}
+        claimed = [m for m, n in shared.items() if n >= FEWEST_SEEDS]
+        others = [m for m, n in shared.items() if 1 < n < FEWEST_SEEDS]
+        families = [compare(baseline, base, {m: self.arms[m].ends for m in family}) for family in (claimed, others)]
+        found = {c.arm: c for family in families for c in family}
+        return {m: found[m] for m in shared if m in found}
 
     @property
     def standing(self) -> str:
@@ -178,7 +183,9 @@ def results_of(study: Study) -> Results:
     }
     if not arms:
         raise InputError(f"{study.path}: no finished chain yet: nothing to put into a table")
-    base = {c.run.seed: c.base for arm in arms.values() for c in arm.chains}
+    base: dict[int, float] = {}
+    for chain in (chain for arm in arms.values() for chain in arm.chains):
+        base.setdefault(chain.run.seed, chain.base)
     finished = {f"{run.method}/seed-{run.seed}" for run in done}
     return Results(
         path=study.path,

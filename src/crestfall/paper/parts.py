@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval
-from crestfall.analysis.compare import Comparison
+from crestfall.analysis.compare import FEWEST_SEEDS, Comparison
 from crestfall.analysis.null import AgainstNull
 from crestfall.paper.arms import Arm
 from crestfall.paper.table import Column, Value
@@ -41,6 +41,17 @@ def paired_cells(c: Comparison | None) -> tuple[Value, ...]:
         return (None,) * len(PAIRED)
     interval = span(c.interval) if len(c.seeds) >= FEWEST_STUDENTISED else None
     return c.mean_difference, interval, f"{c.gains} of {len(c.seeds)}", c.claim
+
+
+def family_note(comparisons: Iterable[Comparison]) -> str:
+    """What so many arms and seeds can show at best: Holm multiplies the smallest p-value by the number of arms."""
+    claimed = [c for c in comparisons if c.significance_possible]
+    if not claimed:
+        return f"No claim of significance is possible: no pair of arms shares {FEWEST_SEEDS} seeds."
+    seeds = max(len(c.seeds) for c in claimed)
+    least = min(1.0, len(claimed) * 2.0 / 2**seeds)
+    family = f"Holm over the {len(claimed)} arms with enough seeds"
+    return f"{family}: the smallest p-value that it can leave at {seeds} seeds is {least:.3f}."
 
 
 def span(interval: Interval | None) -> tuple[float, float] | None:
