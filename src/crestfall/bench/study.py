@@ -39,8 +39,8 @@ def study() -> StudyConfig:
 
 
 def run(config: StudyConfig | None = None) -> dict[str, Any]:
-    """Rows of peer, seconds (mean of the rounds), cells per second, ratio (the peer's time over ours), and `share`, ours
-    over the peer's. Raises CrestfallError where a cell fails."""
+    """Rows of peer, seconds (mean of the rounds), cells per second, ratio (the peer's time over ours), and `share`,
+    ours over the peer's. Raises CrestfallError where a cell fails."""
     config = config or study()
     seconds: dict[int, list[float]] = {1: [], WORKERS: []}
     for turn in range(ROUNDS):

@@ -29,6 +29,8 @@ def cells(results: Results) -> Table:
 
 def _rows(chain: Chain) -> Iterator[tuple[Value, ...]]:
     run = chain.run
+    # An average of weights is handed on that no step had: it is scored on final alone.
+    averaged = run.config.get("campaign", {}).get("hand_on", "weights") != "weights"
     for m, trajectory in zip(chain.measures.campaigns, run.campaigns, strict=True):
         facts = trajectory.facts
         assert facts is not None
@@ -36,7 +38,7 @@ def _rows(chain: Chain) -> Iterator[tuple[Value, ...]]:
         yield (
             *(run.method, run.seed, facts.campaign, facts.budget, m.end_step, facts.stopped_by),
             *(m.start, m.peak, m.peak_step, m.peak_as_selected, m.end, m.gap, m.gap_error, int(m.collapsed)),
-            *(m.onset, m.onset_for_good, m.phase_transition, facts.handed_on_step, m.handed_on),
+            *(m.onset, m.onset_for_good, m.phase_transition, facts.handed_on_step, None if averaged else m.handed_on),
             *_competence(trajectory, m),
             chain.base,
             None if end is None else end.evaluation.pass_at_1,

@@ -61,7 +61,8 @@ def _intervention_rate(run: Run) -> float | None:
     later, steps = len(run.campaigns) - 1, run.config.get("campaign", {}).get("steps", 0)
     if later < 1:
         return None
-    held_back = [e for e in run.care if e.get("budget", steps) < steps or e.get("learning_rate_scale", 1.0) < 1.0]
+    plans = [e for e in run.care if e.get("campaign", 0) > 0]
+    held_back = [e for e in plans if e.get("budget", steps) < steps or e.get("learning_rate_scale", 1.0) < 1.0]
     return len(held_back) / later
 
 

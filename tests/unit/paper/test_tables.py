@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from crestfall.paper.arm_tables import arms, beats, best_free, free
 from crestfall.paper.arms import BASE, Results
 from crestfall.paper.campaign_tables import table01, table11, table16
 from crestfall.paper.cells import cells
-from crestfall.paper.chain_tables import table04, table06, table07, table08, table12
+from crestfall.paper.chain_tables import _intervention_rate, table04, table06, table07, table08, table12
 from crestfall.paper.oracle_tables import table09, table09_oracles
 from crestfall.paper.published import Published
 from crestfall.paper.table import Table
@@ -123,6 +124,11 @@ def test_inferred_figures_are_marked(results: Results) -> None:
 
 def test_interventions_are_of_the_campaigns_after_the_first(results: Results) -> None:
     assert row(table04(results), "naive")["campaigns shortened or slowed"] == 0
+    run = results["naive"].chains[0].run
+    plans = ({"campaign": 0, "budget": 6}, {"campaign": 1, "budget": 12, "learning_rate_scale": 0.5})
+    assert _intervention_rate(replace(run, care=plans)) == 1.0
+    assert _intervention_rate(replace(run, care=plans[:1])) == 0.0
+    assert _intervention_rate(replace(run, campaigns=run.campaigns[:1])) is None
     assert row(table04(results), "gate_only")["seeds"] == 0
 
 
