@@ -91,19 +91,13 @@ class Arm:
 
     def pooled(self, name: str) -> Interval | None:
         """Of a measure's mean over all campaigns that have it (of `phase_transition` and onsets: clear falls alone),
-        chains resampled whole; None where fewer than two chains have one."""
+        chains resampled whole; None where fewer than four chains have one."""
         clear_only = name in ("phase_transition", "onset", "onset_for_good")
-        clusters = [
-            np.array(
-                [float(v) for m in c.measures.campaigns if (v := _of(m, name, clear_only)) is not None],
-                dtype=np.float64,
-            )
-            for c in self.chains
-        ]
-        try:
-            return cluster_interval(clusters, stream("paper", name, self.method))
-        except InputError:
+        values = ([_of(m, name, clear_only) for m in chain.measures.campaigns] for chain in self.chains)
+        clusters = [np.array([float(v) for v in found if v is not None]) for found in values]
+        if sum(len(cluster) > 0 for cluster in clusters) < FEWEST_STUDENTISED:
             return None
+        return cluster_interval(clusters, stream("paper", name, self.method))
 
 
 def _of(m: CampaignMeasures, name: str, clear_only: bool) -> float | None:

@@ -45,6 +45,7 @@ def test_pooled_means_are_over_campaigns(results: Results) -> None:
     gap, onset = naive.pooled("gap"), naive.pooled("onset")
     assert gap is not None
     assert onset is not None
+    assert results["ewc"].pooled("gap") is None  # of two chains
     assert gap.estimate == pytest.approx(np.mean([m.gap for m in naive.campaigns]))
     clear = [m.onset for m in naive.campaigns if m.fall_is_clear and m.onset is not None]
     assert onset.estimate == pytest.approx(np.mean(clear))

@@ -86,7 +86,7 @@ def test_collapse_counts(results: Results) -> None:
     assert naive["collapsed"] == sum(m.collapsed for m in results["naive"].campaigns)
     assert naive["with a collapse"] == sum(c.measures.collapses > 0 for c in results["naive"].chains)
     assert naive["rate"] == naive["collapsed"] / naive["campaigns"]
-    assert naive["rate if it rose and stayed"] < 0.05
+    assert naive["rate if they stayed"] < 0.05
 
 
 def test_selection_bias_is_picked_less_scored(results: Results) -> None:
