@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from crestfall.analysis.aggregate import improvement_interval, iqm_interval
 from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval
 from crestfall.analysis.compare import Comparison
@@ -74,12 +76,13 @@ def free(results: Results) -> Table:
     best = best_free(results)
     paired = results.compared(best.method, [arm.method for arm in results.controlled])
     columns = (ARM, *END, Column("beats the best free arm"), *PAIRED, *P_VALUES)
+    verdicts = {arm.method: beats(paired.get(arm.method)) for arm in results.controlled}
     rows: list[tuple[Value, ...]] = []
     for arm in results.present(FREE):
         rows.append((f"{arm.method} (free)", *end_cells(arm), None, *paired_cells(None), None, None, None))
     for arm in results.controlled:
         c = paired.get(arm.method)
-        rows.append((arm.method, *end_cells(arm), beats(c), *paired_cells(c), *_p_values(c)))
+        rows.append((arm.method, *end_cells(arm), verdicts[arm.method], *paired_cells(c), *_p_values(c)))
     absent = [f"{name} ({what})" for name, what in FREE.items() if name not in results.arms]
     foot = notes(
         list(results.arms.values()),
@@ -87,10 +90,19 @@ def free(results: Results) -> Table:
         f"The best free arm is {best.method} ({FREE[best.method]}): the one with the highest mean here, which leans "
         "the comparison its way. Differences are paired with it by seed, over the seeds that both have. "
         f"{family_note(paired.values())}",
+        *_spelled_out(best.method, verdicts),
         f"Free arms without a finished chain: {'; '.join(absent)}." if absent else "",
         paper=False,
     )
     return Table("free", "Against the best arm that costs nothing", columns, tuple(rows), foot)
+
+
+def _spelled_out(best: str, verdicts: Mapping[str, str]) -> tuple[str, str]:
+    """Which arms beat the best free one, and which do not or may not be said to."""
+    winners = [m for m, verdict in verdicts.items() if verdict == "yes"]
+    others = [f"{m} ({verdict.removeprefix('no: ')})" for m, verdict in verdicts.items() if verdict != "yes"]
+    won = f"Shown to beat {best}: {', '.join(winners) or 'none'}."
+    return won, f"Not shown to beat it: {', '.join(others).replace(' (no)', '') or 'none'}."
 
 
 def best_free(results: Results) -> Arm:

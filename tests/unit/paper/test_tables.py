@@ -70,6 +70,10 @@ def test_the_best_free_arm_is_compared_with_every_other(results: Results) -> Non
     assert row(table, "naive")["beats the best free arm"] == "no: below it"
     assert {cells[0] for cells in table.rows} >= {f"{BASE} (free)", "fixed (free)", "naive", "es", "grpo+es"}
     assert "Free arms without a finished chain: quarter_lr" in " ".join(table.notes)
+    said = " ".join(table.notes)
+    assert f"Shown to beat {best.method}: es." in said
+    assert "Not shown to beat it: naive (below it)" in said
+    assert "ewc (no claim possible)" in said
     assert beats(None) == "too few shared seeds"
 
 
