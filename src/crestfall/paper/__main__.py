@@ -18,6 +18,7 @@ from crestfall.io.files import write_atomic, writing
 from crestfall.paper.arm_tables import arms, free
 from crestfall.paper.arms import Results, read_results
 from crestfall.paper.campaign_tables import table01, table11, table16
+from crestfall.paper.capability_tables import capability, forgetting, table02
 from crestfall.paper.cells import cells
 from crestfall.paper.chain_tables import table04, table06, table07, table08, table10, table12
 from crestfall.paper.oracle_tables import table09, table09_oracles
@@ -25,7 +26,7 @@ from crestfall.paper.page import fill
 from crestfall.paper.table import Table, comma_separated, latex, markdown
 
 TABLES: tuple[Callable[[Results], Table], ...] = (
-    *(arms, free, table01, table04, table06, table07, table08),
+    *(arms, free, capability, forgetting, table01, table02, table04, table06, table07, table08),
     *(table09, table09_oracles, table10, table11, table12, table16),
 )
 

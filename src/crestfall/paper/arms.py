@@ -6,7 +6,7 @@ Only finished chains count, so that a table of a study in progress is a valid ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -117,6 +117,8 @@ class Results:
     missing: tuple[str, ...]
     """Cells that are not finished."""
     runs: tuple[Run, ...]
+    continued: Mapping[str, Arm] = field(default_factory=dict)
+    """Methods that start from another run's weights: no arm of the comparison, since they had more training."""
 
     def __getitem__(self, method: str) -> Arm:
         return self.arms[method]
@@ -170,11 +172,9 @@ def results_of(study: Study) -> Results:
         chain = _chain(run)
         if chain is not None:
             by_method.setdefault(run.method, []).append(chain)
-    arms = {
-        method: Arm(method, {c.run.seed: c.end for c in chains}, tuple(chains))
-        for method, chains in by_method.items()
-        if chains
-    }
+    found = {m: Arm(m, {c.run.seed: c.end for c in chains}, tuple(chains)) for m, chains in by_method.items() if chains}
+    continued = {m: arm for m, arm in found.items() if arm.chains[0].run.config.get("chain", {}).get("start_from")}
+    arms = {m: arm for m, arm in found.items() if m not in continued}
     if not arms:
         raise InputError(f"{study.path}: no finished chain yet: nothing to put into a table")
     base: dict[int, float] = {}
@@ -187,6 +187,7 @@ def results_of(study: Study) -> Results:
         cells=len(wanted) or len(study.runs),
         missing=tuple(cell for cell in wanted if cell not in finished),
         runs=study.runs,
+        continued=continued,
     )
 
 

@@ -22,7 +22,20 @@ def test_tables_figures_and_page_are_made_and_made_the_same(
     assert main([str(study), "--out", str(tmp_path / "study")]) == 0
     assert "42 chains in" in capsys.readouterr().out
     made = contents(tmp_path / "study")
-    tables = ("arms", "free", "table01", "table04", "table06", "table07", "table08", "table09", "table09_oracles")
+    tables = (
+        "arms",
+        "free",
+        "capability",
+        "forgetting",
+        "table01",
+        "table02",
+        "table04",
+        "table06",
+        "table07",
+        "table08",
+        "table09",
+        "table09_oracles",
+    )
     tables += ("table10", "table11", "table12", "table16")
     figures = ("figure1", "figure3", "oracles", "intervals")
     expected = {f"{t}.{x}" for t in tables for x in ("md", "tex", "csv")} | {
