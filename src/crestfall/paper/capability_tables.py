@@ -61,9 +61,8 @@ def forgetting(results: Results) -> Table:
     for arm in results.trained:
         found = [pair for chain in arm.chains for pair in _revisited(chain)]
         old, new, final_old, final_new = (mean(pair[i] for pair in found) for i in range(4))
-        rows.append(
-            (arm.method, len(found), old, new, _less(new, old), final_old, final_new, _less(final_new, final_old))
-        )
+        on_final = (final_old, final_new, _less(final_new, final_old))
+        rows.append((arm.method, len(found), old, new, _less(new, old), *on_final))
     foot = (
         "Old sets: report sets of earlier campaigns, evaluated again on what the last campaign hands on. If they lose "
         "more than the final set, on which nobody trained, what was learnt on them is forgotten; if both lose alike, "
@@ -109,20 +108,16 @@ def table02(results: Results) -> Table:
         BY_SEED,
         Column("paper", "points", "published"),
     )
+    known = published(2, "continued", "end_of_chain", "not stated")
     rows: list[tuple[Value, ...]] = []
     for arm in results.continued.values():
         origin = str(arm.chains[0].run.config["chain"]["start_from"])
         before = mean(chain.base for chain in arm.chains)
         peak = mean(max(m.peak for m in chain.measures.campaigns) for chain in arm.chains)
-        paper = published(2, "continued", "end_of_chain", "not stated") if origin.endswith("@last") else None
+        paper = known if origin.endswith("@last") else None
         rows.append((arm.method, origin, arm.n, before, peak, arm.mean_end, by_seed(arm), paper))
     if not rows:
-        rows.append(
-            ("none has run", None, 0, None, None, None, None, published(2, "continued", "end_of_chain", "not stated"))
-        )
-    foot = (
-        "Best peak: the highest of the chain's campaigns, chosen on select, scored on report.",
-        PAPER_NOTE,
-        results.standing,
-    )
+        rows.append(("none has run", None, 0, None, None, None, None, known))
+    how = "Best peak: the highest of the chain's campaigns, chosen on select, scored on report."
+    foot = (how, PAPER_NOTE, results.standing)
     return Table("table02", "Going on from a collapsed policy", columns, tuple(rows), foot)
