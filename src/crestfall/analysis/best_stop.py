@@ -21,11 +21,11 @@ from crestfall.errors import CrestfallError, InputError
 
 def mean_curve(campaigns: Sequence[Trajectory]) -> FloatArray:
     """Mean score at steps 0, 1, ... Raises InputError: no campaign, or they are not equally long (one was stopped)."""
+    if not campaigns:
+        raise InputError("a best stop needs finished chains of the method: found none; name another with --method")
     if len({len(t) for t in campaigns}) != 1:
-        lengths = ", ".join(str(len(t)) for t in campaigns) or "none"
-        raise InputError(
-            f"a best stop needs campaigns of the same length that ran to their end; found {lengths} points"
-        )
+        lengths = ", ".join(str(len(t)) for t in campaigns)
+        raise InputError(f"a best stop needs campaigns that ran to their end; these have {lengths} evaluations")
     curves = [t.values_S if t.scored_S is None else (t.values_S + t.scored_S) / 2 for t in campaigns]
     return np.asarray(np.mean(curves, axis=0))
 
