@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from crestfall.capability import capability
 from crestfall.config import RunConfig
 from crestfall.engines.base import Engine, EvaluationResult, Shown, Snapshot
 from crestfall.rng import stream
 from crestfall.tasks.base import CampaignSets
-from crestfall.types import CampaignSummary, Decision, Problem, Record, Rollouts
+from crestfall.types import CampaignSummary, Decision, Evaluation, Problem, Record, Rollouts
 
 Event = dict[str, Any]
 
@@ -41,6 +42,10 @@ class CampaignState:
     """The snapshot that holds the weights and optimizer of now; None before step 0."""
     snapshots: dict[str, str] = field(default_factory=dict)
     """Step (as text, for JSON) -> snapshot that a decision may still go back to."""
+    evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Step -> its evaluations on `select` and `report`, of step 0 and of those that may still be handed on."""
+    hard: dict[str, list[int]] = field(default_factory=dict)
+    """Places of the problems of `select` and `report` that are hard for the base policy, where that is measured."""
     stop: str | None = None
     """Why the campaign is over: `budget`, or its controller's reason. None while it runs."""
     handed_on_step: int | None = None
@@ -53,10 +58,22 @@ class CampaignState:
     def summary(self) -> CampaignSummary:
         """What controllers get to know of a campaign that is over. All scores are on select."""
         assert self.handed_on_step is not None
-        s = self.select_S
+        s, handed_on = self.select_S, self.handed_on_step
         return CampaignSummary(
-            self.campaign, self.step, s[0], s[self.peak_step], self.peak_step, s[-1], self.handed_on_step
+            self.campaign,
+            self.step,
+            s[0],
+            s[self.peak_step],
+            self.peak_step,
+            s[-1],
+            handed_on,
+            self.capability(0, "select"),
+            self.capability(handed_on, "select"),
         )
+
+    def capability(self, step: int, name: Literal["select", "report"]) -> dict[str, float]:
+        """The capability vector of a step whose evaluations are kept."""
+        return capability(Evaluation.from_json(self.evaluations[str(step)][name]), self.hard.get(name))
 
 
 class Store(Protocol):
@@ -97,6 +114,7 @@ def run_campaign(
         if used_up:
             decision = control.last(control_state, step)
 
+        evaluations = {"select": select.evaluation.to_json(), "report": report.evaluation.to_json()}
         events = [step_event(campaign, step, select, report, signals, rollouts, decision, watch.seconds)]
         state = replace(
             state,
@@ -104,6 +122,7 @@ def run_campaign(
             control=dict(control_state),
             select_S=(*state.select_S, select.evaluation.pass_at_1),
             report_S=(*state.report_S, report.evaluation.pass_at_1),
+            evaluations={**state.evaluations, str(step): evaluations},
         )
         state = keep_snapshots(state, control.keep(control_state), decision, engine, store)
         if decision.action == "stop":
@@ -140,14 +159,20 @@ def evaluate(
 def keep_snapshots(
     state: CampaignState, keep: frozenset[int], decision: Decision, engine: Engine, store: Store
 ) -> CampaignState:
-    """Save the step just finished; forget the snapshots that neither the controller nor a person may ask for again."""
+    """Save the step just finished; forget the snapshots that neither the controller nor a person may ask for again, and
+    their evaluations (those of step 0 stay: the campaign's start)."""
     name = f"campaign-{state.campaign:03d}-step-{state.step:03d}"
     store.save(name, engine.snapshot())
     wanted = keep | {state.peak_step, state.step}
     if decision.target_step is not None:
         wanted |= {decision.target_step}
     known = {**state.snapshots, str(state.step): name}
-    return replace(state, current=name, snapshots={step: known[step] for step in known if int(step) in wanted})
+    return replace(
+        state,
+        current=name,
+        snapshots={step: known[step] for step in known if int(step) in wanted},
+        evaluations={step: e for step, e in state.evaluations.items() if int(step) in wanted | {0}},
+    )
 
 
 def roll_back(state: CampaignState, decision: Decision, what: str, engine: Engine, store: Store) -> CampaignState:

@@ -23,6 +23,7 @@ from crestfall.engines.base import EngineFactory
 from crestfall.errors import ConfigError
 from crestfall.grading.limits import Limits
 from crestfall.io import yaml
+from crestfall.io.origin import Origin
 from crestfall.registry import nearest
 from crestfall.tasks.base import CampaignSets, Sizes, TaskSource
 
@@ -87,6 +88,28 @@ class ChainConfig:
     problems: Literal["fresh", "same"] = "fresh"
     """`fresh`: every campaign draws new disjoint sets of one distribution; `same`: all train on the first
     campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
+    start_from: str | None = None
+    """RUN, or RUN@last, RUN@best, RUN@handed_on (the default): start from these weights of another run of the same
+    policy instead of the base policy. `last` of a collapsed run shows whether training comes back from there (the
+    paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new optimizer."""
+    revisit: Count | None = None
+    """Re-evaluate the report sets of the first so many campaigns on what every later campaign hands on (`revisit`
+    events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,
+    as it costs one evaluation a set and campaign."""
+    hard_cases: Count | None = None
+    """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
+    hard-case accuracy is not measured. One evaluation a campaign, apart from those that are scored: the third that did
+    worst in an evaluation would rise in the next by chance alone."""
+    ood: Count | None = None
+    """Problems in the out-of-distribution slice (`ood` events): of the task source's `unseen` kind, the same in every
+    campaign, evaluated at the start of the chain and on what each campaign hands on. No controller sees them. The paper
+    has such a slice and names neither its size nor its problems. None: off."""
+
+    def __post_init__(self) -> None:
+        if self.start_from is not None:
+            Origin.parse(self.start_from)
+        if self.revisit is not None and self.problems == "same":
+            raise ConfigError("revisit: needs problems: fresh (with `same` every campaign reports on the first's set)")
 
 
 @dataclass(frozen=True)

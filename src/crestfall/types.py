@@ -122,13 +122,15 @@ class Evaluation:
     """How many of `n` samples of each problem passed.
 
     `competent_P` counts the samples that compute the right values under any answering convention (`print` for
-    `return`), where the task source can tell; `greedy_P` is 1 where the greedy completion passed.
+    `return`), where the task source can tell; `greedy_P` is 1 where the greedy completion passed; `distinct_P` counts
+    the different programs among those that passed (equal up to layout and the names they give: grading.distinct).
     """
 
     passed_P: tuple[int, ...]
     n: int
     competent_P: tuple[int, ...] | None = None
     greedy_P: tuple[int, ...] | None = None
+    distinct_P: tuple[int, ...] | None = None
 
     @property
     def pass_at_1(self) -> float:
@@ -154,6 +156,8 @@ class Evaluation:
             out |= {"competence": self.competence, "competent": list(self.competent_P)}
         if self.greedy_P is not None:
             out |= {"greedy_pass_at_1": self.greedy, "greedy": list(self.greedy_P)}
+        if self.distinct_P is not None:
+            out["distinct_passing"] = list(self.distinct_P)
         return out
 
     @classmethod
@@ -161,7 +165,8 @@ class Evaluation:
         def counts(key: str) -> tuple[int, ...] | None:
             return tuple(data[key]) if key in data else None
 
-        return cls(tuple(data["passed"]), int(data["n"]), counts("competent"), counts("greedy"))
+        passed, n = tuple(data["passed"]), int(data["n"])
+        return cls(passed, n, counts("competent"), counts("greedy"), counts("distinct_passing"))
 
 
 # --- control --------------------------------------------------------------------------------------------------------
@@ -216,7 +221,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSummary:
-    """What a finished campaign leaves for the decisions between campaigns. All scores are on select."""
+    """What a finished campaign leaves for the decisions between campaigns. All scores are on select.
+
+    `capability_start` and `capability_handed_on` are the capability vectors (crestfall.capability) of the weights that
+    the campaign started from and of those that it handed on; a member that was not measured is absent.
+    """
 
     campaign: int
     steps: int
@@ -225,6 +234,8 @@ class CampaignSummary:
     peak_step: int
     end: float
     handed_on_step: int
+    capability_start: Mapping[str, float] = field(default_factory=dict)
+    capability_handed_on: Mapping[str, float] = field(default_factory=dict)
 
 
 # --- rollouts -------------------------------------------------------------------------------------------------------

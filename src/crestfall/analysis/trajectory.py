@@ -204,7 +204,7 @@ def read_run(path: Path) -> Run:
         care=tuple(e for e in events if e["type"] == "care"),
         config=meta.get("config", {}),
         config_digest=str(meta.get("config_digest", "")),
-        provenance=meta.get("provenance", {}),
+        provenance=meta.get("provenance", {}) | ({"start from": meta["start_from"]} if "start_from" in meta else {}),
         error=meta.get("error"),
         notes=notes,
     )

@@ -55,7 +55,8 @@ class Engine(Protocol):
     def evaluate(
         self, problems: Sequence[Problem], n: int, key: Sequence[str | int], show: int = 0
     ) -> EvaluationResult:
-        """pass@1 counts of `n` samples each (plus greedy), drawn from the random stream `key`. Changes nothing.
+        """pass@1 counts of `n` samples each (plus greedy, and the different programs among the passing where the
+        engine can tell), drawn from the random stream `key`. Changes nothing.
 
         `show`: return the greedy programs of the first so many problems.
         """

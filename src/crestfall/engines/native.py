@@ -23,6 +23,7 @@ from crestfall.engines.batch import Batch, Tally, rows_for
 from crestfall.engines.fisher import Anchor, diagonal_fisher
 from crestfall.engines.optimizer import Optimizer
 from crestfall.errors import GraderError
+from crestfall.grading.distinct import count_distinct
 from crestfall.policies.base import FloatArray, LoadedPolicy, Rows, Samples, TokenScores, distinct
 from crestfall.rng import Key, stream
 from crestfall.types import Evaluation, Grade, Problem, Rollouts, Verdict
@@ -148,6 +149,10 @@ class NativeEngine:
             n=n,
             competent_P=tuple(competent_PG[:, :n].sum(axis=1).tolist()),
             greedy_P=tuple(passed_PG[:, n].astype(int).tolist()) if self.greedy else None,
+            distinct_P=tuple(
+                count_distinct(programs[p * group + g][1] for g in np.flatnonzero(row[:n]))
+                for p, row in enumerate(passed_PG)
+            ),
         )
         last = [(p + 1) * group - 1 for p in range(min(show, len(problems)))]
         shown = [

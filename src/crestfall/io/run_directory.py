@@ -25,7 +25,9 @@ from crestfall.io.lock import Lock
 Status = Literal["running", "done", "interrupted", "failed"]
 Event = Mapping[str, Any]
 
-RUN_FILE, EVENTS_FILE, STATE_FILE = "run.json", "events.jsonl", "checkpoints/state.json"
+CHECKPOINTS = "checkpoints"
+RUN_FILE, EVENTS_FILE, STATE_FILE = "run.json", "events.jsonl", f"{CHECKPOINTS}/state.json"
+MEMORY_FILE = "memory.json"
 STUDY_FILE, CELLS = "study.json", "cells"
 
 
@@ -37,7 +39,7 @@ class RunDirectory:
         self._clock = clock
         self._lock = Lock(path)
         self._log = EventLog(path / EVENTS_FILE)
-        self._checkpoints = Checkpoints(path / "checkpoints")
+        self._checkpoints = Checkpoints(path / CHECKPOINTS)
         self._meta: dict[str, Any] = {}
         self._seq = 0
 
@@ -117,6 +119,15 @@ class RunDirectory:
         self._checkpoints.point(roles)
         self._checkpoints.prune(snapshots)
         return written
+
+    def write_memory(self, memory: Mapping[str, Any]) -> None:
+        """Replace memory.json: what a chain controller has learnt, for another chain to start with."""
+        write_json(self.path / MEMORY_FILE, memory)
+
+    def note_origin(self, facts: Mapping[str, Any]) -> None:
+        """Record in run.json which other run's weights this one starts from."""
+        self._meta = self._meta | {"start_from": facts}
+        write_json(self.path / RUN_FILE, self._meta)
 
     def set_status(self, status: Status, error: str | None = None) -> None:
         self._meta = {key: value for key, value in self._meta.items() if key != "error"} | {"status": status}

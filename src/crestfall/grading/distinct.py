@@ -1,0 +1,63 @@
+"""How many different programs there are among some: equal up to layout, comments, docstrings and chosen names.
+
+Two programs are the same if their syntax trees are, once the names that a program itself gives (parameters, variables,
+functions) are numbered in order of appearance. Programs that compute the same in other ways are different.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterable
+from functools import lru_cache
+
+# Longer ones are compared as text: parsing costs more than is to be learnt.
+_MAX_PARSED = 50_000
+
+
+def count_distinct(programs: Iterable[str]) -> int:
+    """The number of different programs."""
+    with warnings.catch_warnings():  # of what a policy writes, e.g. unknown escapes
+        warnings.simplefilter("ignore")
+        return len({canonical(program) for program in set(programs)})
+
+
+@lru_cache(maxsize=4096)
+def canonical(program: str) -> str:
+    """A text that equal programs share; the program itself where it does not parse."""
+    if len(program) > _MAX_PARSED:
+        return program
+    try:
+        tree = ast.parse(program)
+        _rename(tree)
+        return ast.dump(tree)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return program
+
+
+def _rename(tree: ast.Module) -> None:
+    """Number the names that the program gives, and drop its docstrings, in place."""
+    given = {name: f"_{i}" for i, name in enumerate(dict.fromkeys(_given(tree)))}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name):
+                node.id = given.get(name, name)
+            case ast.arg(arg=name):
+                node.arg = given.get(name, name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                node.name = given.get(name, name)
+        if isinstance(body := getattr(node, "body", None), list):
+            body[:] = [line for line in body if not _is_text(line)]
+
+
+def _given(tree: ast.Module) -> Iterable[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
