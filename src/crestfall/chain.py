@@ -18,9 +18,10 @@ from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_cam
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
+from crestfall.io.origin import Origin
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
-from crestfall.tasks.base import CampaignSets
+from crestfall.slices import Slices, campaign_sets
 from crestfall.types import CampaignSummary
 
 
@@ -37,8 +38,10 @@ class ChainState:
     history: tuple[CampaignSummary, ...] = ()
     campaign: CampaignState | None = None
     """The campaign in progress."""
+    base: str | None = None
+    """Snapshot of the base policy, where hard cases are told by it."""
     handed_on: str | None = None
-    """Snapshot that the last finished campaign handed on; None: the base policy."""
+    """Snapshot that the next campaign starts from (the one in progress has); None: the base policy."""
     final: dict[str, Any] | None = None
     """Evaluation on the final set of the weights that are handed on now."""
     roles: dict[str, str] = field(default_factory=dict)
@@ -48,7 +51,7 @@ class ChainState:
     @property
     def snapshots(self) -> list[str]:
         """The snapshots that must not be deleted."""
-        names = [*self.roles.values(), self.handed_on]
+        names = [*self.roles.values(), self.handed_on, self.base]
         if self.campaign is not None:
             names += [self.campaign.current, *self.campaign.snapshots.values()]
         return sorted({name for name in names if name is not None})
@@ -93,24 +96,26 @@ class _Chain:
     ) -> None:
         self.config, self.directory, self.engine = config, directory, engine
         self.sinks, self.should_stop = sinks, should_stop
-        self.state = ChainState(care=dict(config.care.init()))
+        self.state = ChainState()
         self.final_set = config.tasks.final(config.chain.final)
+        self.slices = Slices(config, engine)
 
     def run(self, state: ChainState | None) -> None:
         if state is None:
             self.start()
         else:
             self.state = state
+            if state.handed_on is not None:
+                self.engine.restore(self.directory.load(state.handed_on))
         if self.state.final is None:
-            self.evaluate_base()
-        if self.state.handed_on is not None:
-            self.engine.restore(self.directory.load(self.state.handed_on))
+            self.evaluate_start()
         while len(self.state.history) < self.config.chain.campaigns:
             if self.state.campaign is None:
                 self.start_campaign()
             campaign = self.resume_campaign()
-            sets = self.sets(campaign.campaign)
+            sets = campaign_sets(self.config, campaign.campaign)
             self.end_campaign(run_campaign(self.config, sets, self.engine, campaign, self))
+        self.remember()
         campaigns = len(self.state.history)
         self.write([{"type": "run_ended", "campaigns": campaigns}], replace(self.state, done=True))
 
@@ -118,24 +123,49 @@ class _Chain:
 
     def start(self) -> None:
         digest, seed, method = digest_of(self.config), self.config.seed, self.config.method
-        event = {"config_digest": digest, "version": crestfall.__version__, "seed": seed, "method": method}
-        self.write([{"type": "run_started", **event}], self.state)
+        event: Event = {"config_digest": digest, "version": crestfall.__version__, "seed": seed, "method": method}
+        state = ChainState(care=dict(self.config.care.init()))
+        if self.config.chain.hard_cases is not None:
+            state = replace(state, base="base")
+            self.directory.save("base", self.engine.snapshot())
+        if self.config.chain.start_from is not None:
+            origin = Origin.parse(self.config.chain.start_from)
+            self.engine.load_weights(origin.load(like=self.engine.snapshot()))
+            # A copy of our own: the other run may go on, or be deleted.
+            state = replace(state, handed_on="start")
+            self.directory.save("start", self.engine.snapshot())
+            event["start_from"] = origin.facts()
+            self.directory.note_origin(event["start_from"])
+        self.write([{"type": "run_started", **event}], state)
 
-    def evaluate_base(self) -> None:
+    def evaluate_start(self) -> None:
         event = self.final_event(-1, "start", 0, {})
-        self.write([event], replace(self.state, final=event["evaluation"]))
+        self.write([event, *self.slices.ood(-1, "start", 0)], replace(self.state, final=event["evaluation"]))
 
     def start_campaign(self) -> None:
+        self.remember()
         number, history = len(self.state.history), self.state.history
         budget = self.config.control.budget(self.config.campaign.steps, history)
         care, plan = self.config.care.plan(self.state.care, budget, history)
-        campaign = CampaignState(number, plan.budget, dict(self.config.control.init()), plan.learning_rate_scale)
-        sets = self.sets(number)
-        ids = {name: [p.task_id for p in getattr(sets, name)] for name in ("train", "select", "report")}
-        events: list[Event] = [{"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}]
+        sets = campaign_sets(self.config, number)
+        state = replace(self.state, care=dict(care))
+        events: list[Event] = []
         if plan.verdict:
-            events.insert(0, {"type": "care", "campaign": number, **plan.to_json()})
-        self.write(events, replace(self.state, care=dict(care), campaign=campaign))
+            events.append({"type": "care", "campaign": number, **plan.to_json()})
+        if plan.roll_back and history:
+            best = state.roles["best"]
+            self.engine.restore(self.directory.load(best))
+            final = self.final_event(number, "rolled_back", history[-1].peak_step, {})
+            events.append(final)
+            state = replace(state, handed_on=best, final=final["evaluation"])
+        base = None if state.base is None else self.directory.load(state.base)
+        hard = {} if base is None else self.slices.hard_cases(number, sets, base)
+        ids = {name: [p.task_id for p in getattr(sets, name)] for name in ("train", "select", "report")}
+        started: Event = {"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}
+        events.append(started | ({"hard": hard} if hard else {}))
+        control = dict(self.config.control.init())
+        campaign = CampaignState(number, plan.budget, control, plan.learning_rate_scale, hard=hard)
+        self.write(events, replace(state, campaign=campaign))
 
     def resume_campaign(self) -> CampaignState:
         """Bring the engine to where the campaign stands. It holds the weights that the campaign starts from."""
@@ -160,7 +190,9 @@ class _Chain:
         if self.config.campaign.hand_on != "weights":
             self.engine.load_weights(averaged(self.engine.snapshot()))
             known.pop(target, None)  # the average of the steps up to here is not what this step scored
-        events += [self.final_event(number, "handed_on", target, known), campaign_ended(campaign)]
+        events += [self.final_event(number, "handed_on", target, known)]
+        events += [*self.slices.ood(number, "handed_on", target), *self.slices.revisits(number, target)]
+        events += [capability_event(campaign), campaign_ended(campaign)]
         name = f"campaign-{number:03d}-handed-on"
         self.directory.save(name, self.engine.snapshot())
 
@@ -172,9 +204,6 @@ class _Chain:
 
     # --- what they stand on ---
 
-    def sets(self, campaign: int) -> CampaignSets:
-        return self.config.sets(campaign)
-
     def final_event(self, campaign: int, when: str, step: int, known: dict[int, dict[str, Any]]) -> Event:
         """The score of the weights held now, those of `step`, on the final set; not evaluated again where known."""
         watch = Stopwatch()
@@ -185,6 +214,12 @@ class _Chain:
             known[step] = result.evaluation.to_json()
         event = {"type": "final", "campaign": campaign, "when": when, "step": step}
         return {**event, "evaluation": known[step], "seconds": watch.seconds}
+
+    def remember(self) -> None:
+        """Write down what the chain controller has learnt so far. Follows from the state: a kill loses nothing."""
+        memory = self.config.care.remember(self.state.care, self.state.history)
+        if memory is not None:
+            self.directory.write_memory(memory)
 
     def save(self, name: str, snapshot: Snapshot) -> None:
         self.directory.save(name, snapshot)

@@ -10,8 +10,10 @@ from typing import Any
 from crestfall.chain import run_chain
 from crestfall.config import RunConfig, resolved
 from crestfall.errors import RunDirectoryError
-from crestfall.io.run_directory import RunDirectory
+from crestfall.io.origin import Origin
+from crestfall.io.run_directory import RunDirectory, read_meta
 from crestfall.sinks.base import Sink
+from crestfall.slices import unseen
 
 
 def train(
@@ -29,8 +31,11 @@ def train(
 
     Raises:
         RunDirectoryError: the directory cannot be used.
+        ConfigError, InputError: another file that the run should start with cannot be used; nothing has been made.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
+    if read_meta(path) is None:
+        check_sources(config)
     with RunDirectory(path) as directory:
         saved = directory.open(resolved(config), provenance, patience)
         if directory.status == "done":
@@ -53,3 +58,11 @@ def train(
                 sink.close()
         directory.set_status("done")
     return True
+
+
+def check_sources(config: RunConfig) -> None:
+    """Look at what a new chain will read, before there is a directory to leave behind."""
+    config.care.init()
+    unseen(config)
+    if config.chain.start_from is not None:
+        Origin.parse(config.chain.start_from).facts()

@@ -37,7 +37,7 @@ def weights(path: Path, role: str) -> bytes:
 def test_what_happens_is_in_the_events(tmp_path: Path) -> None:
     events = run(tmp_path / "r")
     assert [event["seq"] for event in events] == list(range(len(events)))
-    campaign = ["campaign_started", *["step"] * 7, "final", "final", "campaign_ended"]
+    campaign = ["campaign_started", *["step"] * 7, "final", "final", "capability", "campaign_ended"]
     assert [event["type"] for event in events] == ["run_started", "final", *campaign, *campaign, "run_ended"]
     started = of_type(events, "campaign_started")
     assert [len(started[0][name]) for name in ("train", "select", "report")] == [8, 6, 6]
@@ -207,7 +207,10 @@ class Halving:
     ) -> tuple[dict[str, Any], Plan]:
         assert len(history) == state["campaigns"]
         scale = 0.5 ** len(history)
-        return {"campaigns": len(history) + 1}, Plan(int(budget * scale), scale, "pilot", "because", {"scale": scale})
+        return {"campaigns": len(history) + 1}, Plan(int(budget * scale), scale, verdict="pilot", reason="because")
+
+    def remember(self, state: Mapping[str, Any], history: Sequence[CampaignSummary]) -> None:
+        return None
 
 
 def test_a_chain_controller_plans_each_campaign(tmp_path: Path) -> None:

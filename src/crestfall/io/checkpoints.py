@@ -84,9 +84,12 @@ def _save(snapshot: Snapshot, path: Path) -> None:
 
 
 def _load(path: Path) -> Snapshot:
-    with _safetensors().safe_open(path, "np") as file:
-        framework = file.metadata()["framework"]
-    snapshot: Snapshot = _module(framework).load_file(path)
+    try:
+        with _safetensors().safe_open(path, "np") as file:
+            framework = file.metadata()["framework"]
+        snapshot: Snapshot = _module(framework).load_file(path)
+    except (OSError, KeyError, TypeError, _safetensors().SafetensorError) as error:
+        raise RunDirectoryError(f"{path}: not a snapshot of crestfall's: {error}") from error
     return snapshot
 
 
