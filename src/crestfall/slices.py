@@ -1,0 +1,81 @@
+"""What a chain evaluates beside select, report and final, where its configuration asks for it. No controller sees any.
+
+The out-of-distribution slice (`chain.ood`), the report sets of old campaigns (`chain.revisit`), and the base policy on
+each campaign's own sets, which tells their hard third (`chain.hard_cases`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crestfall.campaign import Event
+from crestfall.capability import hard_third
+from crestfall.config import RunConfig
+from crestfall.engines.base import Engine, Snapshot
+from crestfall.errors import ConfigError
+from crestfall.tasks.base import CampaignSets
+from crestfall.types import Evaluation, Problem
+
+
+def campaign_sets(config: RunConfig, campaign: int) -> CampaignSets:
+    """The problems of a campaign: its own, or the first campaign's where all share them."""
+    return config.tasks.campaign(config.seed, _drawn_for(config, campaign), config.campaign.sizes)
+
+
+def unseen(config: RunConfig) -> Sequence[Problem]:
+    """The out-of-distribution slice. Raises ConfigError where the task source has none."""
+    if config.chain.ood is None:
+        return ()
+    draw = getattr(config.tasks, "unseen", None)
+    if draw is None:
+        raise ConfigError(f"chain.ood: tasks {config.tasks.name} has no out-of-distribution problems; leave it out")
+    problems: Sequence[Problem] = draw(config.seed, config.chain.ood)
+    return problems
+
+
+class Slices:
+    """Evaluations of the weights that the engine holds now, as events."""
+
+    def __init__(self, config: RunConfig, engine: Engine) -> None:
+        self._config, self._engine, self._ood = config, engine, unseen(config)
+
+    def ood(self, campaign: int, when: str, step: int) -> list[Event]:
+        """On the out-of-distribution slice; empty where there is none."""
+        if not self._ood:
+            return []
+        evaluation = self._evaluate(self._ood, campaign, when, "ood")
+        return [{"type": "ood", "campaign": campaign, "when": when, "step": step, "evaluation": evaluation}]
+
+    def revisits(self, campaign: int, step: int) -> list[Event]:
+        """On the report sets of the first campaigns, as far as they came before this one."""
+        events: list[Event] = []
+        for old in range(min(campaign, self._config.chain.revisit or 0)):
+            problems = campaign_sets(self._config, old).report
+            evaluation = self._evaluate(problems, campaign, old, "revisit")
+            events.append({"type": "revisit", "campaign": campaign, "of": old, "step": step, "evaluation": evaluation})
+        return events
+
+    def hard_cases(self, campaign: int, sets: CampaignSets, base: Snapshot) -> dict[str, list[int]]:
+        """Places of the problems of select and report on which the base policy does worst."""
+        now = self._engine.snapshot()
+        self._engine.load_weights(base)
+        shared = _drawn_for(self._config, campaign)  # the same third of the same problems
+        hard = {
+            name: hard_third(
+                self._counts(getattr(sets, name), self._config.chain.hard_cases or 1, shared, "base", name)
+            )
+            for name in ("select", "report")
+        }
+        self._engine.restore(now)
+        return hard
+
+    def _evaluate(self, problems: Sequence[Problem], *key: str | int) -> dict[str, Any]:
+        return self._counts(problems, self._config.campaign.eval_samples, *key).to_json()
+
+    def _counts(self, problems: Sequence[Problem], n: int, *key: str | int) -> Evaluation:
+        return self._engine.evaluate(problems, n, ("evaluate", self._config.seed, *key)).evaluation
+
+
+def _drawn_for(config: RunConfig, campaign: int) -> int:
+    return 0 if config.chain.problems == "same" else campaign
