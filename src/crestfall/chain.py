@@ -250,6 +250,15 @@ def averaged(snapshot: Snapshot) -> Snapshot:
     return {f"policy/{key.removeprefix(prefix)}": value for key, value in snapshot.items() if key.startswith(prefix)}
 
 
+def capability_event(campaign: CampaignState) -> Event:
+    """The capability vectors of the campaign's first and last weights and of those that are handed on."""
+    assert campaign.handed_on_step is not None
+    moments = {"start": 0, "end": campaign.step, "handed_on": campaign.handed_on_step}
+    select = {when: campaign.capability(step, "select") for when, step in moments.items()}
+    report = {when: campaign.capability(step, "report") for when, step in moments.items()}
+    return {"type": "capability", "campaign": campaign.campaign, "steps": moments, "select": select, "report": report}
+
+
 def campaign_ended(campaign: CampaignState) -> Event:
     """The peak is chosen on select; `start`, `peak`, `end` and `gap` are scored on report, `summary` on select."""
     report, peak_step = campaign.report_S, campaign.peak_step

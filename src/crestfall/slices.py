@@ -58,17 +58,14 @@ class Slices:
 
     def hard_cases(self, campaign: int, sets: CampaignSets, base: Snapshot) -> dict[str, list[int]]:
         """Places of the problems of select and report on which the base policy does worst."""
+        samples, shared = self._config.chain.hard_cases, _drawn_for(self._config, campaign)
+        assert samples is not None
         now = self._engine.snapshot()
         self._engine.load_weights(base)
-        shared = _drawn_for(self._config, campaign)  # the same third of the same problems
-        hard = {
-            name: hard_third(
-                self._counts(getattr(sets, name), self._config.chain.hard_cases or 1, shared, "base", name)
-            )
-            for name in ("select", "report")
-        }
+        select = hard_third(self._counts(sets.select, samples, shared, "base", "select"))
+        report = hard_third(self._counts(sets.report, samples, shared, "base", "report"))
         self._engine.restore(now)
-        return hard
+        return {"select": select, "report": report}
 
     def _evaluate(self, problems: Sequence[Problem], *key: str | int) -> dict[str, Any]:
         return self._counts(problems, self._config.campaign.eval_samples, *key).to_json()
