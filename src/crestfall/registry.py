@@ -27,7 +27,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "kl": ("crestfall.updates.kl",),
     "ewc": ("crestfall.updates.ewc",),
     "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
-    "care": ("crestfall.care.base",),
+    "care": ("crestfall.care.base", "crestfall.care.controller"),
     "engine": ("crestfall.engines.select",),
     "importer": tuple(
         f"crestfall.integrations.importers.{name}"
