@@ -168,8 +168,8 @@ class MemoryOnly(Menu, Learner):
 
 def expected(forecast: Forecast) -> Evidence:
     """What is foreseen of the next campaign, as evidence."""
-    known = {"entries": forecast.entries, "confidence": forecast.confidence}
-    return {**known, **{f"expected.{member}": value for member, value in forecast.mean.items()}}
+    by_member = {f"expected.{member}": forecast.mean[member] for member in forecast.known}
+    return {"entries": forecast.entries, "confidence": forecast.confidence} | by_member
 
 
 def told(observed: Mapping[str, float], forecast: Forecast, found: Surprise) -> Evidence:

@@ -60,7 +60,10 @@ class Forecast:
 
     mean: dict[str, float]
     variance: dict[str, float]
+    known: tuple[str, ...]
+    """The members that were measured before; of the others the prior speaks."""
     confidence: float
+    """Of the known members; of the prior where there is none."""
     entries: int
     """Campaigns of this strategy that it stands on."""
 
@@ -144,12 +147,15 @@ class Recollection:
 
     def forecast(self, memory: Memory, context: Context) -> Forecast:
         """What the next campaign is expected to do, from all entries of the strategy."""
-        known, doubt = memory.of(self.strategy), memory.doubt(self.strategy)
+        entries, doubt = memory.of(self.strategy), memory.doubt(self.strategy)
         mean, variance = {}, {}
         for member in MEMBERS:
-            expected, spread = self._posterior(known, member).predict(context.features_F(), self.sigma)
-            mean[member], variance[member] = expected, doubt * spread
-        return Forecast(mean, variance, self._confidence(variance), len(known))
+            mean[member], around = self._posterior(entries, member).predict(context.features_F(), self.sigma)
+            variance[member] = doubt * around
+        measured = tuple(member for member in MEMBERS if any(member in entry.delta for entry in entries))
+        spread = [variance[member] for member in measured or MEMBERS]
+        confidence = 1 / (1 + sum(spread) / len(spread) / self.unit**2)
+        return Forecast(mean, variance, measured, confidence, len(entries))
 
     def recorded(self, memory: Memory, context: Context, delta: Mapping[str, float]) -> Memory:
         """With what a campaign did."""
@@ -163,19 +169,16 @@ class Recollection:
         )
         return replace(memory, entries=(*memory.entries, entry))
 
-    def _posterior(self, known: list[Entry], member: str) -> Posterior:
+    def _posterior(self, entries: list[Entry], member: str) -> Posterior:
         posterior = Posterior.prior(5, self.tau)
-        for entry in known:
+        for entry in entries:
             if member in entry.delta:
-                posterior = posterior.after(entry.context.features_F(), entry.delta[member], self.sigma)  # type: ignore[index]
+                posterior = posterior.after(entry.context.features_F(), entry.delta[member], self.sigma)
         return posterior
 
-    def _confidence(self, variance: Mapping[str, float]) -> float:
-        return 1 / (1 + sum(variance.values()) / len(variance) / self.unit**2)
-
-    def _boundary(self, known: list[Entry], context: Context) -> str:
+    def _boundary(self, entries: list[Entry], context: Context) -> str:
         """The positive rate at which the expected change of pass@1 changes sign, all else as in `context`."""
-        mean_F = self._posterior(known, "pass_at_1").mean_F
+        mean_F = self._posterior(entries, "pass_at_1").mean_F
         slope = float(mean_F[1])
         at_zero = float(mean_F @ replace(context, positive_rate=0.0).features_F())
         crossing = -at_zero / slope if slope else -1.0

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from crestfall.analysis.compare import FEWEST_SEEDS
 from crestfall.report import headline, tables
+from crestfall.report.between import between_rows
 from crestfall.report.charts.dots import end_chart
 from crestfall.report.charts.panel import PanelAxes, competence_of, panel
 from crestfall.report.charts.signals import measured, signal_chart
@@ -80,6 +81,7 @@ def render(page: Page) -> str:
 def _sections(page: Page) -> dict[str, Any]:
     groups, curves = page.groups, [t for g in page.groups for run in g.runs for t in run.campaigns if len(t)]
     decisions, more_decisions = tables.decision_rows(groups)
+    between, more_between = between_rows(groups)
     ends = tables.end_rows(groups)
     bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
     single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
@@ -110,6 +112,8 @@ def _sections(page: Page) -> dict[str, Any]:
         "exhibits": exhibits(groups),
         "decisions": decisions,
         "more_decisions": more_decisions,
+        "between": between,
+        "more_between": more_between,
     }
 
 

@@ -192,7 +192,7 @@ class DecisionRow:
 
 
 def decision_rows(groups: Sequence[Group]) -> tuple[list[DecisionRow], int]:
-    """Stops, rollbacks and what was decided between campaigns, in order; and how many more there are than are shown.
+    """Stops and rollbacks, in order; and how many more there are than are shown.
     A campaign that used up its budget and handed on its last weights decided nothing and is left out."""
     rows = [row for g in groups for run in g.runs for row in _decisions(g, run)]
     return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
@@ -208,11 +208,6 @@ def _decisions(g: Group, run: Run) -> list[DecisionRow]:
                 rows.append(
                     _row(g, run, number_of(curve), str(step), decision.action, target, reason, decision.evidence)
                 )
-    for event in run.care:
-        told = {k: v for k, v in event.items() if k not in ("seq", "time", "type", "campaign")}
-        action = str(told.pop("decision", told.pop("action", "care")))
-        reason = visible(str(told.pop("reason", "")), 200)
-        rows.append(_row(g, run, int(event.get("campaign", 0)), "after", action, "–", reason, told))
     return sorted(rows, key=lambda row: row.campaign)
 
 
@@ -224,11 +219,12 @@ def _used_up(curve: Trajectory, step: int, decision: Decision) -> bool:
 def _row(
     g: Group, run: Run, campaign: int, step: str, action: str, target: str, reason: str, evidence: Mapping[str, Any]
 ) -> DecisionRow:
-    flat = tuple((visible(str(k), 40), _value(v)) for k, v in list(evidence.items())[:12])
+    flat = tuple((visible(str(k), 40), told(v)) for k, v in list(evidence.items())[:12])
     return DecisionRow(g.style, g.label, run.seed, campaign + 1, step, visible(action, 40), target, reason, flat)
 
 
-def _value(value: Any) -> str:
+def told(value: Any) -> str:
+    """A piece of evidence, whatever it is."""
     return (
         compact(value) if isinstance(value, int | float) and not isinstance(value, bool) else visible(str(value), 120)
     )

@@ -228,6 +228,15 @@ def _events(
             "summary": {"start": values[0]},
         }
         if method == "care":
-            yield {"type": "care", "campaign": campaign, "decision": "pilot", "ratio": 0.31, "budget": 10}
+            yield {
+                "type": "care",
+                "campaign": campaign + 1,
+                "budget": 10,
+                "learning_rate_scale": 0.5,
+                "roll_back": campaign == 0,
+                "verdict": "pilot",
+                "reason": "end/peak 0.310 < 0.50",
+                "evidence": {"ratio": 0.31, "revised": True, "p_value": 0.013},
+            }
         entry = 0.9 * kept_level + 0.02
     yield {"type": "run_ended", "campaigns": campaigns}

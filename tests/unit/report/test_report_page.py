@@ -83,10 +83,25 @@ def test_rollbacks_are_drawn_and_told(tmp_path):
     assert "fall of 2.6 SE" in html
 
 
-def test_care_decisions_are_told_with_their_evidence(tmp_path):
+def test_decisions_between_campaigns_are_told_with_their_evidence(tmp_path):
     html = text_of(report.write(write_run(tmp_path / "r", method="care", campaigns=2)))
-    assert "pilot" in html
-    assert re.search(r"ratio&nbsp;<b>0\.31</b>", html)
+    row = re.search(r"<tr>(?:(?!</tr>).)*end/peak 0\.310(?:(?!</tr>).)*</tr>", html, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row[0])
+    assert cells[1:5] == ["2", "pilot · rolled back", "10", "0.5"]
+    assert re.search(r"ratio&nbsp;<b>0\.31</b>", cells[6])
+    assert "revised&nbsp;<b>True</b>" in cells[6]
+
+
+def test_hostile_evidence_is_only_text(tmp_path):
+    path = write_run(tmp_path / "r", method="care", campaigns=1)
+    log = path / "events.jsonl"
+    hostile = json.dumps("<script>window.__pwned = 1</script>\u202e")
+    log.write_text(log.read_text().replace('"pilot"', hostile).replace('"ratio"', hostile).replace("0.013", hostile))
+    written = report.write(path)
+    assert elements(text_of(written)).tags.count("script") == 1
+    assert "\u202e" not in text_of(written)
+    assert text_of(written).count("&lt;script&gt;window") >= 3
 
 
 @pytest.mark.parametrize("place", ["program", "method"])
