@@ -46,6 +46,9 @@ class FakeTasks:
     def final(self, size: int) -> list[Problem]:
         return problems("final", size)
 
+    def unseen(self, seed: int, size: int) -> list[Problem]:
+        return problems(f"unseen-{seed}", size)
+
     def any_convention(self, problem: Problem, program: str) -> str | None:
         return None
 
@@ -125,7 +128,8 @@ class FakeEngine:
 
     def evaluate(self, problems: Any, n: int, key: Any, show: int = 0) -> EvaluationResult:
         draws = stream(*key).random((len(problems), n)) < self.chance()
-        evaluation = Evaluation(tuple(int(c) for c in draws.sum(axis=1)), n)
+        passed = tuple(int(c) for c in draws.sum(axis=1))
+        evaluation = Evaluation(passed, n, distinct_P=tuple(min(c, 3) for c in passed))
         shown = [Shown(p.task_id, p.prompt, "def f():\n    return 1", Grade(Verdict.PASSED)) for p in problems[:show]]
         return EvaluationResult(evaluation, shown)
 

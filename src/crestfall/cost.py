@@ -32,8 +32,12 @@ def cost_of(config: RunConfig) -> Cost:
     train = steps * campaign.problems_per_step * campaign.group_size
     held_out = (steps + chain.campaigns) * (campaign.select + campaign.report)
     final = (1 + 2 * chain.campaigns) * chain.final
-    samples = held_out * campaign.eval_samples + final * chain.final_samples
-    greedy = (held_out + final) if campaign.greedy else 0
+    ood = (1 + chain.campaigns) * (chain.ood or 0)
+    revisited = campaign.report * sum(min(number, chain.revisit or 0) for number in range(chain.campaigns))
+    base = chain.campaigns * (campaign.select + campaign.report) if chain.hard_cases else 0
+    samples = (held_out + ood + revisited) * campaign.eval_samples + final * chain.final_samples
+    samples += base * (chain.hard_cases or 0)
+    greedy = (held_out + final + ood + revisited + base) if campaign.greedy else 0
     return Cost(1, steps, train, samples + greedy, train + samples + greedy, steps * _EVENT_BYTES / 1e6)
 
 
