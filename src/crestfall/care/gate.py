@@ -57,8 +57,9 @@ class Judgement:
     itself as more samples pass (crestfall.capability), so 0 would never reuse anything that works."""
     reject_loss: Share = 0.2
     """A forecast that pass@1 falls by more than this (the paper's collapse), held with `min_confidence`: reject."""
-    min_confidence: Share = 0.5
-    """What a forecast needs for `reject`; below, it is a `pilot`. The paper does not say."""
+    min_confidence: Share = 0.4
+    """What a forecast needs for `reject`; below, it is a `pilot`. The paper does not say. With the defaults of sigma
+    and unit no forecast reaches more than 0.5, and two campaigns alike reach 0.4."""
 
     def judge(self, forecast: Forecast) -> tuple[Verdict, str]:
         """The verdict on a forecast, and why."""

@@ -134,9 +134,8 @@ class Recollection:
     tau: Positive = 0.1
     """Standard deviation of the prior on every coefficient: a campaign is expected to do nothing, give or take ten
     points. The paper does not say."""
-    sigma: Positive = 0.05
-    """Standard deviation of a campaign's effect around the line. The paper does not say; evaluation alone makes
-    +-3 points at 30 problems x 16 samples."""
+    sigma: Positive = 0.1
+    """Standard deviation of a campaign's effect around the line. The paper does not say; ten points, as tau."""
     unit: Positive = 0.1
     """Confidence is 1 / (1 + mean variance / unit^2): with no unit, every forecast of a score that is a fraction would
     be near certain. The paper gives confidences and no formula."""

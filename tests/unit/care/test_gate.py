@@ -101,8 +101,8 @@ def foreseen(change: float, *, entries: int = 3, confidence: float = 0.8, **memb
         (foreseen(0.1, hard_case_accuracy=-0.2), "adapt"),
         (foreseen(0.1, diversity=-0.1), "reuse"),
         (foreseen(0.1, pass_at_16=-0.5), "reuse"),
-        (foreseen(-0.3), "reject"),
-        (foreseen(-0.3, confidence=0.4), "pilot"),
+        (foreseen(-0.3, confidence=0.4), "reject"),
+        (foreseen(-0.3, confidence=0.39), "pilot"),
     ],
 )
 def test_a_forecast_is_judged(forecast: Forecast, verdict: str) -> None:
