@@ -72,8 +72,10 @@ class CampaignState:
         )
 
     def capability(self, step: int, name: Literal["select", "report"]) -> dict[str, float]:
-        """The capability vector of a step whose evaluations are kept."""
-        return capability(Evaluation.from_json(self.evaluations[str(step)][name]), self.hard.get(name))
+        """The capability vector of a step whose evaluations are kept; empty where a campaign was begun before they
+        were."""
+        kept = self.evaluations.get(str(step))
+        return {} if kept is None else capability(Evaluation.from_json(kept[name]), self.hard.get(name))
 
 
 class Store(Protocol):

@@ -61,9 +61,9 @@ def dies_at(count: int, config: RunConfig, path: Path) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def check_points(points: list[int], tmp_path: Path) -> int:
+def check_points(points: list[int], tmp_path: Path, options: dict[str, Any] = OPTIONS) -> int:
     """How many of the points came before the end of the run."""
-    config = run_config(OPTIONS)
+    config = run_config(options)
     train(config, tmp_path / "whole", {})
     whole = outcome(tmp_path / "whole")
     killed = 0
@@ -78,6 +78,23 @@ def check_points(points: list[int], tmp_path: Path) -> int:
 def test_killed_at_operations_on_the_run_directory(tmp_path: Path) -> None:
     points = [1, 2, 3, *random.Random(0).sample(range(4, 320), 15)]
     assert check_points(points, tmp_path) > 12
+
+
+# The second campaign starts from the first one's peak and is skipped: whatever its end/peak, it is a reject.
+CARE = OPTIONS | {
+    "care": {"name": "care_v2", "form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0},
+    "chain": {"campaigns": 2, "final": 10, "hard_cases": 4, "ood": 3, "revisit": 1},
+    "control": {"name": "none"},
+    "update": {"name": "fake", "learning_rate": 0.4},
+}
+
+
+def test_killed_where_a_chain_is_controlled(tmp_path: Path) -> None:
+    assert check_points(random.Random(2).sample(range(4, 260), 8), tmp_path, CARE) > 5
+    events, _ = outcome(tmp_path / "whole")
+    assert [event["verdict"] for event in events if event["type"] == "care"] == ["reuse", "reject"]
+    memories = {(path / "memory.json").read_bytes() for path in tmp_path.iterdir()}
+    assert len(memories) == 1
 
 
 @pytest.mark.slow

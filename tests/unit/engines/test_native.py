@@ -188,3 +188,16 @@ def test_a_grader_fault_is_an_error_never_a_failing_program(problems):
 def test_drift_needs_a_baseline(problems):
     assert step(make(Reinforce(baseline="none")), problems, 1)["baseline_drift"] == 0
     assert step(make(Reinforce(baseline="batch_mean")), problems, 1)["baseline_drift"] > 0
+
+
+def test_an_evaluation_counts_the_different_programs_that_passed(problems):
+    """At a temperature near 0 all samples of a problem are one program; at a high one they are not."""
+    counts = {}
+    for temperature in (1e-4, 1.5):
+        evaluation = make(temperature=temperature, greedy=False).evaluate(problems, 8, ("test",)).evaluation
+        assert evaluation.distinct_P is not None
+        for passed, different in zip(evaluation.passed_P, evaluation.distinct_P, strict=True):
+            assert min(passed, 1) <= different <= passed
+        counts[temperature] = sum(evaluation.distinct_P), sum(evaluation.passed_P)
+    assert counts[1e-4][0] <= len(problems)
+    assert counts[1.5][0] > len(problems)
