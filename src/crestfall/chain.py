@@ -18,10 +18,9 @@ from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_cam
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
-from crestfall.io.origin import Origin
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
-from crestfall.slices import Slices, campaign_sets
+from crestfall.slices import Slices, campaign_sets, origin
 from crestfall.types import CampaignSummary
 
 
@@ -128,13 +127,13 @@ class _Chain:
         if self.config.chain.hard_cases is not None:
             state = replace(state, base="base")
             self.directory.save("base", self.engine.snapshot())
-        if self.config.chain.start_from is not None:
-            origin = Origin.parse(self.config.chain.start_from)
-            self.engine.load_weights(origin.load(like=self.engine.snapshot()))
+        other = origin(self.config)
+        if other is not None:
+            self.engine.load_weights(other.load(like=self.engine.snapshot()))
             # A copy of our own: the other run may go on, or be deleted.
             state = replace(state, handed_on="start")
             self.directory.save("start", self.engine.snapshot())
-            event["start_from"] = origin.facts()
+            event["start_from"] = other.facts()
             self.directory.note_origin(event["start_from"])
         self.write([{"type": "run_started", **event}], state)
 

@@ -10,10 +10,9 @@ from typing import Any
 from crestfall.chain import run_chain
 from crestfall.config import RunConfig, resolved
 from crestfall.errors import RunDirectoryError
-from crestfall.io.origin import Origin
-from crestfall.io.run_directory import RunDirectory, read_meta
+from crestfall.io.run_directory import RUN_FILE, RunDirectory
 from crestfall.sinks.base import Sink
-from crestfall.slices import unseen
+from crestfall.slices import origin, unseen
 
 
 def train(
@@ -34,7 +33,7 @@ def train(
         ConfigError, InputError: another file that the run should start with cannot be used; nothing has been made.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
-    if read_meta(path) is None:
+    if not (path / RUN_FILE).exists():
         check_sources(config)
     with RunDirectory(path) as directory:
         saved = directory.open(resolved(config), provenance, patience)
@@ -64,5 +63,6 @@ def check_sources(config: RunConfig) -> None:
     """Look at what a new chain will read, before there is a directory to leave behind."""
     config.care.init()
     unseen(config)
-    if config.chain.start_from is not None:
-        Origin.parse(config.chain.start_from).facts()
+    start = origin(config)
+    if start is not None:
+        start.facts()

@@ -14,6 +14,7 @@ from crestfall.capability import hard_third
 from crestfall.config import RunConfig
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
+from crestfall.io.origin import Origin
 from crestfall.tasks.base import CampaignSets
 from crestfall.types import Evaluation, Problem
 
@@ -21,6 +22,12 @@ from crestfall.types import Evaluation, Problem
 def campaign_sets(config: RunConfig, campaign: int) -> CampaignSets:
     """The problems of a campaign: its own, or the first campaign's where all share them."""
     return config.tasks.campaign(config.seed, _drawn_for(config, campaign), config.campaign.sizes)
+
+
+def origin(config: RunConfig) -> Origin | None:
+    """The other run whose weights the chain starts from; `{seed}` in its path is this run's."""
+    text = config.chain.start_from
+    return None if text is None else Origin.parse(text.replace("{seed}", str(config.seed)))
 
 
 def unseen(config: RunConfig) -> Sequence[Problem]:

@@ -65,6 +65,14 @@ def test_the_start_on_final_is_that_of_the_weights_started_from(source: Path, tm
     assert start[0] < start[1] - 0.1
 
 
+def test_a_study_names_one_run_a_seed(tmp_path: Path) -> None:
+    for seed in (3, 4):
+        run(tmp_path / f"a-{seed}", seed=seed, chain=chain(campaigns=1))
+        over = {"seed": seed, "chain": chain(campaigns=1, start_from=f"{tmp_path}/a-{{seed}}@last")}
+        facts = of_type(run(tmp_path / f"b-{seed}", **over), "run_started")[0]["start_from"]
+        assert facts["run"] == str(tmp_path / f"a-{seed}")
+
+
 def test_it_goes_on_without_the_run_that_it_started_from(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "copy", symlinks=True)
     options = {"chain": chain(start_from=str(tmp_path / "copy")), "engine": {"name": "fake", "fail_at": 3}}

@@ -121,7 +121,8 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Final:
-    """An evaluation on the chain's final set. `when`: `start`, `end` (last weights) or `handed_on`."""
+    """An evaluation on the chain's final set. `when`: `start`, `end` (last weights), `handed_on` or `rolled_back` (before the
+    campaign began)."""
 
     campaign: int
     when: str

@@ -112,5 +112,5 @@ def say_cost(console: Console, out: Path, cells: Sequence[str], cost: Cost) -> d
     say(console, f"at most {cost.steps:,} steps, {cost.train_samples:,} training samples")
     say(console, f"at most {cost.eval_samples:,} evaluation samples")
     say(console, f"at most {cost.grades:,} programs to grade (equal ones are run once)")
-    say(console, f"{out}: events about {cost.event_mb:.1f} MB; checkpoints at most 4 of weights and optimizer a cell")
+    say(console, f"{out}: events about {cost.event_mb:.1f} MB; checkpoints at most 6 of weights and optimizer a cell")
     return {"out": str(out), "dry_run": asdict(cost) | {"cells": list(cells)}}
