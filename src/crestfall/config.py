@@ -90,8 +90,9 @@ class ChainConfig:
     campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
     start_from: str | None = None
     """RUN, or RUN@last, RUN@best, RUN@handed_on (the default): start from these weights of another run of the same
-    policy instead of the base policy; `{seed}` in RUN is this run's. `last` of a collapsed run shows whether training comes back from there (the
-    paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new optimizer."""
+    policy instead of the base policy; `{seed}` in RUN is this run's. `last` of a collapsed run shows whether training
+    comes back from there (the paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new
+    optimizer."""
     revisit: Count | None = None
     """Re-evaluate the report sets of the first so many campaigns on what every later campaign hands on (`revisit`
     events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,

@@ -43,6 +43,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "cli",
         "io",
     ),
+    "slices": ("policies", "updates", "chain", "session", "study", "control", "care", "analysis", "report", "cli"),
+    "capability": (*TRAINER, "tasks", "control", "analysis", "report", "cli", "config", "io"),
     "chain": ("policies", "updates", "session", "study", "analysis", "report", "cli"),
     "study": ("policies", "updates", "engines", "chain", "analysis", "report", "cli", "sinks", "executors"),
     "io": (

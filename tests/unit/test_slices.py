@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from test_chain import of_type, run, weights
 
 import fakes
+from crestfall.analysis.trajectory import read_run
 from crestfall.build import plain
 from crestfall.capability import hard_third
 from crestfall.config import ChainConfig, run_config
@@ -134,6 +135,12 @@ def test_old_report_sets_are_evaluated_on_what_is_handed_on(tmp_path: Path) -> N
     assert all(v["step"] == handed_on[v["campaign"]] for v in visits)
     assert all(len(v["evaluation"]["passed"]) == 6 for v in visits)
     assert len({str(v["evaluation"]) for v in visits}) == len(visits)
+
+
+def test_analysis_reads_them(tmp_path: Path) -> None:
+    run(tmp_path / "r", chain=chain(campaigns=2, revisit=1, ood=3))
+    extra = read_run(tmp_path / "r").extra
+    assert {kind: len(events) for kind, events in extra.items()} == {"capability": 2, "ood": 3, "revisit": 1}
 
 
 def test_the_problems_revisited_are_the_old_campaigns_own() -> None:

@@ -121,8 +121,8 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Final:
-    """An evaluation on the chain's final set. `when`: `start`, `end` (last weights), `handed_on` or `rolled_back` (before the
-    campaign began)."""
+    """An evaluation on the chain's final set. `when`: `start`, `end` (last weights), `handed_on`, or `rolled_back`
+    (before the campaign began)."""
 
     campaign: int
     when: str
@@ -141,6 +141,8 @@ class Run:
     campaigns: tuple[Trajectory, ...]
     finals: tuple[Final, ...] = ()
     care: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    """The events of type `capability`, `ood` and `revisit`, as docs/run_directory.md has them."""
     config: Mapping[str, Any] = field(default_factory=dict)
     config_digest: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -203,6 +205,7 @@ def read_run(path: Path) -> Run:
         campaigns=campaigns,
         finals=finals,
         care=tuple(e for e in events if e["type"] == "care"),
+        extra={kind: tuple(e for e in events if e["type"] == kind) for kind in ("capability", "ood", "revisit")},
         config=meta.get("config", {}),
         config_digest=str(meta.get("config_digest", "")),
         provenance=meta.get("provenance", {}) | ({"start from": meta["start_from"]} if "start_from" in meta else {}),
