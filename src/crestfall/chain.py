@@ -14,13 +14,13 @@ from typing import Any
 import pydantic
 
 import crestfall
-from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_campaign
+from crestfall.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
 from crestfall.io.run_directory import RunDirectory
 from crestfall.sinks.base import Sink
-from crestfall.slices import Slices, campaign_sets, origin
+from crestfall.slices import Slices, origin
 from crestfall.types import CampaignSummary
 
 
@@ -112,7 +112,7 @@ class _Chain:
             if self.state.campaign is None:
                 self.start_campaign()
             campaign = self.resume_campaign()
-            sets = campaign_sets(self.config, campaign.campaign)
+            sets = self.config.sets(campaign.campaign)
             self.end_campaign(run_campaign(self.config, sets, self.engine, campaign, self))
         self.remember()
         campaigns = len(self.state.history)
@@ -146,7 +146,7 @@ class _Chain:
         number, history = len(self.state.history), self.state.history
         budget = self.config.control.budget(self.config.campaign.steps, history)
         care, plan = self.config.care.plan(self.state.care, budget, history)
-        sets = campaign_sets(self.config, number)
+        sets = self.config.sets(number)
         state = replace(self.state, care=dict(care))
         events: list[Event] = []
         if plan.verdict:
@@ -189,6 +189,7 @@ class _Chain:
         if self.config.campaign.hand_on != "weights":
             self.engine.load_weights(averaged(self.engine.snapshot()))
             known.pop(target, None)  # the average of the steps up to here is not what this step scored
+            campaign = replace(campaign, evaluations={**campaign.evaluations, HANDED_ON: self.slices.held_out(number)})
         events += [self.final_event(number, "handed_on", target, known)]
         events += [*self.slices.ood(number, "handed_on", target), *self.slices.revisits(number, target)]
         events += [capability_event(campaign), campaign_ended(campaign)]
@@ -251,11 +252,11 @@ def averaged(snapshot: Snapshot) -> Snapshot:
 
 def capability_event(campaign: CampaignState) -> Event:
     """The capability vectors of the campaign's first and last weights and of those that are handed on."""
-    assert campaign.handed_on_step is not None
-    moments = {"start": 0, "end": campaign.step, "handed_on": campaign.handed_on_step}
-    select = {when: campaign.capability(step, "select") for when, step in moments.items()}
-    report = {when: campaign.capability(step, "report") for when, step in moments.items()}
-    return {"type": "capability", "campaign": campaign.campaign, "steps": moments, "select": select, "report": report}
+    steps = {"start": 0, "end": campaign.step, "handed_on": campaign.handed_on_step}
+    keys = {"start": "0", "end": str(campaign.step), "handed_on": campaign.handed_on_key}
+    select = {when: campaign.capability(key, "select") for when, key in keys.items()}
+    report = {when: campaign.capability(key, "report") for when, key in keys.items()}
+    return {"type": "capability", "campaign": campaign.campaign, "steps": steps, "select": select, "report": report}
 
 
 def campaign_ended(campaign: CampaignState) -> Event:

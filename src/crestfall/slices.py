@@ -1,7 +1,8 @@
-"""What a chain evaluates beside select, report and final, where its configuration asks for it. No controller sees any.
+"""What a chain evaluates beside its steps and the final set, where its configuration asks for it.
 
 The out-of-distribution slice (`chain.ood`), the report sets of old campaigns (`chain.revisit`), and the base policy on
-each campaign's own sets, which tells their hard third (`chain.hard_cases`).
+each campaign's own sets, which tells their hard third (`chain.hard_cases`): no controller sees any of these. And what a
+campaign hands on, on its own sets, where that is an average of weights (`campaign.hand_on`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,6 @@ from crestfall.errors import ConfigError
 from crestfall.io.origin import Origin
 from crestfall.tasks.base import CampaignSets
 from crestfall.types import Evaluation, Problem
-
-
-def campaign_sets(config: RunConfig, campaign: int) -> CampaignSets:
-    """The problems of a campaign: its own, or the first campaign's where all share them."""
-    return config.tasks.campaign(config.seed, _drawn_for(config, campaign), config.campaign.sizes)
 
 
 def origin(config: RunConfig) -> Origin | None:
@@ -58,14 +54,23 @@ class Slices:
         """On the report sets of the first campaigns, as far as they came before this one."""
         events: list[Event] = []
         for old in range(min(campaign, self._config.chain.revisit or 0)):
-            problems = campaign_sets(self._config, old).report
+            problems = self._config.sets(old).report
             evaluation = self._evaluate(problems, campaign, old, "revisit")
             events.append({"type": "revisit", "campaign": campaign, "of": old, "step": step, "evaluation": evaluation})
         return events
 
+    def held_out(self, campaign: int) -> dict[str, dict[str, Any]]:
+        """On the campaign's own select and report: of weights that no step has evaluated (an average)."""
+        sets = self._config.sets(campaign)
+        return {
+            "select": self._evaluate(sets.select, campaign, "handed_on", "select"),
+            "report": self._evaluate(sets.report, campaign, "handed_on", "report"),
+        }
+
     def hard_cases(self, campaign: int, sets: CampaignSets, base: Snapshot) -> dict[str, list[int]]:
         """Places of the problems of select and report on which the base policy does worst."""
-        samples, shared = self._config.chain.hard_cases, _drawn_for(self._config, campaign)
+        samples = self._config.chain.hard_cases
+        shared = 0 if self._config.chain.problems == "same" else campaign  # the same third of the same problems
         assert samples is not None
         now = self._engine.snapshot()
         self._engine.load_weights(base)
@@ -79,7 +84,3 @@ class Slices:
 
     def _counts(self, problems: Sequence[Problem], n: int, *key: str | int) -> Evaluation:
         return self._engine.evaluate(problems, n, ("evaluate", self._config.seed, *key)).evaluation
-
-
-def _drawn_for(config: RunConfig, campaign: int) -> int:
-    return 0 if config.chain.problems == "same" else campaign

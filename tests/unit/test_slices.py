@@ -24,7 +24,6 @@ from crestfall.errors import ConfigError, RunDirectoryError
 from crestfall.io.run_directory import read_meta
 from crestfall.registry import register
 from crestfall.session import train
-from crestfall.slices import campaign_sets
 from crestfall.types import Evaluation
 
 
@@ -160,7 +159,7 @@ def test_the_problems_revisited_are_the_old_campaigns_own() -> None:
     from crestfall.slices import Slices
 
     Slices(config, Engine()).revisits(2, 6)  # type: ignore[arg-type]
-    assert asked == [problem.task_id for problem in campaign_sets(config, 0).report]
+    assert asked == [problem.task_id for problem in config.sets(0).report]
 
 
 def test_revisits_of_one_shared_set_are_refused() -> None:
@@ -213,7 +212,7 @@ def test_the_hard_third_is_the_base_policys_whatever_the_policy_has_become(tmp_p
     config = run_config(fakes.options(chain=chain(hard_cases=8)))
     base = config.engine.create(config)
     for campaign, found in enumerate(hard[0]):
-        problems = campaign_sets(config, campaign).select
+        problems = config.sets(campaign).select
         expected = base.evaluate(problems, 8, ("evaluate", 0, campaign, "base", "select")).evaluation
         assert found["select"] == hard_third(expected)
 
