@@ -140,9 +140,12 @@ class RunConfig:
     """Modules to import first: they register components of your own."""
 
     def sets(self, campaign: int) -> CampaignSets:
-        """The problems of a campaign."""
-        shared = self.chain.problems == "same"
-        return self.tasks.campaign(self.seed, 0 if shared else campaign, self.campaign.sizes)
+        """The problems of a campaign: its own, or the first campaign's where all share them."""
+        return self.tasks.campaign(self.seed, self.drawn_for(campaign), self.campaign.sizes)
+
+    def drawn_for(self, campaign: int) -> int:
+        """The campaign that this one's problems were drawn for."""
+        return 0 if self.chain.problems == "same" else campaign
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ GROUPWISE = [rule for rule in CENTRED if getattr(rule, "baseline", "") != "batch
 KLS = [{"name": "none"}, *({"name": "fixed", "estimator": k} for k in ("k1", "k2", "k3")), {"name": "adaptive"}]
 KLS += [{"name": "paper_ewc"}]
 
+DOCS = Path(__file__).parents[2] / "docs" / "updates.md"
 TABLE = [[0.3, 0.0], [0.0, -0.4], [0.1, 0.2]]
 batches = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6))
 
@@ -124,4 +126,5 @@ def test_everything_is_documented(kind: str) -> None:
         assert summary(cls), name
         if cls.__module__.startswith("crestfall."):
             assert all(option.doc for option in options(cls)), name
+            assert f"`{name}`" in DOCS.read_text(), f"docs/updates.md does not know {kind} {name}"
             assert component(kind, plain(cls())) == cls()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crestfall.policies.base import Rows, separate
+from crestfall.policies.base import Rows, TokenScores, separate
 from crestfall.updates.base import Normalization
 
 
@@ -52,6 +52,26 @@ def rows_for(unique: Rows, advantages_PG: NDArray[np.float64]) -> Rows:
     values_N = advantages_PG.reshape(-1)
     shared = np.array_equal(values_N, values_N[unique.first_R[unique.row_of_N]])
     return unique if shared else separate(unique.samples)
+
+
+def by_row(batches: Sequence[TokenScores], rows: int) -> list[Tensor]:
+    """The log-probs of each row, from microbatches in any order."""
+    out: list[Tensor] = [torch.empty(0)] * rows
+    for scores in batches:
+        for row, logprobs in zip(scores.rows_R, scores.logprobs_RT, strict=True):
+            out[row] = logprobs
+    return out
+
+
+def aligned(per_row: Sequence[Tensor] | None, rows_R: NDArray[np.int64], like_RT: Tensor) -> Tensor | None:
+    """What is known of these rows, cut or padded with zeros to the shape of `like_RT`."""
+    if per_row is None:
+        return None
+    out = torch.zeros_like(like_RT)
+    for i, row in enumerate(rows_R):
+        known = per_row[row][: out.shape[1]]
+        out[i, : len(known)] = known
+    return out
 
 
 class Tally:

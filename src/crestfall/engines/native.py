@@ -19,8 +19,9 @@ from torch import Tensor
 
 from crestfall.engines.average import WeightAverage
 from crestfall.engines.base import EvaluationResult, Shown, Snapshot
-from crestfall.engines.batch import Batch, Tally, rows_for
+from crestfall.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.engines.fisher import Anchor, diagonal_fisher
+from crestfall.engines.observed import Observed
 from crestfall.engines.optimizer import Optimizer
 from crestfall.errors import GraderError
 from crestfall.grading.distinct import count_distinct
@@ -262,13 +263,13 @@ class NativeEngine:
                 watch.see(part[scores.rows_R], scores)
             index, logprobs_RT = torch.from_numpy(scores.rows_R), scores.logprobs_RT
             weight_RT = scores.mask_RT * scale_R[index, None]
-            old_RT = _of(batch.old, part[scores.rows_R], logprobs_RT)
+            old_RT = aligned(batch.old, part[scores.rows_R], logprobs_RT)
             if old_RT is not None and tally is not None:
                 ratio_RT = (logprobs_RT.detach() - old_RT).exp()
                 clipped_RT = rule.clipped(ratio_RT, advantages_R[index])
                 tally.see_ratio(ratio_RT, clipped_RT, scores.mask_RT * count_R[index, None])
             total = -(rule.objective(logprobs_RT, old_RT, advantages_R[index]) * weight_RT).sum()
-            reference_RT = _of(batch.reference, part[scores.rows_R], logprobs_RT)
+            reference_RT = aligned(batch.reference, part[scores.rows_R], logprobs_RT)
             if reference_RT is not None and isinstance(rule.kl, FixedKL):
                 penalty_RT, value_RT = penalty(rule.kl.estimator, logprobs_RT, reference_RT)
                 total = total + beta * (penalty_RT * weight_RT).sum()
@@ -305,7 +306,7 @@ class NativeEngine:
 
     def _logprobs(self, rows: Rows) -> list[Tensor]:
         """Per row, the log-probs of its tokens under the weights of now."""
-        return _by_row(self.policy.score(rows, self._loss_temperature), len(rows.first_R))
+        return by_row(self.policy.score(rows, self._loss_temperature), len(rows.first_R))
 
     # --- what is measured and changes nothing ---
 
@@ -339,34 +340,6 @@ class NativeEngine:
         return out
 
 
-class Observed:
-    """Entropy and log-probs per token, gathered from the scores that the update computes anyway."""
-
-    def __init__(self, rows: Rows, passed_R: NDArray[np.bool_]) -> None:
-        self.count_R, self.passed_R = rows.count_R, passed_R
-        self.entropy = self.tokens = 0.0
-        self.logprob = {True: 0.0, False: 0.0}
-        self.tokens_of = {True: 0.0, False: 0.0}
-
-    def see(self, rows_R: NDArray[np.int64], scores: TokenScores) -> None:
-        count_R = self.count_R[rows_R]
-        tokens_R = count_R * scores.mask_RT.sum(dim=1).numpy()
-        self.entropy += float((scores.entropy_RT.sum(dim=1).numpy() * count_R).sum())
-        self.tokens += float(tokens_R.sum())
-        logprob_R = scores.logprobs_RT.detach().sum(dim=1).numpy() * count_R
-        for kind in (True, False):
-            which = self.passed_R[rows_R] == kind
-            self.logprob[kind] += float(logprob_R[which].sum())
-            self.tokens_of[kind] += float(tokens_R[which].sum())
-
-    def signals(self) -> dict[str, float]:
-        out = {"entropy": self.entropy / self.tokens}
-        for kind, name in ((True, "logprob_passed"), (False, "logprob_failed")):
-            if self.tokens_of[kind]:
-                out[name] = self.logprob[kind] / self.tokens_of[kind]
-        return out
-
-
 def batch_signals(
     samples: Samples, rows: Rows, passed_PG: NDArray[np.bool_], advantages: Advantages
 ) -> dict[str, float]:
@@ -396,22 +369,3 @@ def _passed(grades: Sequence[Grade]) -> NDArray[np.bool_]:
 
 def _part(snapshot: Snapshot, name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): value for key, value in snapshot.items() if key.startswith(f"{name}/")}
-
-
-def _by_row(batches: Sequence[TokenScores], rows: int) -> list[Tensor]:
-    out: list[Tensor] = [torch.empty(0)] * rows
-    for scores in batches:
-        for row, logprobs in zip(scores.rows_R, scores.logprobs_RT, strict=True):
-            out[row] = logprobs
-    return out
-
-
-def _of(per_row: Sequence[Tensor] | None, rows_R: NDArray[np.int64], like_RT: Tensor) -> Tensor | None:
-    """What is known of these rows, cut or padded with zeros to the shape of `like_RT`."""
-    if per_row is None:
-        return None
-    out = torch.zeros_like(like_RT)
-    for i, row in enumerate(rows_R):
-        known = per_row[row][: out.shape[1]]
-        out[i, : len(known)] = known
-    return out

@@ -38,8 +38,8 @@ class FisherEWC(NoEWC):
     name: ClassVar[str]
 
     strength: Annotated[float, Field(ge=0)] = 100.0
-    """lambda. At 100 the penalty came to the size of a KL penalty of 0.05 in a dozen steps of the tiny policy; it is not
-    tuned. The paper's "EWC" has none: see `kl: {name: paper_ewc}`."""
+    """lambda. At 100 the penalty came to the size of a KL penalty of 0.05 in a dozen steps of the tiny policy; it is
+    not tuned. The paper's "EWC" has none: see `kl: {name: paper_ewc}`."""
     anchor: Literal["start", "base"] = "start"
     """Where weights are held: where the campaign started, or the policy before any training."""
     problems: Count = 16

@@ -78,6 +78,11 @@ def test_a_snapshot_carries_over_to_another_engine(problems):
     assert same(one.snapshot(), other.snapshot())
 
 
+def test_rollouts_say_where_they_were_drawn(problems):
+    drawn = make().rollout(problems[:1], 2, 7)
+    assert (drawn.campaign, drawn.step) == (2, 7)
+
+
 def test_loading_weights_leaves_the_optimizer(problems):
     engine = make()
     base = engine.snapshot()

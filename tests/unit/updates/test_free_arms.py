@@ -55,17 +55,20 @@ def test_a_random_reward_has_the_rate_and_not_the_programs():
 @pytest.mark.parametrize("rule", [Reinforce(), RLOO()], ids=lambda rule: rule.name)
 def test_the_engine_rewards_at_random_sample_by_sample(rule):
     """Equal programs of a group get different rewards: they must not share one."""
-    drawn = rollouts([[[1, 0], [1, 0], [1, 0], [0, 1]], [[0, 1], [0, 1], [0, 1], [1, 1]]], step=3)
-    engine = make(replace(rule, rewarded="random"), OWN, length=2)
-    passed = np.array([[grade.passed for grade in group] for group in drawn.grades_PG])
-    rewarded = random_reward(passed, drawn.problems, (0, 0, 3))
-    assert len(set(rewarded[0][:3])) == 2 or len(set(rewarded[1][:3])) == 2  # the case at hand is the hard one
-    advantages = rule.advantages(rewarded, {}).values_PG.reshape(-1)
-    log_p = engine.policy.logits.log_softmax(-1)
-    tokens = [row.tolist() for row in drawn.handle.tokens_N]
-    naive = sum(a * (log_p[2, x] + log_p[x, y]) for a, (x, y) in zip(advantages, tokens, strict=True)) / 8
-    (want,) = torch.autograd.grad(naive, engine.policy.logits)
-    torch.testing.assert_close(ascent(engine, drawn), want, rtol=1e-5, atol=1e-8)
+    unequal = set()
+    for step in range(1, 6):
+        drawn = rollouts([[[1, 0], [1, 0], [1, 0], [0, 1]], [[0, 1], [0, 1], [0, 1], [1, 1]]], step=step)
+        engine = make(replace(rule, rewarded="random"), OWN, length=2)
+        passed = np.array([[grade.passed for grade in group] for group in drawn.grades_PG])
+        rewarded = random_reward(passed, drawn.problems, (0, 0, step))
+        unequal |= {len(set(group[:3])) for group in rewarded}
+        advantages = rule.advantages(rewarded, {}).values_PG.reshape(-1)
+        log_p = engine.policy.logits.log_softmax(-1)
+        tokens = [row.tolist() for row in drawn.handle.tokens_N]
+        naive = sum(a * (log_p[2, x] + log_p[x, y]) for a, (x, y) in zip(advantages, tokens, strict=True)) / 8
+        (want,) = torch.autograd.grad(naive, engine.policy.logits)
+        torch.testing.assert_close(ascent(engine, drawn), want, rtol=1e-5, atol=1e-8)
+    assert 2 in unequal  # the case at hand was among them
 
 
 def test_signals_still_tell_what_passed():
