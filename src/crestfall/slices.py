@@ -69,8 +69,7 @@ class Slices:
 
     def hard_cases(self, campaign: int, sets: CampaignSets, base: Snapshot) -> dict[str, list[int]]:
         """Places of the problems of select and report on which the base policy does worst."""
-        samples = self._config.chain.hard_cases
-        shared = 0 if self._config.chain.problems == "same" else campaign  # the same third of the same problems
+        samples, shared = self._config.chain.hard_cases, self._config.drawn_for(campaign)
         assert samples is not None
         now = self._engine.snapshot()
         self._engine.load_weights(base)
