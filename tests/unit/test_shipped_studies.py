@@ -20,15 +20,16 @@ def study() -> StudyConfig:
 def test_the_claims_have_eight_seeds_and_run_first(study: StudyConfig) -> None:
     assert all(len(study.seeds_of(m)) >= 8 for m in CLAIMS)
     assert all(len(study.seeds_of(m)) >= 4 for m in study.methods)
-    first = {cell.method for cell in study.cells()[: len(CLAIMS)]}
-    assert first == set(CLAIMS)
+    claims = sum(len(study.seeds_of(m)) for m in (*CLAIMS, "fixed"))
+    assert {cell.method for cell in study.cells()[:claims]} == {*CLAIMS, "fixed"}
 
 
 def test_seeds_are_fresh_and_shared(study: StudyConfig) -> None:
     """Paired comparisons need the same seeds; tuning seeds and those of other batches are spent."""
-    spent = {s for name in ("quickstart", "batch", "regime_map") for s in load_study(name).seeds} | set(range(100, 104))
-    assert not spent & set(study.seeds)
-    assert all(set(study.seeds_of(m)) <= set(study.seeds) for m in study.methods)
+    spent = {s for name in ("quickstart", "regime_search", "regime_map") for s in load_study(name).seeds}
+    assert not spent & set(study.seeds_of("naive"))
+    ten = set(study.seeds_of("naive"))
+    assert all(set(study.seeds_of(m)) <= ten for m in study.methods)
 
 
 def test_every_free_arm_is_there(study: StudyConfig) -> None:
@@ -61,3 +62,9 @@ def test_the_stable_study_has_the_main_arms() -> None:
     stable = load_study("study_stable")
     assert set(stable.methods) >= set(CLAIMS)
     assert all(len(stable.seeds_of(m)) >= 8 for m in CLAIMS)
+
+
+def test_the_batch_is_the_beginning_of_the_study(study: StudyConfig) -> None:
+    """One directory serves both: what `crestfall study batch` has run, `crestfall study study` finds done."""
+    batch = load_study("batch").cells()
+    assert batch == study.cells()[: len(batch)]
