@@ -122,7 +122,7 @@ def _attend(weights: Folded, layer: Layer, x: Tensor, turns: Tensor, tree: Tree)
 
 
 class _SquaredReLU(torch.autograd.Function):
-    """relu(x) ** 2, overwriting x: keeps one tensor for the gradient, and not three."""
+    """relu(x) ** 2 that keeps one tensor for the gradient, and not two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ class _SquaredReLU(torch.autograd.Function):
         return root.square()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (root,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        root: Tensor = ctx.saved_tensors[0]
         return (gradient * root).mul_(2)
 
 
