@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crestfall.errors import ConfigError, InputError
-from crestfall.grading.extract import extract_code
+from crestfall.grading.extract import extract_code, parses
 from crestfall.grading.samples import cut, entry_point
 from crestfall.policies.base import IntArray
 from crestfall.types import Problem
@@ -83,13 +83,15 @@ class Text:
         return whole.removeprefix(beginning) if whole.startswith(beginning) else self._decode(tokens)
 
     def program(self, problem: Problem, text: str) -> str:
-        """The program that is graded: a continuation behind the stub, or the code block of an answer behind it (which
-        defines anew what the stub begins). Without code in the answer, nothing."""
+        """The program that is graded: a continuation behind the stub, or the code block of a chat answer. Without code in
+        the answer, nothing."""
         text = cut(text, self._stop(problem))
         if problem.stub and not self.chat:
             return problem.stub + text
         code = extract_code(text, entry_point(problem))
-        return problem.stub + code if code else ""
+        # A whole function behind a stub defines it anew, and the stub's imports and helpers stay; a body continues it.
+        behind = f"{problem.stub.rstrip()}\n{code}"
+        return behind if problem.stub and code and parses(behind) else code
 
     def _stop(self, problem: Problem) -> Sequence[str]:
         """The strings with which, the problem's source says, a continuation is over. A chat answer ends by itself."""
