@@ -17,7 +17,7 @@ TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<eos>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
-# What no sample may be touched by: a policy that let this in would write one and the same thing, and never twice a word.
+# What no sample may be touched by: a policy that let this in would write the same each time, and no word twice.
 HOSTILE = {"do_sample": True, "repetition_penalty": 2.0, "top_k": 1, "top_p": 0.1, "temperature": 9.0}
 
 

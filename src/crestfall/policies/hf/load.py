@@ -25,7 +25,9 @@ def load(policy: HfPolicy) -> LoadedHf:
     if policy.lora is not None:
         _add_adapters(model, policy.lora)
     if policy.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Called `gradient_...` before transformers 5.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     model.eval().to(device)
     lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
     return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch)

@@ -83,8 +83,8 @@ class Text:
         return whole.removeprefix(beginning) if whole.startswith(beginning) else self._decode(tokens)
 
     def program(self, problem: Problem, text: str) -> str:
-        """The program that is graded: a continuation behind the stub, or the code block of a chat answer. Without code in
-        the answer, nothing."""
+        """The program that is graded: a continuation behind the stub, or the code block of an answer; nothing where the
+        answer has no code."""
         text = cut(text, self._stop(problem))
         if problem.stub and not self.chat:
             return problem.stub + text
