@@ -18,7 +18,7 @@ from crestfall.errors import ConfigError, InputError, MissingExtraError
 from crestfall.policies import evaluate
 from crestfall.policies.base import distinct
 from crestfall.policies.hf import Lora, model
-from crestfall.policies.hf.policy import batches, blocks
+from crestfall.policies.hf.scoring import batches, blocks
 from crestfall.types import CallCase, CallTests, Problem
 
 pytest.importorskip("transformers")
@@ -165,12 +165,20 @@ def test_logits_of_all_tokens_never_exist_forward_or_backward(tmp_path, monkeypa
     torch.testing.assert_close(chunked, whole, atol=1e-4, rtol=1e-3)
 
 
-def test_microbatches_hold_no_more_tokens_than_allowed():
-    sizes = np.array([5, 90, 30, 30, 31, 200, 7])
-    parts = list(batches(sizes, 100))
-    assert sorted(np.concatenate(parts)) == list(range(7))
-    assert all(len(part) * sizes[part].max() <= 100 or len(part) == 1 for part in parts)
-    assert len(parts) == 4
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("budget", [10, 100, 250, 10_000])
+def test_microbatches_hold_every_row_once_and_no_more_tokens_than_allowed(budget, shared):
+    prompts, problem = np.array([30, 5, 60]), np.repeat([0, 1, 2], 4)
+    lengths = np.array([5, 9, 30, 30, 31, 20, 7, 1, 1, 2, 3, 4])
+    parts = list(batches(prompts, problem, lengths, budget, shared))
+    assert sorted(np.concatenate(parts)) == list(range(12))
+    for part in parts:
+        own, longest = prompts[problem[part]], lengths[part].max()
+        tokens = len(part) * (own + lengths[part]).max()
+        if shared:
+            tokens = len(set(problem[part])) * own.max() + len(part) * longest
+        assert tokens <= budget or len(part) == 1
+    assert len(parts) == 1 or budget < 10_000
 
 
 @pytest.mark.parametrize("budget", [10, 100, 250, 10_000])

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.errors import InputError
 from crestfall.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.policies.hf.decode import decode
 from crestfall.policies.hf.model import CausalLM
+from crestfall.policies.hf.scoring import batches, blocks, states
 from crestfall.policies.hf.text import Text
 from crestfall.types import Problem
 
@@ -80,62 +80,17 @@ class LoadedHf:
 
     def _microbatches(self, rows: Rows, temperature: float) -> Iterator[TokenScores]:
         prompts = [self.text.encode(problem) for problem in rows.samples.problems]
-        prompt_R = [prompts[p] for p in rows.problem_R]
+        lengths = np.array([len(prompt) for prompt in prompts])
+        for chosen in batches(lengths, rows.problem_R, rows.length_R, self.budget, shared=not self.lm.checkpointing):
+            yield self._score(chosen, rows.take(chosen), prompts, temperature)
+
+    def _score(self, numbers: IntArray, rows: Rows, prompts: Sequence[IntArray], temperature: float) -> TokenScores:
         tokens_R = [rows.samples.tokens_N[n] for n in rows.first_R]
-        sizes = np.array([len(a) + len(b) for a, b in zip(prompt_R, tokens_R, strict=True)])
-        for chosen in batches(sizes, self.budget):
-            yield self._score(chosen, [prompt_R[r] for r in chosen], [tokens_R[r] for r in chosen], temperature)
-
-    def _score(
-        self, rows: IntArray, prompts: Sequence[IntArray], tokens: Sequence[IntArray], temperature: float
-    ) -> TokenScores:
-        """Padded on the right, where no real token looks; the head sees the tokens of the completions and no others."""
-        width = max(len(a) + len(b) for a, b in zip(prompts, tokens, strict=True))
-        ids = np.full((len(rows), width), self.text.pad, dtype=np.int64)
-        mask = np.zeros((len(rows), width), dtype=np.int64)
-        for i, (prompt, completion) in enumerate(zip(prompts, tokens, strict=True)):
-            end = len(prompt) + len(completion)
-            ids[i, :end], mask[i, :end] = np.concatenate((prompt, completion)), 1
-        lengths = np.array([len(completion) for completion in tokens])
-        row_n = np.repeat(np.arange(len(rows)), lengths)
-        # The state that says a token stands one place before it.
-        place_n = np.concatenate([len(p) - 1 + np.arange(len(t)) for p, t in zip(prompts, tokens, strict=True)])
-        device = self.lm.device
         with self.lm.computing():
-            positions = torch.arange(width, device=device).expand(len(rows), -1)
-            states = self.lm.states(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), positions)
-            targets_n = torch.from_numpy(np.concatenate(tokens)).to(device)
-            logprobs_n, entropy_n = self.lm.token_scores(states[row_n, place_n], targets_n, temperature)
-        real = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
+            states_nD = states(self.lm, prompts, rows.problem_R, tokens_R, self.text.pad)
+            targets_n = torch.from_numpy(np.concatenate(tokens_R)).to(self.lm.device)
+            logprobs_n, entropy_n = self.lm.token_scores(states_nD, targets_n, temperature)
+        real = torch.arange(int(rows.length_R.max())) < torch.from_numpy(rows.length_R)[:, None]
         empty = torch.zeros(real.shape)
-        return TokenScores(
-            rows,
-            empty.masked_scatter(real, logprobs_n.cpu()),
-            empty.masked_scatter(real, entropy_n.cpu()),
-            real.float(),
-        )
-
-
-def batches(sizes: NDArray[np.int64], budget: int) -> Iterator[IntArray]:
-    """Indices of sequences, longest first, in batches of at most `budget` tokens with their padding; one at least."""
-    order = np.argsort(-sizes, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, budget // int(sizes[order[start]]))
-        yield order[start : start + count]
-        start += count
-
-
-def blocks(prompts: Sequence[int], group: int, longest: int, budget: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """(problems, columns of their groups) to be sampled together: `budget` tokens if all are written to the end.
-
-    A group is split only where it is too large by itself. `prompts`: lengths; those of similar length go together.
-    """
-    order = np.argsort(-np.array(prompts), kind="stable")
-    start = 0
-    while start < len(order):
-        rows = max(1, budget // (prompts[order[start]] + longest))
-        problems = order[start : start + max(1, rows // group)]
-        for columns in np.array_split(np.arange(group), -(-group // rows)):
-            yield problems, columns
-        start += len(problems)
+        logprobs_RT, entropy_RT = (empty.masked_scatter(real, x.cpu()) for x in (logprobs_n, entropy_n))
+        return TokenScores(numbers, logprobs_RT, entropy_RT, real.float())
