@@ -21,11 +21,12 @@ TEMPLATE = (
 HOSTILE = {"do_sample": True, "repetition_penalty": 2.0, "top_k": 1, "top_p": 0.1, "temperature": 9.0}
 
 
-def save(directory: Path, chat: bool = False, seed: int = 0, **config: Any) -> Path:
+def save(directory: Path, chat: bool = False, family: str = "Qwen2", seed: int = 0, **config: Any) -> Path:
     """Model, tokenizer and a hostile generation_config; two tokens end a text, of which the tokenizer knows one."""
     import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import GenerationConfig, PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -44,7 +45,8 @@ def save(directory: Path, chat: bool = False, seed: int = 0, **config: Any) -> P
     ids = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": True}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(Qwen2Config(**(size | heads | ids | config)))
+        options = getattr(transformers, f"{family}Config")(**(size | heads | ids | config))
+        model = getattr(transformers, f"{family}ForCausalLM")(options)
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.dim() > 1:
@@ -54,11 +56,16 @@ def save(directory: Path, chat: bool = False, seed: int = 0, **config: Any) -> P
     return directory
 
 
+# Attention that sees the last few tokens only, and logits that are bent: what differs from model to model.
+GEMMA = {"family": "Gemma2", "head_dim": 8, "sliding_window": 8, "final_logit_softcapping": 3.0}
+SAVED: dict[str, dict[str, Any]] = {"hf-gemma": GEMMA, "hf-gemma-checkpointing": GEMMA}
 VARIANTS: dict[str, dict[str, Any]] = {
     "hf": {},
     "hf-lora": {"lora": Lora(rank=4)},
     "hf-checkpointing": {"gradient_checkpointing": True},
     "hf-lora-checkpointing": {"lora": Lora(rank=4), "gradient_checkpointing": True},
+    "hf-gemma": {},
+    "hf-gemma-checkpointing": {"gradient_checkpointing": True},
 }
 
 

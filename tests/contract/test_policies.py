@@ -54,7 +54,7 @@ def tiny(_: Any) -> Case:
 def hugging_face(name: str) -> Callable[[Any], Case]:
     def make(tmp_path_factory: Any) -> Case:
         pytest.importorskip("transformers")
-        directory = tiny_hf.save(tmp_path_factory.mktemp(name))
+        directory = tiny_hf.save(tmp_path_factory.mktemp(name), **tiny_hf.SAVED.get(name, {}))
         policy = tiny_hf.policy(directory, **tiny_hf.VARIANTS[name]).load()
         if "lora" in name:  # adapters begin as zeros: a policy that forgot them would look right
             with torch.no_grad():
