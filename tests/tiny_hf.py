@@ -62,6 +62,7 @@ SAVED: dict[str, dict[str, Any]] = {"hf-gemma": GEMMA, "hf-gemma-checkpointing":
 VARIANTS: dict[str, dict[str, Any]] = {
     "hf": {},
     "hf-lora": {"lora": Lora(rank=4)},
+    "hf-small-budget": {"tokens_per_microbatch": 250},
     "hf-checkpointing": {"gradient_checkpointing": True},
     "hf-lora-checkpointing": {"lora": Lora(rank=4), "gradient_checkpointing": True},
     "hf-gemma": {},
@@ -70,9 +71,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def policy(directory: Path, **options: Any) -> HfPolicy:
-    # A small budget: several microbatches, and groups that are split.
+    # A budget of two or three groups at a time: several microbatches, and prompts that are padded.
     return HfPolicy(
-        **({"model": str(directory), "device": "cpu", "max_tokens": 24, "tokens_per_microbatch": 400} | options)
+        **({"model": str(directory), "device": "cpu", "max_tokens": 24, "tokens_per_microbatch": 1200} | options)
     )
 
 
