@@ -22,7 +22,7 @@ _COMPONENTS: dict[str, dict[str, type[Any]]] = {}
 # and analysis never pay for torch: a module listed here must import heavy libraries inside its functions.
 _MODULES: dict[str, tuple[str, ...]] = {
     "tasks": ("crestfall.tasks.builtin",),
-    "policy": ("crestfall.policies.tiny",),
+    "policy": ("crestfall.policies.tiny", "crestfall.policies.hf"),
     "update": tuple(f"crestfall.updates.{name}" for name in ("reinforce", "rloo", "grpo", "dr_grpo", "dapo")),
     "kl": ("crestfall.updates.kl",),
     "ewc": ("crestfall.updates.ewc",),

@@ -131,7 +131,7 @@ class NativeEngine:
 
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:
         samples = self._sample(problems, self.group_size, ("rollout", self.seed, campaign, step))
-        grades = self._grade([(p, p.stub + text) for p, text in _pairs(samples)])
+        grades = self._grade(_programs(samples))
         g = self.group_size
         texts_PG = [samples.texts_N[i : i + g] for i in range(0, len(samples.texts_N), g)]
         grades_PG = [grades[i : i + g] for i in range(0, len(grades), g)]
@@ -141,7 +141,7 @@ class NativeEngine:
         # The greedy completion rides along as one more column of the group.
         group = n + int(self.greedy)
         samples = self.policy.sample(problems, self._uniforms(problems, group, key), self.temperature, self.greedy)
-        programs = [(p, p.stub + text) for p, text in _pairs(samples)]
+        programs = _programs(samples)
         grades = self._grade(programs)
         passed_PG = _passed(grades).reshape(len(problems), group)
         competent_PG = self._competent(programs, grades).reshape(len(problems), group)
@@ -358,9 +358,8 @@ def batch_signals(
     }
 
 
-def _pairs(samples: Samples) -> Iterator[tuple[Problem, str]]:
-    for n, text in enumerate(samples.texts_N):
-        yield samples.problems[n // samples.group_size], text
+def _programs(samples: Samples) -> list[tuple[Problem, str]]:
+    return list(zip(samples.problem_N, samples.programs_N, strict=True))
 
 
 def _passed(grades: Sequence[Grade]) -> NDArray[np.bool_]:

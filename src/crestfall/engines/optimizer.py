@@ -65,4 +65,6 @@ class Optimizer:
         for key, value in state.items():
             if key != "updates":
                 name, moment = key.rsplit(".", 1)
-                self.adam.state[self.parameters[name]][moment] = value.clone()
+                # Moments go where their parameter is; AdamW keeps its count of steps on the CPU.
+                device = value.device if moment == "step" else self.parameters[name].device
+                self.adam.state[self.parameters[name]][moment] = value.to(device, copy=True)

@@ -32,7 +32,7 @@ def extract_code(answer: str, entry_point: str | None = None) -> str:
     if blocks:
         python = [body for tag, body in blocks if tag in PYTHON] or [body for tag, body in blocks if not tag]
         return _chosen(python, entry_point)
-    if _parses(text):
+    if parses(text):
         return text
     return _stretch(text.split("\n"))
 
@@ -56,13 +56,14 @@ def _stretch(lines: list[str]) -> str:
             tries += 1
             if len(code) <= len(best) or tries > MAX_TRIES:
                 break
-            if _parses(code):
+            if parses(code):
                 best = code
                 break
     return best
 
 
-def _parses(text: str) -> bool:
+def parses(text: str) -> bool:
+    """Whether a text is Python that does anything; never raises."""
     if len(text) > MAX_PARSED or not text.strip():
         return False
     try:

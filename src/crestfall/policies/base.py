@@ -27,6 +27,8 @@ class Samples:
 
     `tokens_N[n]` are the completion's token ids, its end-of-sequence token included where it ended by itself
     (`truncated_N[n]` says where it did not). `logprobs_N[n]` are the log-probabilities under which they were drawn.
+    `programs_N[n]` is what is graded; a policy whose texts are no mere continuations of the stub (chat answers) says
+    what programs they hold, and for any other it is stub + text.
     """
 
     problems: Sequence[Problem]
@@ -35,6 +37,16 @@ class Samples:
     logprobs_N: Sequence[FloatArray]
     truncated_N: NDArray[np.bool_]
     texts_N: Sequence[str]
+    programs_N: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.programs_N:
+            programs = [problem.stub + text for problem, text in zip(self.problem_N, self.texts_N, strict=True)]
+            object.__setattr__(self, "programs_N", programs)
+
+    @property
+    def problem_N(self) -> list[Problem]:
+        return [problem for problem in self.problems for _ in range(self.group_size)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,8 @@ def separate(samples: Samples) -> Rows:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Of one microbatch of rows: padded to its longest completion, `mask_RT` is 1 on real tokens."""
+    """Of one microbatch of rows: padded to its longest completion, `mask_RT` is 1 on real tokens. On the CPU, wherever
+    the model is: these are few numbers, and autograd finds its way back."""
 
     rows_R: IntArray
     logprobs_RT: torch.Tensor
