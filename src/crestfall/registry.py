@@ -28,7 +28,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "ewc": ("crestfall.updates.ewc",),
     "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
     "care": ("crestfall.care.base", "crestfall.care.controller"),
-    "engine": ("crestfall.engines.select",),
+    "engine": ("crestfall.engines.select", "crestfall.engines.trl"),
     "importer": tuple(
         f"crestfall.integrations.importers.{name}"
         for name in (

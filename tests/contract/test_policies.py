@@ -32,8 +32,9 @@ class Case:
 
 def tiny(_: Any) -> Case:
     from crestfall.policies.tiny.model import Shape, TinyTransformer
-    from crestfall.policies.tiny.policy import LoadedTiny, padded
+    from crestfall.policies.tiny.policy import LoadedTiny
     from crestfall.policies.tiny.tokenizer import CODE, EOS
+    from crestfall.policies.tiny.tree import padded
     from crestfall.policies.tiny.warmstart import vocabulary
 
     tokenizer = vocabulary()

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from crestfall.cli import ranks
 from crestfall.cli.common import (
     StopRequest,
     add_config_arguments,
@@ -44,6 +45,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.dry_run:
         return say_cost(console, out, [config.method], cost_of(config))
 
+    if ranks.serve(config):
+        raise SystemExit(0)
+
     progress = RunProgress.of(resolved(config))
 
     def view(directory: RunDirectory) -> list[Sink]:
@@ -59,6 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with StopRequest(tell=not is_live(console)) as should_stop:
         trained = train(config, out, provenance_of(config, sys.argv[1:]), view, should_stop)
     if not trained:
+        ranks.dismiss(config)
         progress = finished(config, out)
         say(console, f"{out}: finished before, nothing left to run")
         console.print(campaign_table(progress))

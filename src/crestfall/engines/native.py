@@ -7,7 +7,7 @@ gradient, for a fraction of the work once the policy has made up its mind.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,20 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.engines.average import WeightAverage
-from crestfall.engines.base import EvaluationResult, Shown, Snapshot
+from crestfall.engines.base import Snapshot
 from crestfall.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.engines.fisher import Anchor, diagonal_fisher
 from crestfall.engines.observed import Observed
 from crestfall.engines.optimizer import Optimizer
-from crestfall.errors import GraderError
-from crestfall.grading.distinct import count_distinct
-from crestfall.policies.base import FloatArray, LoadedPolicy, Rows, Samples, TokenScores, distinct
-from crestfall.rng import Key, stream
-from crestfall.types import Evaluation, Grade, Problem, Rollouts, Verdict
+from crestfall.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
+from crestfall.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
+from crestfall.types import Rollouts
 from crestfall.updates.base import Advantages, State, UpdateRule
 from crestfall.updates.ewc import FisherEWC
 from crestfall.updates.kl import FixedKL, penalty
-from crestfall.updates.random_reward import random_reward
 
 if TYPE_CHECKING:
     from crestfall.config import RunConfig
@@ -45,15 +42,14 @@ MEASURED = 4
 as much as the update."""
 
 
-class NativeEngine:
+class NativeEngine(SamplingEngine):
     """Holds the policy, its optimizer and the weights that it is compared with. See `engines.base.Engine`."""
 
     def __init__(
         self, policy: LoadedPolicy, rule: UpdateRule, tasks: TaskSource, grader: CodeGrader, config: RunConfig
     ) -> None:
-        self.policy, self.rule, self.tasks, self.grader = policy, rule, tasks, grader
-        self.group_size, self.temperature = config.campaign.group_size, config.campaign.temperature
-        self.greedy, self.max_tokens, self.seed = config.campaign.greedy, config.policy.max_tokens, config.seed
+        super().__init__(policy, tasks, grader, config)
+        self.policy, self.rule = policy, rule
         self.parameters = dict(policy.named_parameters())
         self.optimizer = Optimizer(rule, self.parameters)
         self.rule_state: State = rule.init()
@@ -71,9 +67,6 @@ class NativeEngine:
 
         torch.set_num_threads(threads)
         return cls(config.policy.load(), config.update, config.tasks, CodeGrader(config.grader), config)
-
-    def close(self) -> None:
-        self.grader.close()
 
     # --- weights ---
 
@@ -105,15 +98,15 @@ class NativeEngine:
 
     def restore(self, snapshot: Snapshot) -> None:
         self.load_weights(snapshot)
-        self.optimizer.load(_part(snapshot, "optimizer"))
-        self.rule_state = {name: float(value) for name, value in _part(snapshot, "update").items()}
-        self.kl_state = {name: float(value) for name, value in _part(snapshot, "kl").items()}
+        self.optimizer.load(section(snapshot, "optimizer"))
+        self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
+        self.kl_state = {name: float(value) for name, value in section(snapshot, "kl").items()}
 
     @torch.no_grad()
     def load_weights(self, snapshot: Snapshot) -> None:
-        for name, value in _part(snapshot, "policy").items():
+        for name, value in section(snapshot, "policy").items():
             self.parameters[name].copy_(value)
-        average = _part(snapshot, "average")
+        average = section(snapshot, "average")
         if self.average is not None and average:
             self.average.load(average)
 
@@ -129,74 +122,12 @@ class NativeEngine:
             for name, parameter in self.parameters.items():
                 parameter.data = own[name]
 
-    # --- sampling and grading ---
-
-    def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:
-        samples = self._sample(problems, self.group_size, ("rollout", self.seed, campaign, step))
-        grades = self._grade(_programs(samples))
-        g = self.group_size
-        texts_PG = [samples.texts_N[i : i + g] for i in range(0, len(samples.texts_N), g)]
-        grades_PG = [grades[i : i + g] for i in range(0, len(grades), g)]
-        return Rollouts(problems, texts_PG, grades_PG, samples, campaign, step)
-
-    def evaluate(self, problems: Sequence[Problem], n: int, key: Sequence[Key], show: int = 0) -> EvaluationResult:
-        # The greedy completion rides along as one more column of the group.
-        group = n + int(self.greedy)
-        samples = self.policy.sample(problems, self._uniforms(problems, group, key), self.temperature, self.greedy)
-        programs = _programs(samples)
-        grades = self._grade(programs)
-        passed_PG = _passed(grades).reshape(len(problems), group)
-        competent_PG = self._competent(programs, grades).reshape(len(problems), group)
-        evaluation = Evaluation(
-            passed_P=tuple(passed_PG[:, :n].sum(axis=1).tolist()),
-            n=n,
-            competent_P=tuple(competent_PG[:, :n].sum(axis=1).tolist()),
-            greedy_P=tuple(passed_PG[:, n].astype(int).tolist()) if self.greedy else None,
-            distinct_P=tuple(
-                count_distinct(programs[p * group + g][1] for g in np.flatnonzero(row[:n]))
-                for p, row in enumerate(passed_PG)
-            ),
-        )
-        last = [(p + 1) * group - 1 for p in range(min(show, len(problems)))]
-        shown = [
-            Shown(problems[i // group].task_id, problems[i // group].prompt, programs[i][1], grades[i]) for i in last
-        ]
-        return EvaluationResult(evaluation, shown)
-
-    def _sample(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> Samples:
-        return self.policy.sample(problems, self._uniforms(problems, group, key), self.temperature)
-
-    def _uniforms(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> FloatArray:
-        """[P, G, T] uniform numbers, each a function of the key, the problem, the sample and the token's place."""
-        size = (group, self.max_tokens)
-        return np.stack([stream("sample", *key, p.task_id).random(size, dtype=np.float32) for p in problems])
-
-    def _grade(self, programs: Sequence[tuple[Problem, str]]) -> list[Grade]:
-        grades: list[Grade] = self.grader.grade_batch(programs)
-        faults = [grade.detail for grade in grades if grade.verdict is Verdict.INFRA]
-        if faults:
-            raise GraderError(f"the grader failed on {len(faults)} of {len(grades)} programs: {faults[0]}")
-        return grades
-
-    def _competent(self, programs: Sequence[tuple[Problem, str]], grades: Sequence[Grade]) -> NDArray[np.bool_]:
-        """Whether each program computes the right values under any answering convention."""
-        competent = _passed(grades)
-        rewritten: list[tuple[Problem, str]] = []
-        places: list[int] = []
-        for i, (problem, program) in enumerate(programs):
-            returning = None if competent[i] else self.tasks.any_convention(problem, program)
-            if returning is not None:
-                places.append(i)
-                rewritten.append((problem, returning))
-        competent[places] = _passed(self._grade(rewritten))
-        return competent
-
     # --- the update ---
 
     def update(self, rollouts: Rollouts) -> Mapping[str, float]:
         samples: Samples = rollouts.handle
-        passed_PG = _passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
-        rewarded_PG = self._rewarded(passed_PG, rollouts)
+        passed_PG = passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
+        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
         advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
         self.optimizer.decay = self.rule.decay(rollouts.step, self.config.campaign.steps)
@@ -213,22 +144,14 @@ class NativeEngine:
         moved = sum(float((p.detach() - before[name]).square().sum()) for name, p in self.parameters.items())
         return {**signals, "update_norm": math.sqrt(moved)}
 
-    def _rewarded(self, passed_PG: NDArray[np.bool_], rollouts: Rollouts) -> NDArray[np.bool_]:
-        if self.rule.rewarded == "passed":
-            return passed_PG
-        return random_reward(passed_PG, rollouts.problems, (self.seed, rollouts.campaign, rollouts.step))
-
     def _batch(self, unique: Rows, advantages: Advantages, rewarded_PG: NDArray[np.bool_]) -> Batch:
-        counted_P: NDArray[np.bool_] = np.asarray(rewarded_PG.any(axis=1) & ~rewarded_PG.all(axis=1))
-        if self.rule.zero_variance_groups == "counted":
-            counted_P = np.ones_like(counted_P)
         rows = rows_for(unique, advantages.values_PG)
         old = self._logprobs(rows) if self.rule.needs_old_logprobs else None
         reference = None
         if isinstance(self.rule.kl, FixedKL):
             with self._as(self.base if self.rule.kl.reference == "base" else self.start):
                 reference = self._logprobs(rows)
-        return Batch(rows, advantages.values_PG, counted_P, old, reference)
+        return Batch(rows, advantages.values_PG, counted(self.rule, rewarded_PG), old, reference)
 
     def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
         """All updates of a step. Entropy and log-probs are those of the policy before its first update."""
@@ -343,33 +266,3 @@ class NativeEngine:
             total += float(((difference.exp() - 1 - difference) * count).sum())
             tokens += float(count.sum())
         return total / tokens
-
-
-def batch_signals(
-    samples: Samples, rows: Rows, passed_PG: NDArray[np.bool_], advantages: Advantages
-) -> dict[str, float]:
-    """What a batch says before any gradient."""
-    share_P = passed_PG.mean(axis=1)
-    return {
-        "reward": float(passed_PG.mean()),
-        "reward_std": float(passed_PG.std(axis=1).mean()),
-        "zero_variance_groups": float(np.mean((share_P == 0) | (share_P == 1))),
-        "all_passed_groups": float(np.mean(share_P == 1)),
-        "all_failed_groups": float(np.mean(share_P == 0)),
-        "length": float(np.mean([len(tokens) for tokens in samples.tokens_N])),
-        "truncated": float(samples.truncated_N.mean()),
-        "distinct": len(rows.first_R) / len(samples.tokens_N),
-        "advantage_abs": float(np.abs(advantages.values_PG).mean()),
-    }
-
-
-def _programs(samples: Samples) -> list[tuple[Problem, str]]:
-    return list(zip(samples.problem_N, samples.programs_N, strict=True))
-
-
-def _passed(grades: Sequence[Grade]) -> NDArray[np.bool_]:
-    return np.array([grade.passed for grade in grades], dtype=np.bool_)
-
-
-def _part(snapshot: Snapshot, name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}/"): value for key, value in snapshot.items() if key.startswith(f"{name}/")}

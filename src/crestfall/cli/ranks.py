@@ -1,0 +1,37 @@
+"""A run that a launcher (`accelerate launch`, `torchrun`) has started in several processes.
+
+The first one is `crestfall run`: it has the run directory, the view and the report. The others only lend their engine a
+hand, and say nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from crestfall.cli.common import StopRequest
+from crestfall.config import RunConfig
+from crestfall.errors import ConfigError
+
+
+def serve(config: RunConfig) -> bool:
+    """Whether this is one of the other processes; if so it has done its part. Raises ConfigError."""
+    if processes() == 1:
+        return False
+    if not hasattr(config.engine, "serve"):
+        raise ConfigError(f"engine {config.engine.name!r} runs in one process, not in {processes()}: use engine trl")
+    if int(os.environ["RANK"]) == 0:
+        return False
+    # Launchers send signals to all. The first process finishes its step, and then lets the others go.
+    with StopRequest(tell=False):
+        config.engine.serve(config)
+    return True
+
+
+def dismiss(config: RunConfig) -> None:
+    """In the first process, when it has nothing to run: let the others go."""
+    if processes() > 1:
+        config.engine.dismiss(config)  # type: ignore[attr-defined]
+
+
+def processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
