@@ -147,6 +147,11 @@ class RunConfig:
         """The campaign that this one's problems were drawn for."""
         return 0 if self.chain.problems == "same" else campaign
 
+    def check_problems(self) -> None:
+        """Raises ConfigError where there are fewer problems than the chain will draw, InputError for a broken file."""
+        campaigns = 1 if self.chain.problems == "same" else self.chain.campaigns
+        self.tasks.check(campaigns, self.campaign.sizes, self.chain.final)
+
 
 @dataclass(frozen=True)
 class StudyConfig:

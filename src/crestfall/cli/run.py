@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     config, out, console = load_run(args.config, args.overrides), out_directory(args), console_of(args)
+    config.check_problems()
     if args.dry_run:
         return say_cost(console, out, [config.method], cost_of(config))
 

@@ -38,8 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     study, out, console = load_study(args.config, args.overrides), out_directory(args), console_of(args)
+    cells = cells_of(study, out)
+    for cell in cells:
+        cell.config.check_problems()
     if args.dry_run:
-        cells = cells_of(study, out)
         return say_cost(console, out, [cell.name for cell in cells], total(cell.config for cell in cells))
     runner = executor(args.executor)
     workers = args.workers or study.workers or usable_cpus()

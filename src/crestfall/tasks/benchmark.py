@@ -38,6 +38,7 @@ class Benchmark:
     revision: str | None = None
     """Branch, tag or commit of the dataset. A commit is what makes a run repeatable."""
     pools: Shares = field(default_factory=Shares)
+    """The shares of train, select, report and final. They are a property of the study: other shares, other pools."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.dataset is None):
@@ -68,6 +69,10 @@ class Benchmark:
 
     def final(self, size: int) -> Sequence[Problem]:
         return _pools(self).draw("final", 0, size)
+
+    def check(self, campaigns: int, sizes: Sizes, final: int) -> None:
+        self.campaign(0, campaigns - 1, sizes)
+        self.final(final)
 
     def any_convention(self, problem: Problem, program: str) -> str | None:
         """None: a program that does not answer as it was asked to is a wrong one."""

@@ -108,23 +108,28 @@ def distinct(problems: Iterable[Problem], without: Container[str] = ()) -> list[
 
 
 def _marks(problem: Problem) -> list[str]:
-    """Digests of all by which a problem may be known again."""
+    """Digests of all by which a problem may be known again: each part as it is, and with its function's name away."""
     tests = problem.tests
     name = None if isinstance(tests, StdioTests) else tests.entry_point
     code = tests.code if isinstance(tests, CodeTests) else repr((tests.cases, type(tests).__name__))
-    parts = {
-        "text": re.sub(r"[\W_]", "", _normal(problem.prompt, name)),
-        "tests": _normal(code, name),
-        "reference": _normal(problem.reference or "", name),
-        "key": "" if problem.key == problem.task_id else problem.key,
+    own_key = "" if problem.key == problem.task_id else problem.key
+    parts = {"text": problem.prompt, "tests": code, "reference": problem.reference or "", "key": own_key}
+    marks = {
+        digest(kind, form).hex()[:16]
+        for kind, part in parts.items()
+        for form in (_normal(part, kind), _normal(_nameless(part, name), kind))
+        if form
     }
-    return [digest(kind, part).hex()[:16] for kind, part in parts.items() if part]
+    return sorted(marks)
 
 
-def _normal(text: str, name: str | None) -> str:
-    if name:
-        text = re.sub(rf"\b{re.escape(name)}\b", "f", text)
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+def _normal(part: str, kind: str) -> str:
+    text = "".join(unicodedata.normalize("NFKC", part).casefold().split())
+    return re.sub(r"[\W_]", "", text) if kind == "text" else text
+
+
+def _nameless(part: str, name: str | None) -> str:
+    return re.sub(rf"\b{re.escape(name)}\b", "f", part, flags=re.IGNORECASE) if name else part
 
 
 class _Groups:
