@@ -14,12 +14,11 @@ from crestfall.cli.common import (
     console_of,
     out_directory,
     say,
-    say_cost,
     say_next,
     write_report,
 )
+from crestfall.cli.dry_run import dry_run
 from crestfall.config import load_study
-from crestfall.cost import total
 from crestfall.executors import EXECUTORS, executor
 from crestfall.io.files import writing
 from crestfall.io.lock import Lock
@@ -42,7 +41,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for cell in cells:
         cell.config.check_problems()
     if args.dry_run:
-        return say_cost(console, out, [cell.name for cell in cells], total(cell.config for cell in cells))
+        workers = args.workers or study.workers or usable_cpus()
+        return dry_run(console, out, {cell.name: cell.config for cell in cells}, workers)
     runner = executor(args.executor)
     workers = args.workers or study.workers or usable_cpus()
     with writing(out):
