@@ -164,7 +164,8 @@ class StudyConfig:
     other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
     groups run in the order in which their first methods stand."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Cells that run at a time; 0: one per CPU that this process may use. No cell's result depends on it."""
+    """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
+    Ray's). No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
     """Every other key of the file: the shared run options."""
 

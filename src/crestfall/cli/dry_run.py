@@ -59,7 +59,8 @@ def _say_memory(console: Console, parameters: int, memory: Memory, at_a_time: in
     say(
         console,
         f"  in turns: sampling (KV cache {_bytes(memory.kv_cache)}) or training (activations, by a rule of thumb, "
-        f"{_bytes(memory.activations)}), each with logits ({_bytes(memory.logits)}), or saving ({_bytes(memory.snapshot)})",
+        f"{_bytes(memory.activations)}), each with logits ({_bytes(memory.logits)}), "
+        f"or saving ({_bytes(memory.snapshot)})",
     )
 
 

@@ -31,8 +31,13 @@ from crestfall.study import cells_of, prepare, run_cells
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "study")
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at a time (default: one per CPU)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="cells at a time (default: as many as there is room for)"
+    )
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where cells run (default: local)")
+    parser.add_argument(
+        "--gpus-per-cell", type=float, default=0, metavar="G", help="GPUs that Ray keeps for each cell (default: none)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -43,8 +48,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.dry_run:
         workers = args.workers or study.workers or usable_cpus()
         return dry_run(console, out, {cell.name: cell.config for cell in cells}, workers)
-    runner = executor(args.executor)
-    workers = args.workers or study.workers or usable_cpus()
+    runner = executor(args.executor, args.gpus_per_cell)
+    workers = args.workers or study.workers or runner.capacity()
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

@@ -92,8 +92,8 @@ def _cache(text: Any) -> int:
 
 
 def _saved(text: Any, checkpointing: bool) -> int:
-    """Korthikanti et al. 2022 count 34 bytes, 17 values, per token and hidden unit of a 16-bit layer with a fourfold MLP,
-    attention scores not stored; here the MLP's share follows its own width, and a gated one has three parts. With
+    """Korthikanti et al. 2022 count 34 bytes, 17 values, per token and hidden unit of a 16-bit layer with a fourfold
+    MLP, attention scores not stored; here the MLP's share follows its own width, and a gated one has three parts. With
     checkpointing: the input of every layer, and one layer whole."""
     hidden = int(text.hidden_size)
     layer = 9 * hidden + 3 * int(getattr(text, "intermediate_size", None) or 4 * hidden)
