@@ -8,7 +8,7 @@ import pytest
 import fakes
 from crestfall.config import StudyConfig, study_config
 from crestfall.cost import cost_of, total
-from crestfall.errors import ConfigError, RunDirectoryError
+from crestfall.errors import RunDirectoryError
 from crestfall.io.run_directory import read_study
 from crestfall.session import train
 from crestfall.study import Cell, cells_of, prepare, run_cells

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 import fakes
 from crestfall.cli.main import main
+from crestfall.grading import CodeGrader, Limits
 
 
 @pytest.fixture
@@ -42,6 +44,18 @@ def test_a_run_ends_with_numbers_report_and_next_command(config: str, capsys: py
     assert lines[-2] == "report   runs/small/report.html"
     assert lines[-1] == "next     crestfall analyze runs/small"
     assert Path("runs/small/report.html").exists()
+
+
+def test_the_sandbox_in_force_stands_in_the_run_and_in_its_report(config: str) -> None:
+    main(["run", config])
+    with CodeGrader(Limits(workers=1)) as grader:
+        layers = grader.layers
+    assert "rlimits" in layers
+    run = json.loads(Path("runs/small/run.json").read_text())
+    assert run["provenance"]["sandbox"] == layers
+    page = Path("runs/small/report.html").read_text()
+    for name, setting in layers.items():
+        assert f"<dt>sandbox {name}</dt><dd>{escape(setting)}</dd>" in page
 
 
 def test_a_finished_run_says_so_and_prints_the_numbers(config: str, capsys: pytest.CaptureFixture[str]) -> None:
