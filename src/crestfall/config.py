@@ -207,6 +207,7 @@ class StudyConfig:
 
 
 _METHOD_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+."
+_SHIPPED = Path(str(resources.files("crestfall") / "configs"))
 _STUDY_KEYS = ("seeds", "methods", "workers")
 
 
@@ -229,12 +230,21 @@ def study_config(options: Mapping[str, Any]) -> StudyConfig:
 
 
 def load_run(config: str, words: Sequence[str] = ()) -> RunConfig:
-    """The run in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
+    """The run in a configuration file (or a shipped one) with `key=value` overrides; of a study, the cell that the
+    overrides `method` and `seed` name. Raises ConfigError."""
     path, options = _read(config, words)
     with _naming(path):
-        if "methods" in options or "seeds" in options:
-            raise ConfigError("describes a study (methods x seeds): use crestfall study")
-        return run_config(options)
+        if "methods" not in options and "seeds" not in options:
+            return run_config(options)
+        method, seed = options.pop("method", None), options.pop("seed", None)
+        study = study_config(options)
+        if method not in study.methods or not isinstance(seed, int):
+            known = ", ".join(study.methods)
+            raise ConfigError(
+                "describes a study (methods x seeds): use crestfall study, or name one of its cells with "
+                f"method=NAME seed=N; methods: {known}"
+            )
+        return study.cell(method, seed)
 
 
 def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
@@ -259,16 +269,20 @@ def _naming(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def shipped() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(str(file.relative_to(_SHIPPED).with_suffix("")) for file in _SHIPPED.rglob("*.yaml"))
+
+
 def find(config: str) -> Path:
-    """A configuration file by its path, or a shipped one by its name (`quickstart`, `quickstart.yaml`)."""
+    """A configuration file by its path, or a shipped one by its name (`quickstart`, `paper/qwen2.5-3b.yaml`)."""
     path = Path(config)
     if path.exists():
         return path
-    shipped = resources.files("crestfall") / "configs"
-    names = sorted(entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml"))
+    names = shipped()
     stem = config.removesuffix(".yaml")
     if stem in names:
-        return Path(str(shipped / f"{stem}.yaml"))
+        return _SHIPPED / f"{stem}.yaml"
     raise ConfigError(f"{config}: no such file{nearest(stem, names)}; shipped configurations: {', '.join(names)}")
 
 

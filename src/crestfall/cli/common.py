@@ -34,7 +34,10 @@ def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
 
 def out_directory(args: argparse.Namespace) -> Path:
     """`--out`, or runs/<name of the config> below the working directory."""
-    out: Path = args.out or Path("runs") / Path(args.config).stem
+    name = Path(args.config)
+    # Not every dot begins a suffix: qwen2.5-7b.
+    stem = name.stem if name.suffix in (".yaml", ".yml", ".json") else name.name
+    out: Path = args.out or Path("runs") / stem
     return out
 
 
