@@ -104,8 +104,8 @@ class Footprint:
 
 
 def footprint(config: RunConfig) -> Footprint:
-    """From the policy's `size()`, which reads a model's configuration and never its weights."""
-    size_of = getattr(config.policy, "size", None)
+    """From the policy's `model_size()`, which reads a model's configuration and never its weights."""
+    size_of = getattr(config.policy, "model_size", None)
     if size_of is None:
         return Footprint(unknown=f"policy {type(config.policy).__name__} does not tell its size")
     try:

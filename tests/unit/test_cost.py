@@ -34,7 +34,7 @@ class Sized:
     max_tokens: int = 32
     error: Any = None
 
-    def size(self) -> ModelSize:
+    def model_size(self) -> ModelSize:
         if self.error:
             raise self.error
         return SIZE

@@ -33,7 +33,7 @@ class TinyPolicy:
 
         return LoadedTiny.read(self._file)
 
-    def size(self) -> ModelSize:
+    def model_size(self) -> ModelSize:
         """From the file's header. Raises InputError as `load` does."""
         from crestfall.policies.tiny.policy import size_of
 
