@@ -30,6 +30,10 @@ def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers
         say(console, f"memory and checkpoints: not known ({reason})")
     if largest is not None and largest.memory is not None:
         _say_memory(console, largest.parameters, largest.memory, min(workers, len(cells)))
+        if any(config.engine.name != "native" for config in cells.values()):
+            say(
+                console, "  that is engine native on one device; DDP needs it in every process, FSDP divides most of it"
+            )
     say(console, f"disk in {out}: checkpoints at most {_bytes(disk)}, events about {_bytes(int(cost.event_mb * 1e6))}")
     memory = largest.memory.to_json() if largest is not None and largest.memory is not None else None
     result = asdict(cost) | {"cells": list(cells), "memory": memory, "checkpoint_bytes": disk if known else None}
@@ -50,7 +54,7 @@ def _footprints(configs: Any) -> list[Footprint]:
 
 def _say_memory(console: Console, parameters: int, memory: Memory, at_a_time: int) -> None:
     beside = f", {at_a_time} cells at a time" if at_a_time > 1 else ""
-    say(console, f"memory of a cell (engine native): at most about {_bytes(memory.peak)}{beside}")
+    say(console, f"memory of a cell: at most about {_bytes(memory.peak)}{beside}")
     say(
         console,
         f"  always: weights {_bytes(memory.weights)} ({parameters:,} parameters), "

@@ -80,6 +80,14 @@ def test_json_is_one_object_with_the_contract_s_fields(config: str, capsys: pyte
     assert run_json(capsys, "run", config, "--out", "here", "seed=3")["cells"] == [cell]
 
 
+def test_a_cell_that_was_run_by_itself_is_done_for_the_study(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "out/cells/es/seed-0"
+    alone = run_json(capsys, "run", study, "method=es", "seed=0", "--out", cell)["cells"][0]
+    assert main(["study", study, "--out", "out"]) == 0
+    assert "out: 1 of 2 cells were finished before" in capsys.readouterr().out
+    assert run_json(capsys, "study", study, "--out", "out")["cells"][1] == alone
+
+
 def test_dry_run_writes_nothing(study: str, config: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     result = run_json(capsys, "study", study, "--dry-run")
     assert result["dry_run"]["cells"] == ["naive/seed-0", "es/seed-0"]
