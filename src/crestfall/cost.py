@@ -60,8 +60,7 @@ def total(configs: Iterable[RunConfig]) -> Cost:
 @dataclass(frozen=True)
 class Memory:
     """Bytes of one cell under the native engine, at most, on the device that holds the weights; activations are a rule
-    of thumb. Not counted: the libraries themselves (a CUDA context is some 0.5 GB), fragmentation, and what an update
-    rule keeps beside (the Fisher information of EWC is one more copy)."""
+    of thumb. Not counted: the libraries themselves (a CUDA context is some 0.5 GB) and fragmentation."""
 
     weights: int
     """With their copies in the type that is computed in."""
@@ -69,7 +68,8 @@ class Memory:
     adam: int
     """Two moments."""
     copies: int
-    """Weights of the base policy and of the campaign's start: KL is measured to both."""
+    """Weights of the base policy and of the campaign's start: KL is measured to both. Where they are asked for, the
+    campaign's average weights and the Fisher information of EWC."""
     kv_cache: int
     """While sampling: keys and values."""
     logits: int
@@ -77,7 +77,7 @@ class Memory:
     activations: int
     """While training, with the weights from before the update, which its norm is measured against."""
     snapshot: int
-    """While saving: a copy of weights and moments."""
+    """While saving: a copy of weights and moments, and of the average."""
 
     @property
     def peak(self) -> int:
@@ -112,8 +112,8 @@ def footprint(config: RunConfig) -> Footprint:
         size: ModelSize = size_of()
     except Exception as error:  # no model, no network, no library: a dry run says so and goes on
         return Footprint(unknown=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-    trained = size.trainable * _FLOAT32
-    return Footprint(_memory(config, size), 3 * trained, size.parameters)
+    saved = _copies_in_snapshot(config) * size.trainable * _FLOAT32
+    return Footprint(_memory(config, size), saved, size.parameters)
 
 
 def _memory(config: RunConfig, size: ModelSize) -> Memory:
@@ -128,12 +128,25 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
         weights=size.weight_bytes + size.cast_bytes,
         gradients=trained,
         adam=2 * trained,
-        copies=2 * trained,
+        copies=(2 + _averages(config) + _keeps_fisher(config)) * trained,
         kv_cache=sampled * size.cache * size.value_bytes,
         logits=size.logits_together * _LOGIT_BYTES,
         activations=size.trained_together * size.saved * size.value_bytes + trained,
-        snapshot=3 * trained,
+        snapshot=_copies_in_snapshot(config) * trained,
     )
+
+
+def _copies_in_snapshot(config: RunConfig) -> int:
+    """Weights, two moments, and the average where one is handed on."""
+    return 3 + _averages(config)
+
+
+def _averages(config: RunConfig) -> bool:
+    return config.campaign.hand_on != "weights"
+
+
+def _keeps_fisher(config: RunConfig) -> bool:
+    return getattr(getattr(config.update, "ewc", None), "name", "none") != "none"
 
 
 def _max_tokens(config: RunConfig) -> int:

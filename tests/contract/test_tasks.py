@@ -43,7 +43,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     config: dict[str, Any] = {"name": request.param}
     if any(option.name == "path" for option in options(SOURCES[request.param])):
         file = tmp_path / "problems.jsonl"
-        file.write_text("".join(json.dumps(row(request.param, n)) + "\n" for n in range(100)))
+        file.write_text("".join(json.dumps(row(request.param, n)) + "\n" for n in range(200)))
         config["path"] = str(file)
     return component("tasks", config)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from crestfall.build import component
 from crestfall.config import RunConfig, run_config
 from crestfall.cost import cost_of, footprint
 from crestfall.policies.size import ModelSize, of_transformers
@@ -24,6 +25,9 @@ SIZE = ModelSize(
     trained_together=300,
     logits_together=400,
 )
+
+
+FISHER = {"name": "reinforce", "ewc": {"name": "fisher"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +67,19 @@ def test_memory_is_what_is_always_there_and_the_largest_of_what_takes_turns():
     assert memory.peak == 4000 + 30_400 + 9_600
     assert found.checkpoint_bytes == 1200
     assert found.disk_bytes == 6000
+
+
+def test_what_is_kept_beside_costs_a_copy_each():
+    run = config(Sized())
+    plain = footprint(run)
+    averaged = footprint(dataclasses.replace(run, campaign=dataclasses.replace(run.campaign, hand_on="ema")))
+    fisher = footprint(dataclasses.replace(run, update=component("update", FISHER)))
+    assert plain.memory is not None
+    assert averaged.memory is not None
+    assert fisher.memory is not None
+    assert averaged.memory.copies == fisher.memory.copies == plain.memory.copies + 400
+    assert averaged.checkpoint_bytes == plain.checkpoint_bytes + 400
+    assert fisher.checkpoint_bytes == plain.checkpoint_bytes
 
 
 def test_a_model_that_is_not_there_costs_a_line_and_no_traceback():
