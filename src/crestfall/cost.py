@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from crestfall.config import RunConfig
 from crestfall.policies.size import ModelSize
 
-# Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before and
-# now, the base policy where hard cases are told by it; and one more while it is being written.
+# Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before
+# and now, the base policy where hard cases are told by it; and one more while it is being written.
 _CHECKPOINTS = 7
 _FLOAT32 = 4
 _CHARACTERS_PER_TOKEN = 4
