@@ -270,8 +270,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def shipped() -> list[str]:
-    """Names of the configurations that come with the package."""
-    return sorted(str(file.relative_to(_SHIPPED).with_suffix("")) for file in _SHIPPED.rglob("*.yaml"))
+    """Names of the configurations that come with the package; launch files for accelerate are none."""
+    files = (file.relative_to(_SHIPPED) for file in _SHIPPED.rglob("*.yaml"))
+    return sorted(str(file.with_suffix("")) for file in files if file.parts[0] != "accelerate")
 
 
 def find(config: str) -> Path:
