@@ -49,6 +49,8 @@ class FakeTasks:
     def unseen(self, seed: int, size: int) -> list[Problem]:
         return problems(f"unseen-{seed}", size)
 
+    def check(self, campaigns: int, sizes: Any, final: int) -> None: ...
+
     def any_convention(self, problem: Problem, program: str) -> str | None:
         return None
 

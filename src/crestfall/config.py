@@ -147,6 +147,11 @@ class RunConfig:
         """The campaign that this one's problems were drawn for."""
         return 0 if self.chain.problems == "same" else campaign
 
+    def check_problems(self) -> None:
+        """Raises ConfigError where there are fewer problems than the chain will draw, InputError for a broken file."""
+        campaigns = 1 if self.chain.problems == "same" else self.chain.campaigns
+        self.tasks.check(campaigns, self.campaign.sizes, self.chain.final)
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -159,7 +164,8 @@ class StudyConfig:
     other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
     groups run in the order in which their first methods stand."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Cells that run at a time; 0: one per CPU that this process may use. No cell's result depends on it."""
+    """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
+    Ray's). No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
     """Every other key of the file: the shared run options."""
 
@@ -201,6 +207,7 @@ class StudyConfig:
 
 
 _METHOD_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+."
+_SHIPPED = Path(str(resources.files("crestfall") / "configs"))
 _STUDY_KEYS = ("seeds", "methods", "workers")
 
 
@@ -223,12 +230,21 @@ def study_config(options: Mapping[str, Any]) -> StudyConfig:
 
 
 def load_run(config: str, words: Sequence[str] = ()) -> RunConfig:
-    """The run in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
+    """The run in a configuration file (or a shipped one) with `key=value` overrides; of a study, the cell that the
+    overrides `method` and `seed` name. Raises ConfigError."""
     path, options = _read(config, words)
     with _naming(path):
-        if "methods" in options or "seeds" in options:
-            raise ConfigError("describes a study (methods x seeds): use crestfall study")
-        return run_config(options)
+        if "methods" not in options and "seeds" not in options:
+            return run_config(options)
+        method, seed = options.pop("method", None), options.pop("seed", None)
+        study = study_config(options)
+        if method not in study.methods or not isinstance(seed, int):
+            known = ", ".join(study.methods)
+            raise ConfigError(
+                "describes a study (methods x seeds): use crestfall study, or name one of its cells with "
+                f"method=NAME seed=N; methods: {known}"
+            )
+        return study.cell(method, seed)
 
 
 def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
@@ -253,16 +269,21 @@ def _naming(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def shipped() -> list[str]:
+    """Names of the configurations that come with the package; launch files for accelerate are none."""
+    files = (file.relative_to(_SHIPPED) for file in _SHIPPED.rglob("*.yaml"))
+    return sorted(str(file.with_suffix("")) for file in files if file.parts[0] != "accelerate")
+
+
 def find(config: str) -> Path:
-    """A configuration file by its path, or a shipped one by its name (`quickstart`, `quickstart.yaml`)."""
+    """A configuration file by its path, or a shipped one by its name (`quickstart`, `paper/qwen2.5-3b.yaml`)."""
     path = Path(config)
     if path.exists():
         return path
-    shipped = resources.files("crestfall") / "configs"
-    names = sorted(entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml"))
+    names = shipped()
     stem = config.removesuffix(".yaml")
     if stem in names:
-        return Path(str(shipped / f"{stem}.yaml"))
+        return _SHIPPED / f"{stem}.yaml"
     raise ConfigError(f"{config}: no such file{nearest(stem, names)}; shipped configurations: {', '.join(names)}")
 
 

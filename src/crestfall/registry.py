@@ -21,7 +21,10 @@ _COMPONENTS: dict[str, dict[str, type[Any]]] = {}
 # Where the built-in components of each kind live. They are imported when the kind is first asked for, so that `--help`
 # and analysis never pay for torch: a module listed here must import heavy libraries inside its functions.
 _MODULES: dict[str, tuple[str, ...]] = {
-    "tasks": ("crestfall.tasks.builtin",),
+    "tasks": (
+        "crestfall.tasks.builtin",
+        *(f"crestfall.tasks.{name}" for name in ("apps", "humaneval", "jsonl", "livecodebench", "mbpp")),
+    ),
     "policy": ("crestfall.policies.tiny", "crestfall.policies.hf"),
     "update": tuple(f"crestfall.updates.{name}" for name in ("reinforce", "rloo", "grpo", "dr_grpo", "dapo")),
     "kl": ("crestfall.updates.kl",),

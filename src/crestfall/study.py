@@ -60,6 +60,10 @@ class Job(Protocol):
 class Executor(Protocol):
     """What starts cells. One class adds one: a cell needs `cell.config` and a place to write `cell.path`."""
 
+    def capacity(self) -> int:
+        """Cells that it can run at a time."""
+        ...
+
     def start(self, cell: Cell) -> Job: ...
 
 

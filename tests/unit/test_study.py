@@ -8,8 +8,7 @@ import pytest
 import fakes
 from crestfall.config import StudyConfig, study_config
 from crestfall.cost import cost_of, total
-from crestfall.errors import ConfigError, RunDirectoryError
-from crestfall.executors import executor
+from crestfall.errors import RunDirectoryError
 from crestfall.io.run_directory import read_study
 from crestfall.session import train
 from crestfall.study import Cell, cells_of, prepare, run_cells
@@ -130,8 +129,3 @@ def test_cost_is_what_a_run_does_without_control() -> None:
     assert cost_of(es) == cost  # at most
     assert total([naive, es]).steps == 24
     assert total([naive, es]).cells == 2
-
-
-def test_an_executor_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--executor ray: not available; available: local"):
-        executor("ray")

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.text import Text
 
 from crestfall.config import RunConfig
-from crestfall.cost import Cost
 from crestfall.errors import CrestfallError
 from crestfall.grading import CodeGrader
 from crestfall.io.provenance import provenance
@@ -35,7 +34,10 @@ def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
 
 def out_directory(args: argparse.Namespace) -> Path:
     """`--out`, or runs/<name of the config> below the working directory."""
-    out: Path = args.out or Path("runs") / Path(args.config).stem
+    name = Path(args.config)
+    # Not every dot begins a suffix: qwen2.5-7b.
+    stem = name.stem if name.suffix in (".yaml", ".yml", ".json") else name.name
+    out: Path = args.out or Path("runs") / stem
     return out
 
 
@@ -104,13 +106,3 @@ def say_next(console: Console, out: Path, report: str | None) -> None:
 def say(console: Console, text: str, style: str = "") -> None:
     """One line as it is: paths are neither wrapped nor read as markup."""
     console.print(Text(text, style=style), soft_wrap=True)
-
-
-def say_cost(console: Console, out: Path, cells: Sequence[str], cost: Cost) -> dict[str, Any]:
-    """What `--dry-run` prints, and its object for `--json`."""
-    say(console, f"{cost.cells} {'cell' if cost.cells == 1 else 'cells'}: {', '.join(cells)}")
-    say(console, f"at most {cost.steps:,} steps, {cost.train_samples:,} training samples")
-    say(console, f"at most {cost.eval_samples:,} evaluation samples")
-    say(console, f"at most {cost.grades:,} programs to grade (equal ones are run once)")
-    say(console, f"{out}: events about {cost.event_mb:.1f} MB; checkpoints at most 6 of weights and optimizer a cell")
-    return {"out": str(out), "dry_run": asdict(cost) | {"cells": list(cells)}}

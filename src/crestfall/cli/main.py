@@ -7,6 +7,7 @@ module is imported, and none imports torch before it has to: `--help` is instant
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import sys
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((word for word in argv if word in VERBS), None)
     args = parse(parser(verb), argv)
     try:
-        result = importlib.import_module(f"crestfall.cli.{args.verb}").run(args)
+        # Libraries print, too: Ray, for one, says on stdout that a worker has died.
+        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+            result = importlib.import_module(f"crestfall.cli.{args.verb}").run(args)
     except CrestfallError as error:
         print(f"crestfall: {error}", file=sys.stderr)
         return 2

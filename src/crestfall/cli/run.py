@@ -18,12 +18,11 @@ from crestfall.cli.common import (
     out_directory,
     provenance_of,
     say,
-    say_cost,
     say_next,
     write_report,
 )
+from crestfall.cli.dry_run import dry_run
 from crestfall.config import RunConfig, load_run, resolved
-from crestfall.cost import cost_of
 from crestfall.io.run_directory import RunDirectory
 from crestfall.session import train
 from crestfall.sinks.base import Sink
@@ -42,8 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     config, out, console = load_run(args.config, args.overrides), out_directory(args), console_of(args)
+    config.check_problems()
     if args.dry_run:
-        return say_cost(console, out, [config.method], cost_of(config))
+        return dry_run(console, out, {config.method: config})
 
     if ranks.serve(config):
         raise SystemExit(0)

@@ -14,12 +14,11 @@ from crestfall.cli.common import (
     console_of,
     out_directory,
     say,
-    say_cost,
     say_next,
     write_report,
 )
+from crestfall.cli.dry_run import dry_run
 from crestfall.config import load_study
-from crestfall.cost import total
 from crestfall.executors import EXECUTORS, executor
 from crestfall.io.files import writing
 from crestfall.io.lock import Lock
@@ -32,17 +31,25 @@ from crestfall.study import cells_of, prepare, run_cells
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "study")
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at a time (default: one per CPU)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="cells at a time (default: as many as there is room for)"
+    )
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where cells run (default: local)")
+    parser.add_argument(
+        "--gpus-per-cell", type=float, default=0, metavar="G", help="GPUs that Ray keeps for each cell (default: none)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     study, out, console = load_study(args.config, args.overrides), out_directory(args), console_of(args)
+    cells = cells_of(study, out)
+    for cell in cells:
+        cell.config.check_problems()
     if args.dry_run:
-        cells = cells_of(study, out)
-        return say_cost(console, out, [cell.name for cell in cells], total(cell.config for cell in cells))
-    runner = executor(args.executor)
-    workers = args.workers or study.workers or usable_cpus()
+        workers = args.workers or study.workers or usable_cpus()
+        return dry_run(console, out, {cell.name: cell.config for cell in cells}, workers)
+    runner = executor(args.executor, args.gpus_per_cell)
+    workers = args.workers or study.workers or runner.capacity()
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

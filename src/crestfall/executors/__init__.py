@@ -8,10 +8,14 @@ from crestfall.study import Executor
 EXECUTORS = ("local", "ray")
 
 
-def executor(name: str) -> Executor:
-    """Raises ConfigError for one that is not there."""
-    if name == "local":
-        from crestfall.executors.local import LocalExecutor
+def executor(name: str, gpus_per_cell: float = 0) -> Executor:
+    """Raises ConfigError for GPUs that cannot be handed out, MissingExtraError for Ray where it is not installed."""
+    if name == "ray":
+        from crestfall.executors.ray import RayExecutor
 
-        return LocalExecutor()
-    raise ConfigError(f"--executor {name}: not available; available: local")
+        return RayExecutor.connect(gpus_per_cell)
+    if gpus_per_cell:
+        raise ConfigError("--gpus-per-cell: local cells share what CUDA_VISIBLE_DEVICES names; use --executor ray")
+    from crestfall.executors.local import LocalExecutor
+
+    return LocalExecutor()

@@ -7,10 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from crestfall.config import resolved
 from crestfall.io.files import writing
+from crestfall.io.provenance import usable_cpus
 from crestfall.study import Cell
 
 # Beside torch's own setting (`engine.threads`): libraries that would otherwise start a thread per core in every cell.
@@ -18,29 +22,38 @@ _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREAD
 
 
 class LocalExecutor:
-    """Each cell in a fresh process: no state is shared, and a crash stays where it is.
+    """Each cell in a fresh process: no state is shared, and a crash stays where it is."""
 
-    A cell is the leader of a session of its own, so that Ctrl-C in the terminal reaches the study alone, which then
-    asks its cells to stop; it watches its parent and stops by itself after the next step once that is gone.
-    """
+    def capacity(self) -> int:
+        return usable_cpus()
 
     def start(self, cell: Cell) -> LocalJob:
-        with writing(cell.log):
-            cell.log.parent.mkdir(parents=True, exist_ok=True)
-            with cell.log.open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "crestfall.cli.cell", str(cell.path), str(os.getpid())],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=_THREADS | dict(os.environ),
-                )
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):  # it died at once: its exit code and its log say why
-            process.stdin.write(json.dumps(resolved(cell.config)).encode())
-            process.stdin.close()
-        return LocalJob(process)
+        return LocalJob(launch(cell.path, cell.log, resolved(cell.config)))
+
+
+def launch(path: Path, log: Path, options: Mapping[str, Any], cwd: str | None = None) -> subprocess.Popen[bytes]:
+    """Start the process of a cell.
+
+    It is the leader of a session of its own, so that Ctrl-C in the terminal reaches the study alone, which then asks
+    its cells to stop; it watches its parent and stops by itself after the next step once that is gone.
+    """
+    with writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "crestfall.cli.cell", str(path), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                env=_THREADS | dict(os.environ),
+                cwd=cwd,
+            )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it died at once: its exit code and its log say why
+        process.stdin.write(json.dumps(options).encode())
+        process.stdin.close()
+    return process
 
 
 class LocalJob:

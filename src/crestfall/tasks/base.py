@@ -37,6 +37,11 @@ class TaskSource(Protocol):
 
     def final(self, size: int) -> Sequence[Problem]: ...
 
+    def check(self, campaigns: int, sizes: Sizes, final: int) -> None:
+        """Raise ConfigError, and say the way out, where there are not enough problems for that many campaigns and the
+        final set: now, and not hours into a chain."""
+        ...
+
     def any_convention(self, problem: Problem, program: str) -> str | None:
         """The program rewritten so that the grader judges what it computes and not how it answers; None: no rewriting
         known (the source has one answering convention)."""

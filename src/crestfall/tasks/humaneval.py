@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
+from crestfall.registry import register
+from crestfall.tasks.benchmark import Benchmark
 from crestfall.tasks.rows import Row
 from crestfall.types import CodeTests, Problem
 
@@ -57,3 +62,30 @@ def problem(row: Row) -> Problem:
         stub=prompt,
         reference=prompt + solution if isinstance(solution, str) else None,
     )
+
+
+# Where the Codex paper (Chen et al. 2021, section 3.1) ends a completion.
+STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+
+INSTRUCTION = "Complete this Python function. Answer with the whole program in one code block.\n\n"
+
+
+@register("tasks", "humaneval")
+@dataclass(frozen=True)
+class HumanEval(Benchmark):
+    """HumanEval or HumanEval+: a signature with its docstring, to be completed."""
+
+    name: ClassVar[str]
+
+    form: Literal["completion", "instruction"] = "completion"
+    """`completion`: the prompt is signature and docstring alone, as a base model wants it. `instruction`: the same in a
+    code block behind a sentence that asks for it, for chat models. The stub, and with it what is graded, is the same: a
+    whole program behind the stub defines the function anew."""
+
+    def read(self, row: Row) -> Problem:
+        return problem(row)
+
+    def pose(self, problem: Problem, rows: Mapping[str, Row]) -> Problem:
+        if self.form == "completion":
+            return replace(problem, meta={"stop": STOP})
+        return replace(problem, prompt=f"{INSTRUCTION}```python\n{problem.prompt.rstrip()}\n```\n")

@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
 
 from crestfall.errors import InputError
+from crestfall.registry import register
+from crestfall.tasks.benchmark import Benchmark
 from crestfall.tasks.rows import Row
 from crestfall.types import CallCase, CallTests, CodeTests, Problem, StdioCase, StdioTests, Tests
 
@@ -86,3 +89,17 @@ def _as_quixbugs(row: Row, cases: list[CallCase], tolerance: float) -> tuple[lis
         tolerance = min(case.args[1] for case in cases)
     endless = _QUIXBUGS_ENDLESS.get(name)
     return [case for case in cases if endless is None or not endless(case.args)], tolerance
+
+
+@register("tasks", "jsonl")
+@dataclass(frozen=True)
+class Jsonl(Benchmark):
+    """Your own problems: the lines hold `prompt` and `stub` as a policy is to get them; those with one `key` are one
+    problem."""
+
+    name: ClassVar[str]
+
+    def read(self, row: Row) -> Problem:
+        if not row.text("prompt", ""):
+            raise row.error("prompt", "a text: it is all that a policy reads")
+        return problem(row)

@@ -12,9 +12,14 @@ import io
 import json
 import pickle
 import zlib
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NoReturn
 
 from crestfall.errors import InputError
+from crestfall.registry import register
+from crestfall.tasks.apps import question
+from crestfall.tasks.benchmark import Benchmark
 from crestfall.tasks.rows import Row
 from crestfall.types import CallCase, CallTests, Problem, StdioCase, StdioTests
 
@@ -93,3 +98,30 @@ def _functional(row: Row, cases: list[dict[str, str]]) -> CallTests:
 
 def _stdin(cases: list[dict[str, str]]) -> StdioTests:
     return StdioTests(tuple(StdioCase(case["input"], case["output"]) for case in cases))
+
+
+CALL = "Write a program that defines this class and method; it is called, and nothing is read or printed."
+
+
+@register("tasks", "livecodebench")
+@dataclass(frozen=True)
+class LiveCodeBench(Benchmark):
+    """LiveCodeBench: dated contest problems, answered by a program or by a method of `class Solution`."""
+
+    name: ClassVar[str]
+
+    difficulties: tuple[str, ...] = ("easy", "medium", "hard")
+    """The difficulties that are kept; rows that do not say theirs are kept too."""
+    since: str = ""
+    """Only problems of contests on or after this day (`2024-10-01`): those that a model cannot have been trained on."""
+
+    def read(self, row: Row) -> Problem | None:
+        difficulty = row.data.get("difficulty")
+        if difficulty is not None and difficulty not in self.difficulties:
+            return None
+        if self.since and str(row.data.get("contest_date", "")) < self.since:  # ISO dates sort as text
+            return None
+        return problem(row)
+
+    def pose(self, problem: Problem, rows: Mapping[str, Row]) -> Problem:
+        return replace(problem, prompt=question(problem, CALL))

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 import fakes
 from crestfall.cli.main import main
+from crestfall.grading import CodeGrader, Limits
 
 
 @pytest.fixture
@@ -44,6 +46,18 @@ def test_a_run_ends_with_numbers_report_and_next_command(config: str, capsys: py
     assert Path("runs/small/report.html").exists()
 
 
+def test_the_sandbox_in_force_stands_in_the_run_and_in_its_report(config: str) -> None:
+    main(["run", config])
+    with CodeGrader(Limits(workers=1)) as grader:
+        layers = grader.layers
+    assert "rlimits" in layers
+    run = json.loads(Path("runs/small/run.json").read_text())
+    assert run["provenance"]["sandbox"] == layers
+    page = Path("runs/small/report.html").read_text()
+    for name, setting in layers.items():
+        assert f"<dt>sandbox {name}</dt><dd>{escape(setting)}</dd>" in page
+
+
 def test_a_finished_run_says_so_and_prints_the_numbers(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", config, "--json"])
     capsys.readouterr()
@@ -64,6 +78,14 @@ def test_json_is_one_object_with_the_contract_s_fields(config: str, capsys: pyte
         assert campaign["gap"] == campaign["peak"] - campaign["end"]
         assert campaign.keys() == {"start", "peak", "peak_step", "end", "gap"}
     assert run_json(capsys, "run", config, "--out", "here", "seed=3")["cells"] == [cell]
+
+
+def test_a_cell_that_was_run_by_itself_is_done_for_the_study(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "out/cells/es/seed-0"
+    alone = run_json(capsys, "run", study, "method=es", "seed=0", "--out", cell)["cells"][0]
+    assert main(["study", study, "--out", "out"]) == 0
+    assert "out: 1 of 2 cells were finished before" in capsys.readouterr().out
+    assert run_json(capsys, "study", study, "--out", "out")["cells"][1] == alone
 
 
 def test_dry_run_writes_nothing(study: str, config: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from crestfall.registry import register
 
 if TYPE_CHECKING:
+    from crestfall.policies.size import ModelSize
     from crestfall.policies.tiny.policy import LoadedTiny
 
 
@@ -30,4 +31,14 @@ class TinyPolicy:
         """Raises InputError where the file holds no tiny policy."""
         from crestfall.policies.tiny.policy import LoadedTiny
 
-        return LoadedTiny.read(self.weights or Path(str(resources.files(__package__) / "weights.safetensors")))
+        return LoadedTiny.read(self._file)
+
+    def model_size(self) -> ModelSize:
+        """From the file's header. Raises InputError as `load` does."""
+        from crestfall.policies.tiny.policy import size_of
+
+        return size_of(self._file, self.max_tokens)
+
+    @property
+    def _file(self) -> Path:
+        return self.weights or Path(str(resources.files(__package__) / "weights.safetensors"))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crestfall.errors import InputError
 from crestfall.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
+from crestfall.policies.size import ModelSize
 from crestfall.policies.tiny.decode import decode
 from crestfall.policies.tiny.folded import fold
 from crestfall.policies.tiny.model import Shape, TinyTransformer
@@ -26,6 +27,7 @@ PROBLEMS_AT_A_TIME = 64
 """Sampled together: bounds the memory that keys and values take (a policy that never ends takes 150 MB)."""
 
 TOKENS_PER_MICROBATCH = 2048
+_LARGE_GROUP = 64  # completions of one problem, for bounds
 """Scored together, of completions: enough for the matrix products, little enough for the CPU's cache."""
 
 
@@ -105,3 +107,25 @@ def _parts(rows: Rows) -> Iterator[IntArray]:
             part = []
         part.append(r)
     yield np.array(part)
+
+
+def size_of(path: Path, max_tokens: int) -> ModelSize:
+    """Raises InputError for a file that holds no tiny policy."""
+    model = LoadedTiny.read(path).model
+    shape, parameters = model.shape, sum(p.numel() for p in model.parameters())
+    together = TOKENS_PER_MICROBATCH + _LARGE_GROUP * max_tokens  # a problem's completions are not torn apart
+    # Per layer: residual streams and their norms, qkv rotated and not, the attention's output, the MLP twice.
+    saved = shape.layers * 21 * shape.width
+    return ModelSize(
+        parameters=parameters,
+        trainable=parameters,
+        weight_bytes=parameters * 4,
+        cast_bytes=0,
+        value_bytes=4,
+        cache=2 * shape.layers * shape.width,
+        saved=saved,
+        vocabulary=shape.vocabulary,
+        sampled_together=None,
+        trained_together=together,
+        logits_together=together * shape.vocabulary,
+    )
