@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.paper.arms import Arm, Chain, Results
+from crestfall.paper.arms import Arm, Chain, Results, averaged
 from crestfall.paper.parts import ARM, BY_SEED, PAPER_NOTE, SEEDS, by_seed, mean
 from crestfall.paper.published import published
 from crestfall.paper.table import Column, Table, Value
@@ -42,7 +42,8 @@ def _first_and_last(run: Run) -> tuple[Mapping[str, float], Mapping[str, float]]
     events = sorted(run.extra.get("capability", ()), key=lambda e: int(e["campaign"]))
     if not events:
         return {}, {}
-    return events[0]["report"]["start"], events[-1]["report"]["handed_on"]
+    # An average of weights is handed on without having been evaluated on report: it has no vector.
+    return events[0]["report"].get("start", {}), events[-1]["report"].get("handed_on", {})
 
 
 def forgetting(results: Results) -> Table:
@@ -76,6 +77,8 @@ def _revisited(chain: Chain) -> list[tuple[float, float, float, float]]:
     """For every earlier campaign whose report set the end of the chain was evaluated on: then and now, on that set and
     on the final set."""
     run = chain.run
+    if averaged(run):
+        return []
     numbered: dict[int, Trajectory] = {t.facts.campaign: t for t in run.campaigns if t.facts is not None}
     last, found = max(numbered), []
     for event in run.extra.get("revisit", ()):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from synthetic_runs import write_run, write_study
 
 from crestfall.paper.arms import Results, read_results
-from crestfall.paper.capability_tables import capability, forgetting, table02
+from crestfall.paper.capability_tables import _first_and_last, _revisited, capability, forgetting, table02
 from crestfall.paper.table import Table
 
 
@@ -47,6 +48,17 @@ def test_vectors_are_of_the_first_start_and_the_last_weights(measured: Results) 
     assert (naive["pass@16, before"], naive["pass@16, after"]) == pytest.approx((0.5, 0.3))
     assert naive["diversity, before"] is None
     assert (naive["unseen kinds, before"], naive["unseen kinds, after"]) == pytest.approx((0.4, 0.2))
+
+
+def test_an_average_of_weights_has_no_vector_on_report(measured: Results) -> None:
+    chain = measured["naive"].chains[0]
+    event = {"campaign": 0, "report": {"start": {"pass_at_1": 0.2}, "end": {"pass_at_1": 0.3}}}
+    before, after = _first_and_last(replace(chain.run, extra={"capability": (event,)}))
+    assert before == {"pass_at_1": 0.2}
+    assert after == {}
+    assert _revisited(chain)
+    averaged = {"campaign": {"hand_on": "mean"}}
+    assert not _revisited(replace(chain, run=replace(chain.run, config=averaged)))
 
 
 def test_old_sets_are_compared_with_the_final_set(measured: Results) -> None:
