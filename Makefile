@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 
-.PHONY: demo test slow lint types bench warmstart clean
+.PHONY: demo test slow lint types paper bench warmstart clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/crestfall study quickstart --out $(OUT)
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+paper: $(VENV)/.installed-dev
+	$(BIN)/python -m crestfall.paper runs/study --out docs/study
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/crestfall bench step

@@ -23,6 +23,9 @@ from crestfall.types import CampaignSummary, Decision, Evaluation, Problem, Reco
 
 Event = dict[str, Any]
 
+HANDED_ON = "handed_on"
+"""Key of the evaluations of what is handed on, where that is no step's weights (an average)."""
+
 
 @dataclass(frozen=True)
 class CampaignState:
@@ -43,7 +46,7 @@ class CampaignState:
     snapshots: dict[str, str] = field(default_factory=dict)
     """Step (as text, for JSON) -> snapshot that a decision may still go back to."""
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Step -> its evaluations on `select` and `report`, of step 0 and of those that may still be handed on."""
+    """Step (or `HANDED_ON`) -> evaluations on `select` and `report`, of step 0 and of those that may be handed on."""
     hard: dict[str, list[int]] = field(default_factory=dict)
     """Places of the problems of `select` and `report` that are hard for the base policy, where that is measured."""
     stop: str | None = None
@@ -67,14 +70,18 @@ class CampaignState:
             self.peak_step,
             s[-1],
             handed_on,
-            self.capability(0, "select"),
-            self.capability(handed_on, "select"),
+            self.capability("0", "select"),
+            self.capability(self.handed_on_key, "select"),
         )
 
-    def capability(self, step: int, name: Literal["select", "report"]) -> dict[str, float]:
-        """The capability vector of a step whose evaluations are kept; empty where a campaign was begun before they
-        were."""
-        kept = self.evaluations.get(str(step))
+    @property
+    def handed_on_key(self) -> str:
+        """The key in `evaluations` of what is handed on."""
+        return HANDED_ON if HANDED_ON in self.evaluations else str(self.handed_on_step)
+
+    def capability(self, key: str, name: Literal["select", "report"]) -> dict[str, float]:
+        """The capability vector of evaluations that are kept; empty where a campaign was begun before they were."""
+        kept = self.evaluations.get(key)
         return {} if kept is None else capability(Evaluation.from_json(kept[name]), self.hard.get(name))
 
 

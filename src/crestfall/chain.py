@@ -14,7 +14,7 @@ from typing import Any
 import pydantic
 
 import crestfall
-from crestfall.campaign import CampaignState, Event, Stopwatch, go_back, run_campaign
+from crestfall.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
 from crestfall.engines.base import Engine, Snapshot
 from crestfall.errors import ConfigError
@@ -189,9 +189,10 @@ class _Chain:
         if self.config.campaign.hand_on != "weights":
             self.engine.load_weights(averaged(self.engine.snapshot()))
             known.pop(target, None)  # the average of the steps up to here is not what this step scored
+            campaign = replace(campaign, evaluations={**campaign.evaluations, HANDED_ON: self.slices.held_out(number)})
         events += [self.final_event(number, "handed_on", target, known)]
         events += [*self.slices.ood(number, "handed_on", target), *self.slices.revisits(number, target)]
-        events += [capability_event(campaign, self.config.campaign.hand_on == "weights"), campaign_ended(campaign)]
+        events += [capability_event(campaign), campaign_ended(campaign)]
         name = f"campaign-{number:03d}-handed-on"
         self.directory.save(name, self.engine.snapshot())
 
@@ -249,16 +250,13 @@ def averaged(snapshot: Snapshot) -> Snapshot:
     return {f"policy/{key.removeprefix(prefix)}": value for key, value in snapshot.items() if key.startswith(prefix)}
 
 
-def capability_event(campaign: CampaignState, hands_on_a_step: bool) -> Event:
-    """The capability vectors of the campaign's first and last weights and of those that are handed on, where these are
-    a step's and not an average."""
-    assert campaign.handed_on_step is not None
-    moments = {"start": 0, "end": campaign.step}
-    if hands_on_a_step:
-        moments["handed_on"] = campaign.handed_on_step
-    select = {when: campaign.capability(step, "select") for when, step in moments.items()}
-    report = {when: campaign.capability(step, "report") for when, step in moments.items()}
-    return {"type": "capability", "campaign": campaign.campaign, "steps": moments, "select": select, "report": report}
+def capability_event(campaign: CampaignState) -> Event:
+    """The capability vectors of the campaign's first and last weights and of those that are handed on."""
+    steps = {"start": 0, "end": campaign.step, "handed_on": campaign.handed_on_step}
+    keys = {"start": "0", "end": str(campaign.step), "handed_on": campaign.handed_on_key}
+    select = {when: campaign.capability(key, "select") for when, key in keys.items()}
+    report = {when: campaign.capability(key, "report") for when, key in keys.items()}
+    return {"type": "capability", "campaign": campaign.campaign, "steps": steps, "select": select, "report": report}
 
 
 def campaign_ended(campaign: CampaignState) -> Event:

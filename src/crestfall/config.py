@@ -155,7 +155,9 @@ class StudyConfig:
     seeds: tuple[int, ...]
     """One chain of every method is run for each."""
     methods: dict[str, dict[str, Any]]
-    """Name of the method: the run options in which it differs from the shared ones."""
+    """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
+    other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
+    groups run in the order in which their first methods stand."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Cells that run at a time; 0: one per CPU that this process may use. No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
@@ -165,18 +167,33 @@ class StudyConfig:
         for name, what in (("seeds", self.seeds), ("methods", self.methods)):
             if not what:
                 raise ConfigError(f"{name}: at least one is needed")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ConfigError("seeds: each may be given once")
         for method in self.methods:
+            self.seeds_of(method)
             if not method or method.startswith(".") or not set(method) <= set(_METHOD_CHARACTERS):
                 raise ConfigError(f"methods.{method}: a method's name is letters, digits, '_', '-', '+', '.'")
 
     def cells(self) -> list[RunConfig]:
-        """One run configuration per cell, seed by seed, so that a study that is cut short can compare its methods."""
-        return [self.cell(method, seed) for seed in self.seeds for method in self.methods]
+        """One run configuration per cell, seed by seed within methods that have the same seeds, so that a study that is
+        cut short can compare them."""
+        together: dict[tuple[int, ...], list[str]] = {}
+        for method in self.methods:
+            together.setdefault(self.seeds_of(method), []).append(method)
+        return [self.cell(m, seed) for seeds, methods in together.items() for seed in seeds for m in methods]
+
+    def seeds_of(self, method: str) -> tuple[int, ...]:
+        """The study's seeds, or the method's own. Raises ConfigError."""
+        own = "seeds" in self.methods[method]
+        seeds, where = (self.methods[method]["seeds"], f"methods.{method}.seeds") if own else (self.seeds, "seeds")
+        whole = isinstance(seeds, list | tuple) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
+        if not whole or not seeds:
+            raise ConfigError(f"{where}: expected a list of at least one whole number, found {seeds!r}")
+        if len(set(seeds)) != len(seeds):
+            raise ConfigError(f"{where}: each may be given once")
+        return tuple(seeds)
 
     def cell(self, method: str, seed: int) -> RunConfig:
-        options = yaml.merge(self.base, self.methods[method]) | {"seed": seed, "method": method}
+        own = {key: value for key, value in self.methods[method].items() if key != "seeds"}
+        options = yaml.merge(self.base, own) | {"seed": seed, "method": method}
         try:
             return run_config(options)
         except ConfigError as error:

@@ -30,7 +30,8 @@ def cost_of(config: RunConfig) -> Cost:
     campaign, chain = config.campaign, config.chain
     steps = chain.campaigns * config.control.budget(campaign.steps, ())
     train = steps * campaign.problems_per_step * campaign.group_size
-    held_out = (steps + chain.campaigns) * (campaign.select + campaign.report)
+    evaluated = steps + chain.campaigns * (1 if campaign.hand_on == "weights" else 2)  # step 0, and an average
+    held_out = evaluated * (campaign.select + campaign.report)
     final = (1 + 2 * chain.campaigns) * chain.final
     ood = (1 + chain.campaigns) * (chain.ood or 0)
     revisited = campaign.report * sum(min(number, chain.revisit or 0) for number in range(chain.campaigns))

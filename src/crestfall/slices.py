@@ -1,7 +1,8 @@
-"""What a chain evaluates beside select, report and final, where its configuration asks for it. No controller sees any.
+"""What a chain evaluates beside its steps and the final set, where its configuration asks for it.
 
 The out-of-distribution slice (`chain.ood`), the report sets of old campaigns (`chain.revisit`), and the base policy on
-each campaign's own sets, which tells their hard third (`chain.hard_cases`).
+each campaign's own sets, which tells their hard third (`chain.hard_cases`): no controller sees any of these. And what a
+campaign hands on, on its own sets, where that is an average of weights (`campaign.hand_on`).
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ class Slices:
             evaluation = self._evaluate(problems, campaign, old, "revisit")
             events.append({"type": "revisit", "campaign": campaign, "of": old, "step": step, "evaluation": evaluation})
         return events
+
+    def held_out(self, campaign: int) -> dict[str, dict[str, Any]]:
+        """On the campaign's own select and report: of weights that no step has evaluated (an average)."""
+        sets = self._config.sets(campaign)
+        return {
+            "select": self._evaluate(sets.select, campaign, "handed_on", "select"),
+            "report": self._evaluate(sets.report, campaign, "handed_on", "report"),
+        }
 
     def hard_cases(self, campaign: int, sets: CampaignSets, base: Snapshot) -> dict[str, list[int]]:
         """Places of the problems of select and report on which the base policy does worst."""

@@ -23,6 +23,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "analysis": (*TRAINER, "tasks", "grading", "report", "figures", "sinks", "cli", "config"),
     "figures": (*TRAINER, "tasks", "grading", "report", "sinks", "cli"),
     "report": (*TRAINER, "tasks", "grading", "sinks", "cli"),
+    "paper": (*TRAINER, "tasks", "grading", "report", "sinks", "cli", "config"),
     "tasks": (*TRAINER, "control", "analysis", "report", "figures", "sinks", "cli", "config"),
     "grading": (*TRAINER, "control", "analysis", "report", "figures", "sinks", "cli", "config"),
     "policies": ("updates", "campaign", "chain", "session", "study", "control", "care", "analysis", "report", "cli"),

@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from crestfall.analysis.aggregate import improvement_interval, iqm_interval
 from crestfall.analysis.analyze import analyze
-from crestfall.analysis.bootstrap import mean_interval
+from crestfall.analysis.bootstrap import iqm, mean_interval
 from crestfall.analysis.classify import classify
-from crestfall.analysis.compare import holm, sign_flip_p_value
+from crestfall.analysis.compare import compare, holm, probability_of_improvement, sign_flip_p_value
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.noise import noise_of, unimodal_fit
+from crestfall.analysis.null import statistics
+from crestfall.analysis.oracle import hindsight_oracle, stopped_oracle, trace_oracle
 from crestfall.analysis.scan import p_value_of_fall
 from crestfall.analysis.trajectory import FloatArray, Trajectory
+from crestfall.control.early_stop import EarlyStop
 from crestfall.errors import InputError
 from crestfall.integrations.importers.history import tidy
 from crestfall.integrations.importers.load import load
@@ -107,6 +111,77 @@ def test_sign_flip_is_two_sided_and_a_p_value(d_N: FloatArray) -> None:
     p = sign_flip_p_value(d_N)
     assert 2 ** -len(d_N) < p <= 1
     assert p == sign_flip_p_value(-d_N) == sign_flip_p_value(d_N[::-1])
+
+
+@UNTIMED
+@given(st.lists(CURVES, min_size=1, max_size=4), st.integers(1, 5))
+def test_oracles_bound_each_other_and_every_end(curves: list[FloatArray], margin: int) -> None:
+    campaigns = [curve(values_S) for values_S in curves]
+    trace, hindsight = trace_oracle(campaigns), hindsight_oracle(campaigns)
+    stopped = stopped_oracle(campaigns, EarlyStop(margin=margin))
+    ends, starts = np.mean([v[-1] for v in curves]), np.mean([v[0] for v in curves])
+    assert hindsight.picked + 1e-12 >= trace.picked >= max(ends, stopped.picked) - 1e-12
+    assert stopped.picked >= starts - 1e-12
+    assert trace.scored is hindsight.scored is stopped.scored is None
+    longest = max(map(len, curves))
+    assert np.isclose(stopped_oracle(campaigns, EarlyStop(margin=longest)).picked, trace.picked)
+    assert np.isclose(trace_oracle(campaigns[::-1]).picked, trace.picked)
+
+
+@UNTIMED
+@given(CURVES)
+def test_replicates_of_a_null_are_measured_as_campaigns_are(values_S: FloatArray) -> None:
+    m, r = measure_campaign(curve(values_S)), statistics(values_S[None], values_S[None], np.arange(len(values_S)) * 1.0)
+    assert (r.picked_B[0], r.peak_B[0], r.end_B[0]) == (m.peak_as_selected, m.peak, m.end)
+    assert (r.gap_B[0], r.collapsed_B[0]) == (m.gap, m.collapsed)
+    for null, measured in (
+        (r.onset_B[0], m.onset),
+        (r.onset_for_good_B[0], m.onset_for_good),
+        (r.phase_transition_B[0], m.phase_transition),
+    ):
+        assert np.isnan(null) if measured is None else null == measured
+
+
+@UNTIMED
+@given(
+    st.dictionaries(st.integers(0, 99), st.tuples(SCORES, SCORES), min_size=2, max_size=8),
+    st.integers(1, 1000),
+    st.randoms(use_true_random=False),
+)
+def test_comparisons_know_neither_the_order_nor_the_names_of_seeds(  # type: ignore[no-untyped-def]
+    pairs: dict[int, tuple[float, float]], shift: int, random
+) -> None:
+    (plain,) = compare("a", {s: x for s, (x, _) in pairs.items()}, {"b": {s: y for s, (_, y) in pairs.items()}})
+    shuffled = list(pairs.items())
+    random.shuffle(shuffled)
+    (other,) = compare(
+        "a", {s + shift: x for s, (x, _) in shuffled}, {"b": {s + shift: y for s, (_, y) in reversed(shuffled)}}
+    )
+    assert other.seeds == tuple(s + shift for s in plain.seeds)
+    assert (other.differences, other.interval, other.claim) == (plain.differences, plain.interval, plain.claim)
+    assert (other.gains, other.sign_flip_p_value, other.t_p_value) == (
+        plain.gains,
+        plain.sign_flip_p_value,
+        plain.t_p_value,
+    )
+
+
+SEEDS = arrays(np.float64, st.integers(4, 9), elements=SCORES)
+
+
+@UNTIMED
+@given(SEEDS, SEEDS)
+def test_robust_summaries_keep_their_bounds_and_symmetries(x_N: FloatArray, y_M: FloatArray) -> None:
+    assert x_N.min() <= iqm(x_N) <= x_N.max()
+    assert np.isclose(iqm(x_N[::-1]), iqm(x_N))
+    assert np.isclose(iqm(x_N * 2 - 1), iqm(x_N) * 2 - 1)
+    trimmed = iqm_interval(x_N, stream("t"), resamples=100)
+    assert x_N.min() - 1e-12 <= trimmed.low <= trimmed.high <= x_N.max() + 1e-12
+    better = probability_of_improvement(x_N, y_M)
+    assert np.isclose(better + probability_of_improvement(y_M, x_N), 1)
+    assert better == probability_of_improvement(x_N**3, y_M**3) == probability_of_improvement(x_N[::-1], y_M)
+    interval = improvement_interval(x_N, y_M, stream("t"), resamples=100)
+    assert -1e-12 <= interval.low <= interval.high <= 1 + 1e-12
 
 
 @UNTIMED

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 from test_chain import of_type, run, timeless, weights
 
 import fakes
@@ -162,3 +163,19 @@ def test_capability_is_that_of_the_steps_evaluations(tmp_path: Path) -> None:
                 assert len(hard) == 2
                 assert event[name][when] == capability(evaluation, hard)
                 assert {"pass_at_1", "pass_at_16", "hard_case_accuracy"} <= event[name][when].keys()
+
+
+def test_the_capability_of_an_average_is_that_of_the_average(tmp_path: Path) -> None:
+    campaign = fakes.options()["campaign"] | {"hand_on": "mean"}
+    events = care_run(tmp_path / "r", {"name": "care_v2"}, campaign=campaign)
+    config = run_config(fakes.options())
+    for event, ended in zip(of_type(events, "capability"), of_type(events, "campaign_ended"), strict=True):
+        number = event["campaign"]
+        if number == len(of_type(events, "capability")) - 1:
+            engine = config.engine.create(config)
+            engine.load_weights(load_file(tmp_path / "r/checkpoints/handed_on/snapshot.safetensors"))
+            key = ("evaluate", 0, number, "handed_on", "select")
+            found = engine.evaluate(config.tasks.campaign(0, number, config.campaign.sizes).select, 16, key)
+            assert event["select"]["handed_on"] == capability(found.evaluation)
+        assert event["select"]["handed_on"] != event["select"]["end"]
+        assert ended["summary"]["capability_handed_on"] == event["select"]["handed_on"]

@@ -71,9 +71,25 @@ def test_cells_differ_from_the_base_by_their_method_and_seed() -> None:
     assert cells[1].campaign.train == 8  # the rest of the section stays
 
 
+def test_methods_may_have_seeds_of_their_own_and_run_with_those_that_share_them() -> None:
+    methods = {
+        "naive": {},
+        "ewc": {"seeds": [1]},
+        "es": {"seeds": [1, 2]},
+        "kl": {"seeds": [1], "campaign": {"steps": 2}},
+    }
+    cells = study_config(fakes.options(seeds=[1, 2], methods=methods)).cells()
+    order = ["naive 1", "es 1", "naive 2", "es 2", "ewc 1", "kl 1"]
+    assert [f"{c.method} {c.seed}" for c in cells] == order
+    assert cells[-1].campaign.steps == 2
+
+
 @pytest.mark.parametrize(
     ("over", "message"),
     [
+        ({"methods": {"a": {"seeds": []}}}, r"methods\.a\.seeds: expected a list of at least one whole number"),
+        ({"methods": {"a": {"seeds": 3}}}, r"methods\.a\.seeds: expected a list .* found 3"),
+        ({"methods": {"a": {"seeds": [1, 1]}}}, r"methods\.a\.seeds: each may be given once"),
         ({"seeds": []}, "seeds: at least one"),
         ({"seeds": [1, 1]}, "seeds: each may be given once"),
         ({"methods": {}}, "methods: at least one"),

@@ -11,17 +11,19 @@ from typing import Any, ClassVar
 
 import pytest
 from safetensors.numpy import load_file
-from test_chain import of_type, run, weights
+from test_chain import of_type, run, timeless, weights
 
 import fakes
 from crestfall.analysis.trajectory import read_run
 from crestfall.build import plain
 from crestfall.capability import hard_third
+from crestfall.chain import Interrupted
 from crestfall.config import ChainConfig, run_config
 from crestfall.cost import cost_of
 from crestfall.errors import ConfigError, RunDirectoryError
 from crestfall.io.run_directory import read_meta
 from crestfall.registry import register
+from crestfall.session import train
 from crestfall.types import Evaluation
 
 
@@ -75,13 +77,14 @@ def test_a_study_names_one_run_a_seed(tmp_path: Path) -> None:
 
 def test_it_goes_on_without_the_run_that_it_started_from(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "copy", symlinks=True)
-    options = {"chain": chain(start_from=str(tmp_path / "copy")), "engine": {"name": "fake", "fail_at": 3}}
-    with pytest.raises(RuntimeError):
-        run(tmp_path / "r", **options)
-    shutil.rmtree(tmp_path / "copy")
-    with pytest.raises(RuntimeError, match="told to fail"):  # and no other reason
-        run(tmp_path / "r", **options)
-    assert read_meta(tmp_path / "r")["start_from"]["role"] == "handed_on"  # type: ignore[index]
+    config = run_config(fakes.options(chain=chain(campaigns=1, start_from=f"{tmp_path / 'copy'}@best")))
+    whole = run(tmp_path / "whole", config)
+    for _ in range(2):  # once before the first evaluation, once before the first campaign
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "cut", {"made": "by a test"}, should_stop=lambda: True)
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+    assert timeless(run(tmp_path / "cut", config)) == timeless(whole)
+    assert weights(tmp_path / "cut", "last") == weights(tmp_path / "whole", "last")
 
 
 def refused(tmp_path: Path, start_from: str, **over: Any) -> str:

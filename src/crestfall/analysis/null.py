@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crestfall.analysis.measures import COLLAPSE, measure_campaign
-from crestfall.analysis.onset import ROUNDING
+from crestfall.analysis.onset import FALL_FOR_GOOD, ROUNDING
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.errors import InputError
 from crestfall.types import Evaluation
@@ -36,11 +36,16 @@ REPLICATES = 200
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Statistics of B replicates of a campaign; `onset_B` (a step) and `phase_transition_B` are NaN without a fall."""
+    """Statistics of B replicates of a campaign. `picked_B` is the maximum that the peak was chosen by, `peak_B` the
+    same step scored; `onset_B`, `onset_for_good_B` (steps) and `phase_transition_B` are NaN without a fall."""
 
+    picked_B: FloatArray
+    peak_B: FloatArray
+    end_B: FloatArray
     gap_B: FloatArray
     collapsed_B: npt.NDArray[np.bool_]
     onset_B: FloatArray
+    onset_for_good_B: FloatArray
     phase_transition_B: FloatArray
 
 
@@ -58,16 +63,21 @@ class AgainstNull:
 
 @dataclass(frozen=True)
 class NullComparison:
-    """Means over campaigns. `onset` and `phase_transition` are against the gradual fall and over the `clear` campaigns
-    alone, those whose gap exceeds three standard errors; None where there is none."""
+    """Means over campaigns. `peak` (as scored), `peak_as_selected` and `end` are against the plateau: what they would
+    be had the run kept its peak's level. Onsets and `phase_transition` are against the gradual fall and over the
+    `clear` campaigns alone, those whose gap exceeds three standard errors; None where there is none."""
 
     campaigns: int
     clear: int
+    peak: AgainstNull
+    peak_as_selected: AgainstNull
+    end: AgainstNull
     gap_flat: AgainstNull
     gap: AgainstNull
     collapse_rate_flat: AgainstNull
     collapse_rate: AgainstNull
     onset: AgainstNull | None
+    onset_for_good: AgainstNull | None
     phase_transition: AgainstNull | None
 
 
@@ -88,16 +98,21 @@ def against_null(
     clear = [(m, t) for m, t in zip(measures, trajectories, strict=True) if m.fall_is_clear and m.onset is not None]
     gradual = [simulate_null(t, "gradual", rng, replicates) for _, t in clear]
     onsets = [float(m.onset) for m, _ in clear if m.onset is not None]
+    for_good = [float(m.onset_for_good) for m, _ in clear if m.onset_for_good is not None]
     scores = [m.phase_transition for m, _ in clear if m.phase_transition is not None]
     return NullComparison(
         campaigns=len(measures),
         clear=len(clear),
-        gap_flat=_against(gaps, [r.gap_B for r in flat]),
-        gap=_against(gaps, [r.gap_B for r in plateau]),
-        collapse_rate_flat=_against(collapsed, [r.collapsed_B.astype(np.float64) for r in flat]),
-        collapse_rate=_against(collapsed, [r.collapsed_B.astype(np.float64) for r in plateau]),
-        onset=_against(onsets, [r.onset_B for r in gradual]) if clear else None,
-        phase_transition=_against(scores, [r.phase_transition_B for r in gradual]) if clear else None,
+        peak=against([m.peak for m in measures], [r.peak_B for r in plateau]),
+        peak_as_selected=against([m.peak_as_selected for m in measures], [r.picked_B for r in plateau]),
+        end=against([m.end for m in measures], [r.end_B for r in plateau]),
+        gap_flat=against(gaps, [r.gap_B for r in flat]),
+        gap=against(gaps, [r.gap_B for r in plateau]),
+        collapse_rate_flat=against(collapsed, [r.collapsed_B.astype(np.float64) for r in flat]),
+        collapse_rate=against(collapsed, [r.collapsed_B.astype(np.float64) for r in plateau]),
+        onset=against(onsets, [r.onset_B for r in gradual]) if clear else None,
+        onset_for_good=against(for_good, [r.onset_for_good_B for r in gradual]) if for_good else None,
+        phase_transition=against(scores, [r.phase_transition_B for r in gradual]) if clear else None,
     )
 
 
@@ -165,10 +180,28 @@ def statistics(values_BS: FloatArray, scored_BS: FloatArray, steps_S: FloatArray
     at_B = falls_BS.argmax(axis=1) if falls_BS.shape[1] else np.zeros(len(rows), dtype=np.int64)
     onset_B = np.where(fell_B, steps_S[np.minimum(at_B + 1, len(steps_S) - 1)], np.nan)
     score_B = np.divide(largest_B, gap_B, out=np.full(len(rows), np.nan), where=gap_B > 0)
-    return Replicates(gap_B, gap_B > COLLAPSE + ROUNDING, onset_B, np.minimum(score_B, 1.0))
+    return Replicates(
+        picked_B=values_BS[rows, peak_B],
+        peak_B=scored_BS[rows, peak_B],
+        end_B=scored_BS[:, -1],
+        gap_B=gap_B,
+        collapsed_B=gap_B > COLLAPSE + ROUNDING,
+        onset_B=onset_B,
+        onset_for_good_B=_left_for_good(scored_BS, peak_B, steps_S),
+        phase_transition_B=np.minimum(score_B, 1.0),
+    )
 
 
-def _against(observed: Sequence[float], null: Sequence[FloatArray]) -> AgainstNull:
+def _left_for_good(scored_BS: FloatArray, peak_B: npt.NDArray[np.int64], steps_S: FloatArray) -> FloatArray:
+    """`onset.left_for_good`, a row a replicate: the step after the last one that is still near the peak."""
+    peak_B1 = np.take_along_axis(scored_BS, peak_B[:, None], axis=1)
+    near_BS = scored_BS >= peak_B1 - FALL_FOR_GOOD - ROUNDING
+    last_near_B = near_BS.shape[1] - 1 - near_BS[:, ::-1].argmax(axis=1)
+    left_B = last_near_B < near_BS.shape[1] - 1
+    return np.where(left_B, steps_S[np.minimum(last_near_B + 1, len(steps_S) - 1)], np.nan)
+
+
+def against(observed: Sequence[float], null: Sequence[FloatArray]) -> AgainstNull:
     """Mean over campaigns against the mean over campaigns of each replicate (NaN: that campaign is left out)."""
     null_CB = np.array(null)
     known_CB = np.isfinite(null_CB)

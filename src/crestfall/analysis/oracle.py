@@ -1,7 +1,8 @@
-"""What could have been had? The trace oracle (the best stop of each campaign) and the hindsight oracle (of the chain).
+"""What could have been had? The trace oracle (the best stop of each campaign), the online rule applied afterwards to
+the same completed traces (what the paper says its trace oracle is), and the hindsight oracle (of the chain).
 
-Both pick a maximum, so on one and the same evaluation they are biased upwards; with a report set the step is picked on
-select and scored on report. Both readings are returned.
+The oracles pick a maximum, so on one and the same evaluation they are biased upwards; with a report set the step is
+picked on select and scored on report. Both readings are returned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.control.early_stop import EarlyStop
+from crestfall.replay import records_of, replay
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,18 @@ class Oracle:
 
 
 def trace_oracle(campaigns: Sequence[Trajectory]) -> Oracle:
-    """Mean over campaigns of the campaign's peak: early stopping applied afterwards to traces that ran to their end."""
-    peaks = [int(np.argmax(t.values_S)) for t in campaigns]
+    """Mean over campaigns of the campaign's peak: the best that any stop of each could have kept."""
+    return _mean_at(campaigns, [int(np.argmax(t.values_S)) for t in campaigns])
+
+
+def stopped_oracle(campaigns: Sequence[Trajectory], rule: EarlyStop) -> Oracle:
+    """Mean over campaigns of what an early-stop rule would have kept of traces that it did not stop. Each campaign
+    starts where the trace's did, so this is no chain that could have been run."""
+    kept = [replay(rule, records_of(t)).kept_step for t in campaigns]
+    return _mean_at(campaigns, [int(np.searchsorted(t.steps_S, step)) for t, step in zip(campaigns, kept, strict=True)])
+
+
+def _mean_at(campaigns: Sequence[Trajectory], peaks: Sequence[int]) -> Oracle:
     picked = float(np.mean([t.values_S[i] for t, i in zip(campaigns, peaks, strict=True)]))
     scores = [float(t.scored_S[i]) for t, i in zip(campaigns, peaks, strict=True) if t.scored_S is not None]
     return Oracle(picked, float(np.mean(scores)) if len(scores) == len(campaigns) else None)

@@ -75,7 +75,9 @@ class NativeEngine(SamplingEngine):
         return {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
-        self.start, self.campaign = self.weights(), campaign
+        self.campaign, now = campaign, self.weights()
+        # The first campaign starts from the base policy: its distances to the two are one.
+        self.start = self.base if all(torch.equal(now[name], base) for name, base in self.base.items()) else now
         self.optimizer.scale = learning_rate_scale
         if isinstance(self.rule.ewc, FisherEWC) and self.rule.ewc.anchor == "start":
             self.anchor = None
@@ -247,17 +249,20 @@ class NativeEngine(SamplingEngine):
 
     def _distances(self, few: Rows) -> dict[str, float]:
         """KL per token to the base policy and to the campaign's start: the k3 estimate (Schulman 2020), mean of
-        exp(d) - 1 - d with d = log ref - log pi."""
-        own = self.policy.score(few, self.temperature)
-        out = {}
-        for name, weights in (("kl_base", self.base), ("kl_start", self.start)):
-            with self._as(weights):
-                reference = self.policy.score(few, self.temperature)
-            total = tokens = 0.0
-            for a, b in zip(own, reference, strict=True):
-                difference = b.logprobs_RT - a.logprobs_RT
-                count = torch.from_numpy(few.count_R[a.rows_R])[:, None] * a.mask_RT
-                total += float(((difference.exp() - 1 - difference) * count).sum())
-                tokens += float(count.sum())
-            out[name] = total / tokens
-        return out
+        exp(d) - 1 - d with d = log ref - log pi. log pi is what the samples were drawn under."""
+        base = self._distance(few, self.base)
+        return {"kl_base": base, "kl_start": base if self.start is self.base else self._distance(few, self.start)}
+
+    def _distance(self, few: Rows, weights: Weights) -> float:
+        with self._as(weights):
+            reference = self.policy.score(few, self.temperature)
+        drawn_under = [torch.from_numpy(few.samples.logprobs_N[n]) for n in few.first_R]
+        total = tokens = 0.0
+        for scores in reference:
+            own_RT = aligned(drawn_under, scores.rows_R, scores.logprobs_RT)
+            assert own_RT is not None
+            difference = scores.logprobs_RT - own_RT
+            count = torch.from_numpy(few.count_R[scores.rows_R])[:, None] * scores.mask_RT
+            total += float(((difference.exp() - 1 - difference) * count).sum())
+            tokens += float(count.sum())
+        return total / tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +54,9 @@ def intervals(rows: Mapping[str, Interval], base: float | None = None, note: str
             axes.axvline(base, color=INK, linewidth=0.8, linestyle="--")
             axes.annotate(" base", (base, -0.6), ha="left", va="center", fontsize=7, color=MUTED)
         _rows(axes, list(rows), "end of chain: pass@1 on final")
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=-0.01)  # a mark at 0 is seen whole
         if note:
-            figure.supxlabel(note, fontsize=6.5, color=MUTED)
+            figure.supxlabel(fill(note, 100), fontsize=6.5, color=MUTED)
     return figure
 
 

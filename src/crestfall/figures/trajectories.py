@@ -139,7 +139,8 @@ def _draw_onsets(axes: Any, curves: Sequence[Trajectory], color: str, null: Sequ
     if null is not None and len(null) and onsets:
         weights = np.full(len(null), len(onsets) / len(null))
         axes.hist(null, bins=bins, weights=weights, color=FAINT, label="gradual fall of the same size")
-        axes.legend()
+        if axes.get_subplotspec().is_first_col():
+            axes.legend(fontsize=6.5)
     axes.hist(onsets, bins=bins, color=color, alpha=0.85, edgecolor="white", linewidth=0.4)
     axes.set_xlabel("step")
     axes.set_title(f"onset of {len(onsets)} clear falls", fontsize=7.5, fontweight="normal")

@@ -71,7 +71,7 @@ class Origin:
                 f"chain.start_from: {self.run} holds weights of another policy "
                 f"({odd}: {theirs.get(odd, 'absent')} there, {mine.get(odd, 'absent')} here)"
             )
-        return snapshot
+        return {key: value for key, value in snapshot.items() if key in theirs}
 
 
 def _shapes(snapshot: Snapshot) -> dict[str, tuple[int, ...]]:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from crestfall.policies.tiny.model import Shape, TinyTransformer
-from crestfall.policies.tiny.policy import LoadedTiny, padded
+from crestfall.policies.tiny.policy import LoadedTiny
 from crestfall.policies.tiny.tokenizer import CODE, PAD
+from crestfall.policies.tiny.tree import padded
 from crestfall.policies.tiny.warmstart import vocabulary
 from crestfall.tasks.base import Sizes
 from crestfall.tasks.builtin import Builtin

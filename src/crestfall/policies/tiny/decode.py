@@ -19,17 +19,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.policies.base import FloatArray, IntArray
-from crestfall.policies.tiny.folded import Folded, normed
-from crestfall.policies.tiny.tokenizer import CODE, EOS, PAD
-
-HIDDEN = -1e30
-"""Added to the score of a column that is not to be seen. Finite: padding that sees nothing must not become NaN."""
+from crestfall.policies.tiny.folded import Folded, split
+from crestfall.policies.tiny.prefill import Prompts, merged, read
+from crestfall.policies.tiny.tokenizer import EOS, PAD
 
 LIVE_SHARE = 0.75
 """Rows are closed up when fewer than this share of them hold a node."""
+
+PAIR = 1 << 32
+"""Base in which a row and a token are one number."""
 
 
 @dataclass(frozen=True)
@@ -38,88 +40,96 @@ class Decoded:
 
     tokens_NT: IntArray
     logprobs_NT: FloatArray
-    truncated_N: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    truncated_N: NDArray[np.bool_]
 
 
 class Cache:
-    """Keys and values of every row, [layers, 2, W, H, S, D], and what each row's columns add to a score."""
+    """Keys and values of what each row has written, and the prompts they are about.
 
-    def __init__(self, weights: Folded, rows: int, columns: int) -> None:
-        width = weights.embed.shape[1]
-        self.weights = weights
-        self.kv = torch.empty((len(weights.layers), 2, rows, weights.heads, columns, width // weights.heads))
-        self.bias = torch.zeros((rows, 1, 1, columns))
-        self.rows, self.columns = rows, 0
+    `kv` is [T, layers, 2, W, H, D]: a step writes one block, and what is read was written in order.
+    """
+
+    def __init__(self, weights: Folded, prompts: Prompts, problem_W: IntArray, longest: int) -> None:
+        depth = weights.embed.shape[1] // weights.heads
+        self.weights, self.prompts, self.problem_W = weights, prompts, problem_W
+        self.kv = torch.empty((longest, len(weights.layers), 2, len(problem_W), weights.heads, depth))
+        self.written = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.problem_W)
+
+    def close_up(self, row_W: IntArray) -> None:
+        """Keep these rows, in this order, and no others."""
+        written = self._blocks()
+        written[:, : len(row_W)] = written.index_select(1, torch.from_numpy(row_W))
+        self.problem_W = self.problem_W[row_W]
 
     def copy(self, source: IntArray, target: IntArray) -> None:
         """Rows `source` to rows `target`, of which there may be more than there were."""
-        needed = max(self.rows, int(target.max()) + 1)
-        if needed > self.kv.shape[2]:
-            self.kv = _lengthened(self.kv, 2, 2 * needed)
-            self.bias = _lengthened(self.bias, 0, 2 * needed)
-        self.rows = needed
-        s, t = torch.from_numpy(source), torch.from_numpy(target)
-        self.bias[t] = self.bias[s]
-        written = self.kv[..., : self.columns, :]
-        written[:, :, t] = written[:, :, s]
+        more = max(0, int(target.max()) + 1 - self.rows)
+        self.problem_W = np.concatenate((self.problem_W, np.zeros(more, dtype=np.int64)))
+        self.problem_W[target] = self.problem_W[source]
+        if self.rows > self.kv.shape[3]:
+            longest, layers, two, rows, *rest = self.kv.shape
+            longer = self.kv.new_empty((longest, layers, two, 2 * self.rows, *rest))
+            longer[: self.written, :, :, :rows] = self.kv[: self.written]
+            self.kv = longer
+        written = self._blocks()
+        written.index_copy_(1, torch.from_numpy(target), written.index_select(1, torch.from_numpy(source)))
 
-    def advance(self, token_Wn: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Feed n tokens to each row; logits [W, V] over the temperature behind the last one.
+    def _blocks(self) -> Tensor:
+        """All that was written, as [blocks, W, E]."""
+        return self.kv[: self.written].flatten(0, 2).flatten(2)
 
-        `bias` [W, 1, n, S]: instead of what the rows' columns add.
+    def advance(self, token_W: Tensor) -> Tensor:
+        """Feed each row a token; logits [W, V] over the temperature of the next."""
+        weights, rows, width = self.weights, self.rows, self.weights.embed.shape[1]
+        turns = weights.turns[self.prompts.bias.shape[-1] + self.written]
+        x = F.embedding(token_W, weights.embed)
+        places = self._places()
+        self.written += 1
+        kvs = self.kv[: self.written, :, :, :rows].unbind(1)
+        for layer, kv, *prompt in zip(weights.layers, kvs, self.prompts.keys_T, self.prompts.values, strict=True):
+            q, k, v = split(weights, layer, x, turns)
+            kv[-1, 0], kv[-1, 1] = k, v
+            own = kv.flatten(2, 3)
+            x = merged(layer, x, self._attend(q, own, prompt, places).view(rows, width))
+        return weights.logits(x)
+
+    def _places(self) -> tuple[tuple[Tensor, Tensor], int]:
+        """Each row's problem and its place among the problem's rows; the most rows that a problem has."""
+        count_P = np.bincount(self.problem_W, minlength=len(self.prompts.bias))
+        order = np.argsort(self.problem_W, kind="stable")
+        slot_W = np.empty_like(order)
+        slot_W[order] = np.arange(len(order)) - np.repeat(count_P.cumsum() - count_P, count_P)
+        return (torch.from_numpy(self.problem_W), torch.from_numpy(slot_W)), int(count_P.max())
+
+    def _attend(
+        self, q: Tensor, own: Tensor, prompt: Sequence[Tensor], places: tuple[tuple[Tensor, Tensor], int]
+    ) -> Tensor:
+        """One query a row [W, H, D] over its prompt and what it has written itself, [t, 2, W * H, D].
+
+        Queries are laid out problem by problem, so that a prompt is read once and not once per row.
         """
-        weights, (rows, new) = self.weights, token_Wn.shape
-        done, self.columns = self.columns, self.columns + new
-        bias = self.bias[:rows, ..., : self.columns] if bias is None else bias
-        turns = weights.turns[done : self.columns].repeat(rows, 1, 1)
-        x = F.embedding(token_Wn.flatten(), weights.embed)
-        for layer, cached in zip(weights.layers, self.kv, strict=True):
-            qkv = normed(x) @ layer.qkv.T
-            both = qkv[:, : 2 * x.shape[1]].view(rows * new, 2 * weights.heads, -1, 2)
-            torch.view_as_complex(both).mul_(turns)
-            q, k, v = qkv.view(rows, new, 3, weights.heads, -1).permute(2, 0, 3, 1, 4)
-            cached[0, :rows, :, done : self.columns] = k
-            cached[1, :rows, :, done : self.columns] = v
-            keys, values = cached[:, :rows, :, : self.columns].flatten(1, 2)
-            scores = torch.bmm(q.reshape(-1, new, q.shape[-1]), keys.transpose(1, 2))
-            scores.view(rows, weights.heads, new, -1).add_(bias)
-            attended = torch.bmm(scores.softmax(dim=-1), values)
-            attended = attended.view(rows, weights.heads, new, -1).transpose(1, 2).reshape(x.shape)
-            x = torch.addmm(x, attended, layer.out.T)
-            x = torch.addmm(x, (normed(x) @ layer.up.T).relu_().square_(), layer.down.T)
-        return weights.logits(x.view(rows, new, -1)[:, -1])
-
-
-def _lengthened(x: Tensor, dim: int, size: int) -> Tensor:
-    shape = list(x.shape)
-    shape[dim] = size
-    out = x.new_empty(shape)
-    out.narrow(dim, 0, x.shape[dim]).copy_(x)
-    return out
-
-
-def prefilled(weights: Folded, prompts: Sequence[Sequence[int]], longest: int) -> tuple[Cache, Tensor]:
-    """A cache with a row for each prompt, and the distribution's logits [P, V] of the first token to write.
-
-    Prompts stand at the right, so that all rows write into the same column. Rotary positions are relative: a column
-    will do for a position.
-    """
-    columns = max(map(len, prompts)) + 1
-    token_PS = np.full((len(prompts), columns), CODE, dtype=np.int64)
-    real_PS = np.ones(token_PS.shape, dtype=np.bool_)
-    for p, prompt in enumerate(prompts):
-        token_PS[p, columns - 1 - len(prompt) : -1] = prompt
-        real_PS[p, : columns - 1 - len(prompt)] = False
-    cache = Cache(weights, len(prompts), columns + longest)
-    cache.bias[..., :columns].masked_fill_(torch.from_numpy(~real_PS)[:, None, None], HIDDEN)
-    causal = torch.full((columns, columns), HIDDEN).triu_(1)
-    return cache, cache.advance(torch.from_numpy(token_PS), cache.bias[..., :columns] + causal)
+        (keys_T, values), (place, width) = prompt, places
+        rows, heads, depth = q.shape
+        shape = (len(self.prompts.bias), heads, width)
+        grid = q.new_zeros((*shape, depth))
+        grid.transpose(1, 2)[place] = q
+        scores = torch.bmm(grid.flatten(0, 1), keys_T).view(*shape, -1).add_(self.prompts.bias)
+        over_prompt = scores.transpose(1, 2)[place]
+        over_own = torch.bmm(q.reshape(rows * heads, 1, depth), own[:, 0].permute(1, 2, 0)).view(rows, heads, -1)
+        weights = torch.cat((over_prompt, over_own), dim=-1).softmax(dim=-1)
+        grid = q.new_zeros((*shape, keys_T.shape[2]))
+        grid.transpose(1, 2)[place] = weights[..., : keys_T.shape[2]]
+        from_prompt = torch.bmm(grid.flatten(0, 1), values).view(*shape, depth).transpose(1, 2)[place]
+        own_weights = weights.view(rows * heads, 1, -1)[..., keys_T.shape[2] :]
+        return torch.baddbmm(from_prompt.view(rows * heads, 1, depth), own_weights, own[:, 1].transpose(0, 1))
 
 
 @torch.inference_mode()
-def decode(
-    weights: Folded, prompts: Sequence[Sequence[int]], uniforms_PGT: FloatArray, greedy_last: bool
-) -> Decoded:
+def decode(weights: Folded, prompts: Sequence[Sequence[int]], uniforms_PGT: FloatArray, greedy_last: bool) -> Decoded:
     """Sample by inverting the CDF of the softmax at the given uniforms.
 
     `greedy_last`: the last sample of each group takes the most likely token instead.
@@ -130,7 +140,8 @@ def decode(
     logprobs_NT = np.zeros(uniforms_NT.shape, dtype=np.float32)
     live_R = np.arange(problems * group)
     row_R = live_R // group
-    cache, logits = prefilled(weights, prompts, longest)
+    shared, logits = read(weights, prompts)
+    cache = Cache(weights, shared, np.arange(problems), longest)
     for t in range(longest):
         p_WV = logits.softmax(dim=-1)
         choice_R = _invert_cdf(p_WV, row_R, uniforms_NT[live_R, t])
@@ -140,10 +151,10 @@ def decode(
         logprobs_NT[live_R, t] = np.log(p_WV.numpy()[row_R, choice_R])
         going_R = choice_R != EOS
         live_R = live_R[going_R]
-        if t == longest - 1 or len(live_R) == 0:
+        if len(live_R) == 0 or t == longest - 1:
             break
         row_R, token_W = _grow(cache, row_R[going_R], choice_R[going_R])
-        logits = cache.advance(torch.from_numpy(token_W)[:, None])
+        logits = cache.advance(torch.from_numpy(token_W))
     truncated_N = np.zeros(problems * group, dtype=np.bool_)
     truncated_N[live_R] = True
     return Decoded(tokens_NT, logprobs_NT, truncated_N)
@@ -162,9 +173,8 @@ def _grow(cache: Cache, row_R: IntArray, choice_R: IntArray) -> tuple[IntArray, 
         row_M[further] = np.flatnonzero(~occupied_W)[: len(further)]
         cache.copy(parent_M[further], row_M[further])
     if len(row_M) < LIVE_SHARE * cache.rows:
-        closed_M = np.arange(len(row_M))
-        cache.copy(row_M, closed_M)
-        row_M, cache.rows = closed_M, len(row_M)
+        cache.close_up(row_M)
+        row_M = np.arange(len(row_M))
     token_W = np.full(cache.rows, EOS, dtype=np.int64)
     token_W[row_M] = token_M
     return row_M[node_R], token_W
@@ -176,7 +186,3 @@ def _invert_cdf(p_WV: Tensor, row_R: IntArray, uniforms_R: FloatArray) -> IntArr
     threshold = torch.from_numpy(uniforms_R)[:, None] * cdf_RV[:, -1:]
     choice_R: IntArray = torch.searchsorted(cdf_RV, threshold, right=True)[:, 0].numpy()
     return np.minimum(choice_R, p_WV.shape[1] - 1)
-
-
-PAIR = 1 << 32
-"""Base in which a row and a token are one number."""

@@ -1,4 +1,4 @@
-"""The transformer's weights as the fast paths use them: everything that multiplies a weight is multiplied in beforehand.
+"""The transformer's weights as the fast paths use them: what multiplies a weight is multiplied in beforehand.
 
 Norms are scale-free (their weights sit in the linear maps behind them), queries carry the 1 / sqrt(D) of attention, and
 the two halves of each rotated pair stand side by side, so that a rotation is one complex product. Differentiable: a
@@ -68,3 +68,11 @@ def _pairs(weight: Tensor, heads: int) -> Tensor:
 
 def normed(x: Tensor) -> Tensor:
     return F.rms_norm(x, x.shape[-1:])
+
+
+def split(weights: Folded, layer: Layer, x: Tensor, turns: Tensor) -> Tensor:
+    """Queries, keys and values [3, M, H, D] of hidden states [M, E], the first two rotated. Without gradient."""
+    qkv = normed(x) @ layer.qkv.T
+    pairs = qkv[:, : 2 * x.shape[1]].view(len(x), 2 * weights.heads, -1, 2)
+    torch.view_as_complex(pairs).mul_(turns)
+    return qkv.view(len(x), 3, weights.heads, -1).transpose(0, 1)

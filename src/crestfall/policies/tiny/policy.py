@@ -17,12 +17,16 @@ from crestfall.errors import InputError
 from crestfall.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.policies.tiny.decode import decode
 from crestfall.policies.tiny.folded import fold
-from crestfall.policies.tiny.model import Prefix, Shape, TinyTransformer
-from crestfall.policies.tiny.tokenizer import CODE, PAD, Tokenizer
+from crestfall.policies.tiny.model import Shape, TinyTransformer
+from crestfall.policies.tiny.tokenizer import PAD, Tokenizer
 from crestfall.policies.tiny.tree import grow, score
 from crestfall.types import Problem
 
+PROBLEMS_AT_A_TIME = 64
+"""Sampled together: bounds the memory that keys and values take (a policy that never ends takes 150 MB)."""
+
 TOKENS_PER_MICROBATCH = 2048
+"""Scored together, of completions: enough for the matrix products, little enough for the CPU's cache."""
 
 
 class LoadedTiny:
@@ -56,12 +60,17 @@ class LoadedTiny:
     ) -> Samples:
         with torch.inference_mode():
             weights = fold(self.model, temperature)
-            out = decode(weights, [self.tokenizer.encode_spec(p.prompt) for p in problems], uniforms_PGT, greedy)
-        lengths = (out.tokens_NT != PAD).sum(axis=1)
-        tokens = [row[:n] for row, n in zip(out.tokens_NT, lengths, strict=True)]
-        logprobs = [row[:n] for row, n in zip(out.logprobs_NT, lengths, strict=True)]
+        prompts = [self.tokenizer.encode_spec(p.prompt) for p in problems]
+        tokens, logprobs, truncated = [], [], []
+        for start in range(0, len(problems), PROBLEMS_AT_A_TIME):
+            part = slice(start, start + PROBLEMS_AT_A_TIME)
+            out = decode(weights, prompts[part], uniforms_PGT[part], greedy)
+            lengths = (out.tokens_NT != PAD).sum(axis=1)
+            tokens += [row[:n] for row, n in zip(out.tokens_NT, lengths, strict=True)]
+            logprobs += [row[:n] for row, n in zip(out.logprobs_NT, lengths, strict=True)]
+            truncated.append(out.truncated_N)
         texts = [self.tokenizer.decode(row.tolist()) for row in tokens]
-        return Samples(problems, uniforms_PGT.shape[1], tokens, logprobs, out.truncated_N, texts)
+        return Samples(problems, uniforms_PGT.shape[1], tokens, logprobs, np.concatenate(truncated), texts)
 
     def accumulate(self, rows: Rows, temperature: float, loss: Callable[[TokenScores], Tensor]) -> None:
         for scores in self._microbatches(rows, temperature):
@@ -82,28 +91,17 @@ class LoadedTiny:
 
 
 def _parts(rows: Rows) -> Iterator[IntArray]:
-    """Rows cut into microbatches, whole problems each, equal beginnings together."""
-    tokens_N, length_R, problem_R = rows.samples.tokens_N, rows.length_R, rows.problem_R
+    """Rows cut into microbatches: whole problems, those with long completions first, equal beginnings together."""
+    tokens_R = [rows.samples.tokens_N[n] for n in rows.first_R]
+    length_R, problem_R = rows.length_R, rows.problem_R
     longest_P = np.zeros(len(rows.samples.problems), dtype=np.int64)
     np.maximum.at(longest_P, problem_R, length_R)
-    order = sorted(
-        range(len(length_R)), key=lambda r: (-longest_P[problem_R[r]], problem_R[r], tokens_N[rows.first_R[r]].tobytes())
-    )
+    # Bytes sort equal beginnings together, which is all that is asked of the order.
+    order = sorted(range(len(tokens_R)), key=lambda r: (-longest_P[problem_R[r]], problem_R[r], tokens_R[r].tobytes()))
     part: list[int] = []
-    tokens = 0
     for r in order:
-        if tokens >= TOKENS_PER_MICROBATCH and problem_R[r] != problem_R[part[-1]]:
+        if part and length_R[part].sum() >= TOKENS_PER_MICROBATCH and problem_R[r] != problem_R[part[-1]]:
             yield np.array(part)
-            part, tokens = [], 0
+            part = []
         part.append(r)
-        tokens += int(length_R[r])
     yield np.array(part)
-
-
-def padded(sequences: Sequence[Sequence[int] | IntArray]) -> tuple[Tensor, Tensor]:
-    """Right-padded ids [B, T] and lengths [B]."""
-    lengths = [len(s) for s in sequences]
-    out = np.full((len(sequences), max(lengths)), PAD, dtype=np.int64)
-    for row, sequence in zip(out, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return torch.from_numpy(out), torch.tensor(lengths)

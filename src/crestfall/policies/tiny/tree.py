@@ -47,8 +47,8 @@ def grow(prompts: Sequence[Sequence[int]], problem_R: IntArray, completions: Seq
 
     `problem_R` says to which of the prompts each belongs.
     """
-    prompt_PT, prompt_length_P = padded(prompts)
-    target_RT, length_R = padded(completions)
+    prompt_PT, prompt_length_P = (x.numpy() for x in padded(prompts))
+    target_RT, length_R = (x.numpy() for x in padded(completions))
     rows, longest = target_RT.shape
     input_RT = np.concatenate((np.full((rows, 1), CODE), target_RT[:, :-1]), axis=1)
     mask_RT = np.arange(longest) < length_R[:, None]
@@ -105,7 +105,7 @@ def _attend(weights: Folded, layer: Layer, x: Tensor, turns: Tensor, tree: Tree)
 
     def heads(node: Tensor, of: Tensor) -> Tensor:
         # An embedding is a look-up whose gradient is cheap.
-        return F.embedding(node, of).unflatten(-1, (weights.heads, -1)).transpose(1, 2)
+        return F.embedding(node, of).view(*node.shape, weights.heads, -1).transpose(1, 2)
 
     in_prompt = F.scaled_dot_product_attention(
         heads(tree.node_PT, q), heads(tree.node_PT, k), heads(tree.node_PT, v), is_causal=True, scale=1.0
@@ -122,7 +122,7 @@ def _attend(weights: Folded, layer: Layer, x: Tensor, turns: Tensor, tree: Tree)
 
 
 class _SquaredReLU(torch.autograd.Function):
-    """relu(x) ** 2, overwriting x: keeps one tensor for the gradient, and not three."""
+    """relu(x) ** 2 that keeps one tensor for the gradient, and not two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ class _SquaredReLU(torch.autograd.Function):
         return root.square()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (root,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        root: Tensor = ctx.saved_tensors[0]
         return (gradient * root).mul_(2)
 
 
@@ -141,10 +141,10 @@ def squared_relu(x: Tensor) -> Tensor:
     return out
 
 
-def padded(sequences: Sequence[Sequence[int] | IntArray]) -> tuple[IntArray, IntArray]:
+def padded(sequences: Sequence[Sequence[int] | IntArray]) -> tuple[Tensor, Tensor]:
     """Right-padded ids [B, T] and lengths [B]."""
-    lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    out = np.full((len(sequences), int(lengths.max())), PAD, dtype=np.int64)
+    lengths = [len(s) for s in sequences]
+    out = np.full((len(sequences), max(lengths)), PAD, dtype=np.int64)
     for row, sequence in zip(out, sequences, strict=True):
         row[: len(sequence)] = sequence
-    return out, lengths
+    return torch.from_numpy(out), torch.tensor(lengths)

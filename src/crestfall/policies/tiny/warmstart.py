@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from crestfall.policies.tiny.model import Shape, TinyTransformer
-from crestfall.policies.tiny.policy import LoadedTiny, padded
+from crestfall.policies.tiny.policy import LoadedTiny
 from crestfall.policies.tiny.tokenizer import CODE, EOS, Tokenizer
+from crestfall.policies.tiny.tree import padded
 from crestfall.rng import seed_of, stream
 from crestfall.tasks.builtin import CONVENTIONS, drawn
 from crestfall.tasks.builtin.composition import STUB, Composition
