@@ -1,4 +1,4 @@
-"""`python -m crestfall`: the command line, for launchers that start modules (`accelerate launch -m crestfall ...`)."""
+"""`python -m crestfall`: the command line for launchers that start modules (`accelerate launch -m crestfall run`)."""
 
 import sys
 
