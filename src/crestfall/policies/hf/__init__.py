@@ -11,6 +11,7 @@ from crestfall.registry import register
 
 if TYPE_CHECKING:
     from crestfall.policies.hf.policy import LoadedHf
+    from crestfall.policies.size import ModelSize
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -68,3 +69,19 @@ class HfPolicy:
         from crestfall.policies.hf.load import load
 
         return load(self)
+
+    def model_size(self) -> ModelSize:
+        """From the model's configuration alone, for `--dry-run`."""
+        from crestfall.policies.hf.model import LOGITS_PER_CHUNK
+        from crestfall.policies.size import of_transformers
+
+        return of_transformers(
+            self.model,
+            revision=self.revision,
+            gguf_file=self.gguf_file,
+            lora_rank=None if self.lora is None else self.lora.rank,
+            bfloat16=self.dtype == "bfloat16",
+            tokens=self.tokens_per_microbatch,
+            logits=LOGITS_PER_CHUNK,
+            checkpointing=self.gradient_checkpointing,
+        )
