@@ -237,6 +237,14 @@ def test_bfloat16_computes_in_it_and_trains_in_float32(plain, lora):
     assert any(p.grad.abs().max() > 0 for p in policy.named_parameters().values())
 
 
+@pytest.mark.parametrize("lora", [None, Lora(rank=4)])
+def test_a_dry_run_counts_the_parameters_that_are_there(plain, lora):
+    policy = tiny_hf.policy(plain, lora=lora)
+    size, loaded = policy.model_size(), policy.load()
+    assert size.parameters == sum(p.numel() for p in loaded.lm.model.parameters())
+    assert size.trainable == sum(p.numel() for p in loaded.named_parameters().values())
+
+
 # --- with the engine ------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +282,8 @@ def test_restoring_a_snapshot_is_as_if_nothing_had_followed(plain, options):
 
     first = step(1)
     assert first["grad_norm"] > 0
-    assert first["kl_base"] == pytest.approx(0, abs=1e-5)
+    # bfloat16 rounds differently in sampling and in scoring, and KL compares the two.
+    assert first["kl_base"] == pytest.approx(0, abs=1e-3 if "dtype" in options else 1e-5)
     then = trained.snapshot()
     signals = step(2)
     after = trained.snapshot()
