@@ -86,6 +86,19 @@ def ends_of_chain(study: Study) -> dict[str, dict[int, float]]:
     return {**ends, BASE: base}
 
 
+def competence_line(study: Study) -> str:
+    """Mean competence on the final set by arm: what is left of a rise when no answering convention counts."""
+    ends: dict[str, list[float]] = {}
+    for method, runs in study.by_method().items():
+        for run in runs:
+            base, end = run.final(-1, "start"), run.final(len(run.campaigns) - 1, "handed_on")
+            if run.status == "done" and base is not None and end is not None:
+                ends.setdefault(BASE, []).append(base.evaluation.competence or 0.0)
+                ends.setdefault(method, []).append(end.evaluation.competence or 0.0)
+    means = ", ".join(f"{arm} {points(float(np.mean(values)))}" for arm, values in ends.items())
+    return f"Competence at the end of the chain, on the final set, mean: {means}."
+
+
 def points(value: float) -> str:
     return f"{100 * value:.1f}"
 
@@ -159,6 +172,7 @@ def report(study: Study) -> tuple[list[str], list[Campaign]]:
     campaigns = [judge(run) for run in naive]
     proportion = list(proportion_lines(campaigns, [run.campaigns[0] for run in naive]))
     lines = [*campaign_lines(campaigns), "", *(f"{line}\n" for line in proportion), *arm_lines(ends_of_chain(study))]
+    lines += ["", competence_line(study)]
     return lines, campaigns
 
 

@@ -45,6 +45,7 @@ def test_the_report_says_proportion_nulls_split_and_pairs(study):
     assert "**2 of 2** (exact 95% interval 0.16 to 1.00)" in text
     assert "a flat policy would show" in text
     assert "are competence and" in text
+    assert f"Competence at the end of the chain, on the final set, mean: {BASE} " in text
     assert "| es - naive |" in text
     assert f"| es - {BASE} |" in text
     assert "no claim of significance is possible" in text

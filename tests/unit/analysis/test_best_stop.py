@@ -25,7 +25,7 @@ def test_select_and_report_count_alike_and_seeds_too() -> None:
 
 
 def test_a_stopped_campaign_is_refused() -> None:
-    with pytest.raises(InputError, match="found 2, 1 points"):
+    with pytest.raises(InputError, match="these have 2, 1 evaluations"):
         mean_curve([campaign([0, 1], [0, 1]), campaign([0], [0])])
 
 
