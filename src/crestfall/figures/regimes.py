@@ -1,4 +1,5 @@
-"""The regime map from its study: one row a cell and seed, as CSV, figure and the outcome of every cell as Markdown.
+"""The regime map from its study: one row a cell and seed, as CSV and figure; as Markdown every cell, and what each
+factor does alone.
 
     python -m crestfall.figures.regimes RUNS/regime_map --out docs/regimes
 
@@ -17,6 +18,7 @@ from crestfall.analysis.measures import COLLAPSE, CampaignMeasures, measure_camp
 from crestfall.analysis.trajectory import Run, read_study
 from crestfall.errors import InputError
 from crestfall.figures.regime_map import write_regime_map
+from crestfall.figures.regime_table import OUTCOMES
 from crestfall.io.files import write_atomic
 
 RISE = 0.10
@@ -88,6 +90,23 @@ def markdown(table: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {cell} | " + " | ".join(str(of_cell[0][name]) for name in varied) + f" | {seeds} |"
 
 
+def effects(table: list[dict[str, Any]]) -> Iterator[str]:
+    """One line a level of each factor over the design's cells (`d..`), in which every other factor is balanced: how
+    many chains had which outcome, and mean rise and gap in points."""
+    design = [r for r in table if r["cell"].startswith("d")]
+    yield (
+        "| factor | level | chains | " + " | ".join(o.replace("_", " ") for o in OUTCOMES) + " | mean rise | mean gap |"
+    )
+    yield "|" + "---|" * (5 + len(OUTCOMES))
+    for factor in (*_UPDATE, "problems_per_step"):
+        levels = list(dict.fromkeys(r[factor] for r in design))
+        for level in levels if len(levels) > 1 else ():
+            at = [r for r in design if r[factor] == level]
+            counts = " | ".join(str(sum(r["outcome"] == o for r in at)) for o in OUTCOMES)
+            rise, gap = (100 * sum(r["peak"] - r[other] for r in at) / len(at) for other in ("start", "end"))
+            yield f"| {factor} | {level} | {len(at)} | {counts} | {rise:.1f} | {gap:.1f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
@@ -100,8 +119,9 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(table)
     write_atomic(args.out.with_suffix(".table.md"), "\n".join(markdown(table)) + "\n")
+    write_atomic(args.out.with_suffix(".effects.md"), "\n".join(effects(table)) + "\n")
     write_regime_map(args.out.with_suffix(".csv"), args.out)
-    print(f"{len(table)} chains: {args.out}.csv .table.md .svg .pdf")
+    print(f"{len(table)} chains: {args.out}.csv .table.md .effects.md .svg .pdf")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from crestfall.config import load_study
-from crestfall.figures.regimes import markdown, outcome
+from crestfall.figures.regimes import effects, markdown, outcome
 
 MEASURES = SimpleNamespace(start=0.2, peak=0.5, end=0.4, gap=0.1)
 
@@ -63,3 +63,15 @@ def test_a_cell_is_one_line():
     assert len(lines) == 4
     assert lines[0] == "| cell | learning_rate | start / peak / end by seed (competence at peak) |"
     assert lines[2].count("no rise") == 2
+
+
+def test_effects_pool_a_level_over_the_design_alone():
+    row = dict.fromkeys(("warmup_updates", "normalization", "minibatches", "logprob_temperature"), 0)
+    row |= {"baseline": "none", "optimizer_state": "fresh", "problems_per_step": 10, "start": 0.2, "peak": 0.7}
+    falls = row | {"cell": "d01", "learning_rate": 1e-3, "outcome": "rise_and_collapse", "end": 0.1}
+    holds = row | {"cell": "d02", "learning_rate": 1e-4, "outcome": "rise_and_hold", "end": 0.6}
+    lines = list(effects([falls, falls, holds, falls | {"cell": "w1", "learning_rate": 9}]))
+    assert lines[2:] == [
+        "| learning_rate | 0.001 | 2 | 0 | 0 | 2 | 0 | 50.0 | 60.0 |",
+        "| learning_rate | 0.0001 | 1 | 0 | 1 | 0 | 0 | 50.0 | 10.0 |",
+    ]
