@@ -1,7 +1,7 @@
 """A controller of your own in one file: stop when entropy runs away, whatever the score says.
 
-    python examples/own_controller.py                                   # tries it on a made-up curve crestfall run
-    quickstart plugins='[own_controller]' control.name=entropy_guard     # with this directory on PYTHONPATH
+    python examples/own_controller.py                                       # tries it on a made-up curve
+    crestfall run chain plugins='[own_controller]' control.name=entropy_guard   # with this directory on PYTHONPATH
 
 A controller is a frozen dataclass: its fields are its options, its state is plain JSON data that it is handed and
 returns. Registered, it works in `crestfall run`, `crestfall replay`, `Guard` and the TRL callback.

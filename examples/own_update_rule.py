@@ -1,7 +1,7 @@
 """An update rule of your own in one file: REINFORCE in which hard problems count more.
 
-    python examples/own_update_rule.py                                  # shows the advantages it gives
-    crestfall run my.yaml plugins='[own_update_rule]' update.name=focal     # with this directory on PYTHONPATH
+    python examples/own_update_rule.py                                      # shows the advantages it gives
+    crestfall run chain plugins='[own_update_rule]' update.name=focal           # with this directory on PYTHONPATH
 
 A rule turns which samples passed into advantages; the engine does the rest. Options of the optimizer are inherited.
 """

@@ -45,7 +45,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
             "verl_jsonl",
         )
     ),
-    "sink": (),
 }
 
 

@@ -176,7 +176,11 @@ def report(study: Study) -> tuple[list[str], list[Campaign]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m crestfall.analysis.batch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, help="stem of a .md and a .csv to write as well")
     args = parser.parse_args()

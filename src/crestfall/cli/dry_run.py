@@ -34,7 +34,8 @@ def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers
             say(
                 console, "  that is engine native on one device; DDP needs it in every process, FSDP divides most of it"
             )
-    say(console, f"disk in {out}: checkpoints at most {_bytes(disk)}, events about {_bytes(int(cost.event_mb * 1e6))}")
+    checkpoints = f"checkpoints at most {_bytes(disk)}, " if known else ""
+    say(console, f"disk in {out}: {checkpoints}events about {_bytes(int(cost.event_mb * 1e6))}")
     memory = largest.memory.to_json() if largest is not None and largest.memory is not None else None
     result = asdict(cost) | {"cells": list(cells), "memory": memory, "checkpoint_bytes": disk if known else None}
     return {"out": str(out), "dry_run": result}

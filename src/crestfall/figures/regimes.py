@@ -1,7 +1,7 @@
 """The regime map from its study: one row a cell and seed, as CSV and figure; as Markdown every cell, and what each
 factor does alone.
 
-    python -m crestfall.figures.regimes RUNS/regime_map --out docs/regimes
+    python -m crestfall.figures.regimes RUNS/regime_map --out docs/regimes/map
 
 An outcome is read off the last campaign, on report, with the peak chosen on select.
 """
@@ -108,9 +108,15 @@ def effects(table: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m crestfall.figures.regimes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("study", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="stem of the files to write (.csv, .md, .svg, .pdf)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="stem of the files to write (.csv, .table.md, .svg, .pdf)"
+    )
     args = parser.parse_args()
     table = rows(args.study)
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,11 @@ def _slice(text: str) -> slice:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m crestfall.policies.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")
     parser.add_argument("--out", type=Path, required=True, help="a JSONL file")
     parser.add_argument("--rows", default=":", help="START:STOP of the benchmark's problems (default: all)")
