@@ -115,7 +115,7 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path)
     parser.add_argument(
-        "--out", type=Path, required=True, help="stem of the files to write (.csv, .table.md, .svg, .pdf)"
+        "--out", type=Path, required=True, help="stem of the files to write (.csv, .table.md, .effects.md, .svg, .pdf)"
     )
     args = parser.parse_args()
     table = rows(args.study)

@@ -11,6 +11,7 @@ from markupsafe import escape
 
 import fakes
 from crestfall.cli.main import main
+from crestfall.cost import Footprint
 from crestfall.grading import CodeGrader, Limits
 
 
@@ -95,6 +96,16 @@ def test_dry_run_writes_nothing(study: str, config: str, capsys: pytest.CaptureF
     main(["run", config, "--dry-run"])
     assert "1 cell: run" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_gives_no_size_that_it_does_not_know(
+    config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crestfall.cli.dry_run.footprint", lambda config: Footprint(unknown="no such model"))
+    main(["run", config, "--dry-run"])
+    said = capsys.readouterr().out
+    assert "memory and checkpoints: not known (no such model)" in said
+    assert "checkpoints at most" not in said
 
 
 @pytest.mark.parametrize(
