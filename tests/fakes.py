@@ -51,9 +51,6 @@ class FakeTasks:
 
     def check(self, campaigns: int, sizes: Any, final: int) -> None: ...
 
-    def any_convention(self, problem: Problem, program: str) -> str | None:
-        return None
-
 
 @register("policy", "fake")
 @dataclass(frozen=True)

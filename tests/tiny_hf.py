@@ -92,9 +92,6 @@ class Comments:
     def final(self, size: int) -> Sequence[Problem]:
         return problems("final", size)
 
-    def any_convention(self, problem: Problem, program: str) -> str | None:
-        return None
-
 
 def problems(name: str, size: int) -> list[Problem]:
     tests = CallTests("f", (CallCase((1,), 1),))

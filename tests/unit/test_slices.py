@@ -192,7 +192,7 @@ class Plain:
 
     name: ClassVar[str]
 
-    campaign, final, any_convention = fakes.FakeTasks.campaign, fakes.FakeTasks.final, fakes.FakeTasks.any_convention
+    campaign, final = fakes.FakeTasks.campaign, fakes.FakeTasks.final
 
 
 def test_a_task_source_without_such_problems_says_so(tmp_path: Path) -> None:

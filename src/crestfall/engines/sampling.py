@@ -16,6 +16,7 @@ from crestfall.errors import GraderError
 from crestfall.grading.distinct import count_distinct
 from crestfall.policies.base import FloatArray, Rows, Samples
 from crestfall.rng import Key, stream
+from crestfall.tasks.base import Conventions, TaskSource
 from crestfall.types import Evaluation, Grade, Problem, Rollouts, Verdict
 from crestfall.updates.base import Advantages, UpdateRule
 from crestfall.updates.random_reward import random_reward
@@ -23,7 +24,6 @@ from crestfall.updates.random_reward import random_reward
 if TYPE_CHECKING:
     from crestfall.config import RunConfig
     from crestfall.grading import CodeGrader
-    from crestfall.tasks.base import TaskSource
 
 
 class Sampler(Protocol):
@@ -62,11 +62,13 @@ class SamplingEngine:
         programs = _programs(samples)
         grades = self._grade(programs)
         passed_PG = passed(grades).reshape(len(problems), group)
-        competent_PG = self._competent(programs, grades).reshape(len(problems), group)
+        competent_N, competent_P = self._competent(programs, grades), None
+        if competent_N is not None:
+            competent_P = tuple(competent_N.reshape(-1, group)[:, :n].sum(axis=1).tolist())
         evaluation = Evaluation(
             passed_P=tuple(passed_PG[:, :n].sum(axis=1).tolist()),
             n=n,
-            competent_P=tuple(competent_PG[:, :n].sum(axis=1).tolist()),
+            competent_P=competent_P,
             greedy_P=tuple(passed_PG[:, n].astype(int).tolist()) if self.greedy else None,
             distinct_P=tuple(
                 count_distinct(programs[p * group + g][1] for g in np.flatnonzero(row[:n]))
@@ -94,8 +96,10 @@ class SamplingEngine:
             raise GraderError(f"the grader failed on {len(faults)} of {len(grades)} programs: {faults[0]}")
         return grades
 
-    def _competent(self, programs: Sequence[tuple[Problem, str]], grades: Sequence[Grade]) -> NDArray[np.bool_]:
-        """Whether each program computes the right values under any answering convention."""
+    def _competent(self, programs: Sequence[tuple[Problem, str]], grades: Sequence[Grade]) -> NDArray[np.bool_] | None:
+        """Whether each program computes the right values under any answering convention; None: the source has one."""
+        if not isinstance(self.tasks, Conventions):
+            return None
         competent = passed(grades)
         rewritten: list[tuple[Problem, str]] = []
         places: list[int] = []

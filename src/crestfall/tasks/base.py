@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from crestfall.types import Problem
 
@@ -42,7 +42,13 @@ class TaskSource(Protocol):
         final set: now, and not hours into a chain."""
         ...
 
+
+@runtime_checkable
+class Conventions(Protocol):
+    """What a task source has beside, where programs can answer in more ways than the grader accepts. Of any other
+    source competence is not measured: it would be pass@1 by another name."""
+
     def any_convention(self, problem: Problem, program: str) -> str | None:
-        """The program rewritten so that the grader judges what it computes and not how it answers; None: no rewriting
-        known (the source has one answering convention)."""
+        """The program rewritten so that the grader judges what it computes and not how it answers; None: there is
+        nothing to rewrite in it."""
         ...

@@ -74,10 +74,6 @@ class Benchmark:
         self.campaign(0, campaigns - 1, sizes)
         self.final(final)
 
-    def any_convention(self, problem: Problem, program: str) -> str | None:
-        """None: a program that does not answer as it was asked to is a wrong one."""
-        return None
-
     # --- where rows come from ---
 
     @property

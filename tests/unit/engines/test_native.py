@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from crestfall.policies.base import distinct
 from crestfall.signals import SIGNALS
 from crestfall.tasks.base import Sizes
 from crestfall.tasks.builtin import Builtin
+from crestfall.tasks.jsonl import Jsonl
 from crestfall.types import Grade, Verdict
 from crestfall.updates.reinforce import Reinforce
 
@@ -115,6 +117,15 @@ def test_evaluating_changes_nothing_and_repeats(problems):
     assert all(c >= p for c, p in zip(one.evaluation.competent_P, one.evaluation.passed_P, strict=True))
     assert [shown.task_id for shown in one.shown] == [p.task_id for p in problems[:2]]
     assert all(shown.program.startswith("def f(x):\n") for shown in one.shown)
+
+
+def test_competence_is_absent_where_problems_have_one_way_to_be_answered(problems):
+    engine = make()
+    engine.tasks = Jsonl(path=Path("own.jsonl"))
+    evaluation = engine.evaluate(problems, 4, ("eval", 0)).evaluation
+    assert evaluation.competent_P is None
+    assert "competence" not in evaluation.to_json()
+    assert evaluation.passed_P == make().evaluate(problems, 4, ("eval", 0)).evaluation.passed_P
 
 
 def test_all_signals_have_canonical_names_and_are_finite(problems):
