@@ -6,7 +6,6 @@ says so. A resolved configuration names every option, defaults included; its dig
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,8 @@ from crestfall.errors import ConfigError
 from crestfall.grading.limits import Limits
 from crestfall.io import yaml
 from crestfall.io.origin import Origin
-from crestfall.registry import nearest
+from crestfall.overlay import overlaid
+from crestfall.registry import import_plugins, nearest
 from crestfall.tasks.base import CampaignSets, Sizes, TaskSource
 
 Count = Annotated[int, Field(ge=1)]
@@ -199,7 +199,7 @@ class StudyConfig:
 
     def cell(self, method: str, seed: int) -> RunConfig:
         own = {key: value for key, value in self.methods[method].items() if key != "seeds"}
-        options = yaml.merge(self.base, own) | {"seed": seed, "method": method}
+        options = overlaid(self.base, own) | {"seed": seed, "method": method}
         try:
             return run_config(options)
         except ConfigError as error:
@@ -213,7 +213,7 @@ _STUDY_KEYS = ("seeds", "methods", "workers")
 
 def run_config(options: Mapping[str, Any]) -> RunConfig:
     """The run that plain options describe. Raises ConfigError that names the key."""
-    _import_plugins(options.get("plugins", ()))
+    import_plugins(options.get("plugins", ()))
     return build(RunConfig, options)
 
 
@@ -258,7 +258,9 @@ def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
 
 def _read(config: str, words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     path = find(config)
-    return path, yaml.merge(yaml.load(path), yaml.overrides(words))
+    options, over = yaml.load(path), yaml.overrides(words)
+    with _naming(path):
+        return path, overlaid(options, over)
 
 
 @contextmanager
@@ -295,13 +297,3 @@ def resolved(config: RunConfig | StudyConfig) -> dict[str, Any]:
 
 def digest_of(config: RunConfig | StudyConfig) -> str:
     return digest(resolved(config))
-
-
-def _import_plugins(names: object) -> None:
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"plugins: expected a list of module names, found {names!r}")
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(f"plugins: cannot import {name!r}: {error}") from None

@@ -63,6 +63,17 @@ def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     return add
 
 
+def import_plugins(names: object) -> None:
+    """Import the modules that a configuration names, which register components. Raises ConfigError."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"plugins: expected a list of module names, found {names!r}")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"plugins: cannot import {name!r}: {error}") from None
+
+
 def kinds() -> tuple[str, ...]:
     return tuple(_MODULES)
 

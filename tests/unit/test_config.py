@@ -71,6 +71,28 @@ def test_cells_differ_from_the_base_by_their_method_and_seed() -> None:
     assert cells[1].campaign.train == 8  # the rest of the section stays
 
 
+def test_an_arm_with_another_update_rule_keeps_what_all_rules_share() -> None:
+    shared = {"learning_rate": 2e-3, "warmup_updates": 20, "kl": {"name": "fixed", "coefficient": 0.01}}
+    methods: dict[str, Any] = {
+        "grpo": {"update": {"name": "grpo"}},
+        "slow": {"update": {"name": "grpo", "learning_rate": 1e-4, "kl": {"name": "none"}}},
+        "weak": {"update": {"name": "dapo", "kl": {"coefficient": 0.001}}},
+    }
+    base = {"name": "reinforce", "baseline": "none", "normalization": "token_mean", **shared}
+    grpo, slow, weak = (c.update for c in study_config({"seeds": [0], "methods": methods, "update": base}).cells())
+    assert (grpo.name, grpo.learning_rate, grpo.warmup_updates, grpo.kl.coefficient) == ("grpo", 2e-3, 20, 0.01)
+    assert grpo.normalization == "sequence_mean"  # a rule's own default is part of what it is
+    assert (slow.learning_rate, slow.warmup_updates, slow.kl.name) == (1e-4, 20, "none")
+    assert (weak.kl.name, weak.kl.coefficient, weak.clip_high) == ("fixed", 0.001, 0.28)
+
+
+def test_another_update_rule_by_an_override_keeps_the_rate(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", {"update": {"name": "reinforce", "baseline": "none", "learning_rate": 2e-3}})
+    assert load_run(path, ["update.name=rloo"]).update.learning_rate == 2e-3
+    with pytest.raises(ConfigError, match=r"r\.yaml: update\.name: no update is called 'rlo'; did you mean 'rloo'"):
+        load_run(path, ["update.name=rlo"])
+
+
 def test_methods_may_have_seeds_of_their_own_and_run_with_those_that_share_them() -> None:
     methods = {
         "naive": {},

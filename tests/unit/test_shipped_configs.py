@@ -24,7 +24,6 @@ def test_it_is_what_it_says(name: str) -> None:
 def test_the_paper_s_fixed_numbers_hold_in_every_cell(name: str) -> None:
     cells = load_study(name).cells()
     for cell in cells:
-        # An arm that names another component takes none of the shared options along: a rate is easily lost.
         assert cell.update.learning_rate == 1e-6, cell.method
         assert (cell.campaign.train, cell.campaign.report, cell.campaign.group_size) == (50, 30, 16)
         assert cell.campaign.temperature == 0.7
