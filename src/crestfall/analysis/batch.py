@@ -26,6 +26,7 @@ from crestfall.analysis.trajectory import Run, Study, Trajectory, read_study
 from crestfall.errors import InputError
 from crestfall.io.files import write_atomic
 from crestfall.rng import stream
+from crestfall.types import Evaluation
 
 RISE = 0.15
 BASE = "base policy"
@@ -56,7 +57,7 @@ def judge(run: Run) -> Campaign:
     trajectory = run.campaigns[0]
     m = measure_campaign(trajectory)
     assert trajectory.report is not None
-    competence = [e.competence or 0.0 for e in trajectory.report]
+    competence = [_competence(e, run) for e in trajectory.report]
     peak = trajectory.steps_S.tolist().index(m.peak_step)
     return Campaign(
         seed=run.seed,
@@ -71,6 +72,12 @@ def judge(run: Run) -> Campaign:
         rises=m.peak - m.start >= RISE,
         falls=m.gap > COLLAPSE,
     )
+
+
+def _competence(evaluation: Evaluation, run: Run) -> float:
+    if evaluation.competence is None:
+        raise InputError(f"{run.path}: a batch needs competence, which is measured on builtin problems alone")
+    return evaluation.competence
 
 
 def ends_of_chain(study: Study) -> dict[str, dict[int, float]]:
@@ -93,8 +100,8 @@ def competence_line(study: Study) -> str:
         for run in runs:
             base, end = run.final(-1, "start"), run.final(len(run.campaigns) - 1, "handed_on")
             if run.status == "done" and base is not None and end is not None:
-                ends.setdefault(BASE, []).append(base.evaluation.competence or 0.0)
-                ends.setdefault(method, []).append(end.evaluation.competence or 0.0)
+                ends.setdefault(BASE, []).append(_competence(base.evaluation, run))
+                ends.setdefault(method, []).append(_competence(end.evaluation, run))
     means = ", ".join(f"{arm} {points(float(np.mean(values)))}" for arm, values in ends.items())
     return f"Competence at the end of the chain, on the final set, mean: {means}."
 

@@ -62,7 +62,6 @@ def measure_campaign(trajectory: Trajectory) -> CampaignMeasures:
         return None if index is None else int(steps_S[index])
 
     errors_S = trajectory.judged_error_S
-    handed_on_step = trajectory.facts.handed_on_step if trajectory.facts else None
     return CampaignMeasures(
         start=float(judged_S[0]),
         peak=float(judged_S[peak]),
@@ -77,8 +76,16 @@ def measure_campaign(trajectory: Trajectory) -> CampaignMeasures:
         onset=step(largest_fall(judged_S, peak)),
         onset_for_good=step(left_for_good(judged_S, peak)),
         phase_transition=phase_transition_score(judged_S, peak),
-        handed_on=None if handed_on_step is None else float(judged_S[steps_S == handed_on_step][0]),
+        handed_on=_handed_on(trajectory),
     )
+
+
+def _handed_on(trajectory: Trajectory) -> float | None:
+    facts = trajectory.facts
+    if facts is None or facts.handed_on_step is None:
+        return None
+    at_step = trajectory.judged_S[trajectory.steps_S == facts.handed_on_step]
+    return facts.handed_on if facts.handed_on is not None else float(at_step[0])
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,9 @@ class CampaignFacts:
     decisions: Mapping[int, Decision] = field(default_factory=dict)
     rollbacks: tuple[Rollback, ...] = ()
     handed_on_step: int | None = None
+    handed_on: float | None = None
+    """Score on report of what was handed on, where the events tell it by itself: an average of weights has another one
+    than the step that it was taken at."""
     stopped_by: str | None = None
     verdicts: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     shown: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -267,6 +270,7 @@ def _campaigns(events: Sequence[dict[str, Any]], path: Path, run: str) -> Iterat
     started = {e["campaign"]: e for e in _latest(events, "campaign_started", ("campaign",))}
     ended = {e["campaign"]: e for e in _latest(events, "campaign_ended", ("campaign",))}
     rollbacks = _latest(events, "rollback", ("campaign", "step"))
+    vectors = {e["campaign"]: e["report"].get("handed_on", {}) for e in _latest(events, "capability", ("campaign",))}
     for campaign, steps in steps_of.items():
         end = ended.get(campaign, {})
         facts = CampaignFacts(
@@ -279,6 +283,7 @@ def _campaigns(events: Sequence[dict[str, Any]], path: Path, run: str) -> Iterat
                 if e["campaign"] == campaign
             ),
             handed_on_step=end.get("handed_on_step"),
+            handed_on=vectors.get(campaign, {}).get("pass_at_1"),
             stopped_by=end.get("stopped_by"),
             verdicts={e["step"]: e["verdicts"] for e in steps if "verdicts" in e},
             shown={e["step"]: e["shown"] for e in steps if e.get("shown")},

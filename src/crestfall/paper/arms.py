@@ -196,8 +196,3 @@ def _chain(run: Run) -> Chain | None:
     if measures.end_of_chain is None or measures.base is None:
         return None
     return Chain(run, measures, measures.end_of_chain, measures.base)
-
-
-def averaged(run: Run) -> bool:
-    """Whether it hands on averages of weights: no step had them, so that they are scored on the final set alone."""
-    return bool(run.config.get("campaign", {}).get("hand_on", "weights") != "weights")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.paper.arms import Arm, Chain, Results, averaged
+from crestfall.analysis.trajectory import Run
+from crestfall.paper.arms import Arm, Chain, Results
 from crestfall.paper.parts import ARM, BY_SEED, PAPER_NOTE, SEEDS, by_seed, mean
 from crestfall.paper.published import published
 from crestfall.paper.table import Column, Table, Value
@@ -42,7 +42,6 @@ def _first_and_last(run: Run) -> tuple[Mapping[str, float], Mapping[str, float]]
     events = sorted(run.extra.get("capability", ()), key=lambda e: int(e["campaign"]))
     if not events:
         return {}, {}
-    # An average of weights is handed on without having been evaluated on report: it has no vector.
     return events[0]["report"].get("start", {}), events[-1]["report"].get("handed_on", {})
 
 
@@ -77,21 +76,14 @@ def _revisited(chain: Chain) -> list[tuple[float, float, float, float]]:
     """For every earlier campaign whose report set the end of the chain was evaluated on: then and now, on that set and
     on the final set."""
     run = chain.run
-    if averaged(run):
-        return []
-    numbered: dict[int, Trajectory] = {t.facts.campaign: t for t in run.campaigns if t.facts is not None}
-    last, found = max(numbered), []
+    measured = {t.facts.campaign: m for t, m in zip(run.campaigns, chain.measures.campaigns, strict=True) if t.facts}
+    found = []
     for event in run.extra.get("revisit", ()):
-        of, measured = event["of"], event["campaign"]
-        then, final = run.final(of, "handed_on"), numbered.get(of)
-        if measured != last or then is None or final is None:
+        own, final = measured.get(event["of"]), run.final(event["of"], "handed_on")
+        if event["campaign"] != max(measured) or own is None or own.handed_on is None or final is None:
             continue
-        facts = final.facts
-        assert facts is not None
-        on_own = final.judged_S[final.steps_S == facts.handed_on_step]
-        if len(on_own):
-            now = float(event["evaluation"]["pass_at_1"])
-            found.append((float(on_own[0]), now, then.evaluation.pass_at_1, chain.end))
+        now = float(event["evaluation"]["pass_at_1"])
+        found.append((own.handed_on, now, final.evaluation.pass_at_1, chain.end))
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from crestfall.analysis.measures import CampaignMeasures
 from crestfall.analysis.trajectory import Trajectory
-from crestfall.paper.arms import Chain, Results, averaged
+from crestfall.paper.arms import Chain, Results
 from crestfall.paper.table import Column, Table, Value
 
 COLUMNS = (
@@ -37,13 +37,7 @@ def _rows(chain: Chain) -> Iterator[tuple[Value, ...]]:
         yield (
             *(run.method, run.seed, facts.campaign, facts.budget, m.end_step, facts.stopped_by),
             *(m.start, m.peak, m.peak_step, m.peak_as_selected, m.end, m.gap, m.gap_error, int(m.collapsed)),
-            *(
-                m.onset,
-                m.onset_for_good,
-                m.phase_transition,
-                facts.handed_on_step,
-                None if averaged(run) else m.handed_on,
-            ),
+            *(m.onset, m.onset_for_good, m.phase_transition, facts.handed_on_step, m.handed_on),
             *_competence(trajectory, m),
             chain.base,
             None if end is None else end.evaluation.pass_at_1,

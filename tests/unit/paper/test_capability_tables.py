@@ -50,15 +50,17 @@ def test_vectors_are_of_the_first_start_and_the_last_weights(measured: Results) 
     assert (naive["unseen kinds, before"], naive["unseen kinds, after"]) == pytest.approx((0.4, 0.2))
 
 
-def test_an_average_of_weights_has_no_vector_on_report(measured: Results) -> None:
-    chain = measured["naive"].chains[0]
+def test_a_vector_that_was_not_measured_is_empty(measured: Results) -> None:
     event = {"campaign": 0, "report": {"start": {"pass_at_1": 0.2}, "end": {"pass_at_1": 0.3}}}
-    before, after = _first_and_last(replace(chain.run, extra={"capability": (event,)}))
-    assert before == {"pass_at_1": 0.2}
-    assert after == {}
-    assert _revisited(chain)
-    averaged = {"campaign": {"hand_on": "mean"}}
-    assert not _revisited(replace(chain, run=replace(chain.run, config=averaged)))
+    run = replace(measured["naive"].chains[0].run, extra={"capability": (event,)})
+    assert _first_and_last(run) == ({"pass_at_1": 0.2}, {})
+
+
+def test_what_was_handed_on_has_its_own_score_and_not_its_step_s(measured: Results) -> None:
+    """An average of weights has another one than the step that it was taken at."""
+    for seed, chain in zip((1, 2), measured["naive"].chains, strict=True):
+        assert [m.handed_on for m in chain.measures.campaigns] == pytest.approx([0.1 * seed + 0.1, 0.1 * seed + 0.2])
+        assert [found[0] for found in _revisited(chain)] == pytest.approx([0.1 * seed + 0.1])
 
 
 def test_old_sets_are_compared_with_the_final_set(measured: Results) -> None:
