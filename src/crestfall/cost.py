@@ -39,7 +39,8 @@ def cost_of(config: RunConfig) -> Cost:
     train = steps * campaign.problems_per_step * campaign.group_size
     evaluated = steps + chain.campaigns * (1 if campaign.hand_on == "weights" else 2)  # step 0, and an average
     held_out = evaluated * (campaign.select + campaign.report)
-    final = (1 + 2 * chain.campaigns) * chain.final
+    rolled_back = 0 if config.care.name == "none" else chain.campaigns - 1
+    final = (1 + 2 * chain.campaigns + rolled_back) * chain.final
     ood = (1 + chain.campaigns) * (chain.ood or 0)
     revisited = campaign.report * sum(min(number, chain.revisit or 0) for number in range(chain.campaigns))
     base = chain.campaigns * (campaign.select + campaign.report) if chain.hard_cases else 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from rich.console import Console
 
 from crestfall.build import component
+from crestfall.cli.dry_run import dry_run
 from crestfall.config import RunConfig, run_config
 from crestfall.cost import cost_of, footprint
 from crestfall.policies.size import ModelSize, of_transformers
@@ -56,6 +59,22 @@ def test_tokens_are_samples_at_their_longest():
     assert cost.train_samples == train
     assert cost.grades == train + held_out + final
     assert cost.tokens == cost.grades * 32
+
+
+def test_a_chain_controller_may_roll_back_and_score_that_on_final():
+    plain = config(Sized())
+    controlled = dataclasses.replace(plain, care=component("care", {"name": "care_v2"}))
+    assert cost_of(controlled).eval_samples == cost_of(plain).eval_samples + 200 * 17
+
+
+def test_a_dry_run_says_the_memory_of_the_largest_cell():
+    plain = config(Sized())
+    fisher = dataclasses.replace(plain, update=component("update", FISHER))
+    cells = {"plain": plain, "fisher": fisher}
+    said = dry_run(Console(quiet=True), Path("out"), cells)["dry_run"]["memory"]
+    needed = footprint(fisher).memory
+    assert needed is not None
+    assert said["copies"] == needed.copies == 1200
 
 
 def test_memory_is_what_is_always_there_and_the_largest_of_what_takes_turns():

@@ -46,7 +46,7 @@ def _footprints(configs: Any) -> list[Footprint]:
     found: dict[str, Footprint] = {}
     out = []
     for config in configs:
-        key = digest([plain(config.policy), plain(config.campaign), plain(config.chain)])
+        key = digest([plain(part) for part in (config.policy, config.campaign, config.chain, config.update)])
         if key not in found:
             found[key] = footprint(config)
         out.append(found[key])

@@ -34,5 +34,7 @@ class WeightAverage:
         return {**weights, "count": torch.tensor(self.count)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        self.reset({name: state[f"weights/{name}"] for name in self.weights})
+        """From a snapshot of any device: the average stays where it is, beside the weights."""
+        for name, average in self.weights.items():
+            average.copy_(state[f"weights/{name}"])
         self.count = int(state["count"])

@@ -154,26 +154,26 @@ class NativeEngine(SamplingEngine):
         return Batch(rows, advantages.values_PG, counted(self.rule, rewarded_PG), old, reference)
 
     def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
-        """All updates of a step. Entropy and log-probs are those of the policy before its first update."""
+        """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         anchor = self._anchor(self.rule.ewc) if isinstance(self.rule.ewc, FisherEWC) else None
         norms, rate = [], 0.0
-        for update, part in enumerate(self._parts(batch.rows)):
-            self.optimizer.zero()
-            self._accumulate(batch, part, observed if update < self.rule.minibatches else None, tally)
-            if anchor is not None:
-                tally.see_pull(anchor.pull(self.parameters))
-            norm, rate = self.optimizer.step()
-            norms.append(norm)
+        for epoch in range(self.rule.epochs):
+            for part in self._minibatches(batch.rows):
+                self.optimizer.zero()
+                self._accumulate(batch, part, observed if epoch == 0 else None, tally)
+                if anchor is not None:
+                    tally.see_pull(anchor.pull(self.parameters))
+                norm, rate = self.optimizer.step()
+                norms.append(norm)
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
         return {**signals, "grad_norm": float(np.mean(norms)), "learning_rate": rate}
 
-    def _parts(self, rows: Rows) -> Iterator[NDArray[np.int64]]:
-        """The rows of each update: minibatches of whole problems, epoch after epoch."""
+    def _minibatches(self, rows: Rows) -> Iterator[NDArray[np.int64]]:
+        """The rows of each update of a pass: minibatches of whole problems."""
         problems = len(rows.samples.problems)
-        for _ in range(self.rule.epochs):
-            for chunk in np.array_split(np.arange(problems), min(self.rule.minibatches, problems)):
-                yield np.flatnonzero(np.isin(rows.problem_R, chunk))
+        for chunk in np.array_split(np.arange(problems), min(self.rule.minibatches, problems)):
+            yield np.flatnonzero(np.isin(rows.problem_R, chunk))
 
     def _accumulate(
         self, batch: Batch, part: NDArray[np.int64], watch: Observed | None = None, tally: Tally | None = None

@@ -182,12 +182,17 @@ def test_the_gradient_is_the_formula_sample_by_sample(problems, normalization, t
         torch.testing.assert_close(got[name], parameter.grad, atol=2e-6, rtol=1e-3)
 
 
+def test_what_is_observed_is_the_first_pass_alone(problems):
+    """Also where more minibatches are asked for than there are problems."""
+    four, many = (step(make(Reinforce(minibatches=n, epochs=2, learning_rate=1e-2)), problems, 1) for n in (4, 9))
+    assert four == many
+
+
 def test_minibatches_split_problems_and_take_one_update_each(problems):
     engine = make(Reinforce(minibatches=2, epochs=2))
     rollouts = engine.rollout(problems, 0, 1)
-    parts = list(engine._parts(distinct(rollouts.handle)))
-    assert len(parts) == 4
-    first, second = ({int(p) for p in distinct(rollouts.handle).problem_R[part]} for part in parts[:2])
+    parts = engine._minibatches(distinct(rollouts.handle))
+    first, second = ({int(p) for p in distinct(rollouts.handle).problem_R[part]} for part in parts)
     assert first | second == {0, 1, 2, 3}
     assert not first & second
     engine.update(rollouts)

@@ -99,6 +99,13 @@ def test_averages_against_the_formula(kind):
     assert torch.equal(average.weights["x"], weights[0])
 
 
+def test_an_average_that_is_loaded_stays_on_its_device():
+    """Snapshots are read to the CPU, and the weights to be averaged with may be elsewhere."""
+    average = WeightAverage("mean", 0.0, {"x": torch.zeros(2, device="meta")})
+    average.load({"weights/x": torch.ones(2), "count": torch.tensor(3)})
+    assert (average.weights["x"].device.type, average.count) == ("meta", 3)
+
+
 def test_an_engine_averages_what_its_steps_left_and_a_snapshot_holds_it():
     engine = make(Reinforce(learning_rate=0.1), OWN, length=2, hand_on="mean")
     engine.begin_campaign(0)

@@ -156,7 +156,7 @@ class TrlEngine(SamplingEngine):
         return signals | self._train(parts, passed_PG.reshape(-1))
 
     def _train(self, parts: Sequence[Part], passed_N: NDArray[np.bool_]) -> dict[str, float]:
-        """All updates of a step. Entropy and log-probs are those of the policy before its first update."""
+        """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         if self.rule.needs_old_logprobs:
             for part in parts:
                 for batch in part.batches:
