@@ -196,6 +196,12 @@ def test_blocks_cover_every_sample_once_within_the_budget(budget):
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
+def test_inputs_go_where_a_trainer_has_moved_the_model(plain):
+    lm = tiny_hf.policy(plain).load().lm
+    lm.model.to("meta")
+    assert lm.device.type == "meta"
+
+
 def test_tied_weights_are_one_parameter(loaded):
     names = loaded.named_parameters()
     assert "model.embed_tokens.weight" in names

@@ -27,11 +27,16 @@ class CausalLM:
     def __init__(self, model: Any, bfloat16: bool = False, checkpointing: bool = False) -> None:
         self.model, self.bfloat16, self.checkpointing = model, bfloat16, checkpointing
         self.body = model.base_model
-        self.device: torch.device = next(model.parameters()).device
         text = model.config.get_text_config()
         self.vocabulary = int(text.vocab_size)
         self.longest: int | None = getattr(text, "max_position_embeddings", None)
         self._takes_positions = "position_ids" in inspect.signature(self.body.forward).parameters
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is now: a trainer may have moved it."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
