@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from crestfall.config import RunConfig
 from crestfall.policies.size import ModelSize
+from crestfall.types import CampaignSummary
 
 # Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before
 # and now, the base policy where hard cases are told by it; and one more while it is being written.
@@ -35,7 +36,7 @@ class Cost:
 
 def cost_of(config: RunConfig) -> Cost:
     campaign, chain = config.campaign, config.chain
-    steps = chain.campaigns * config.control.budget(campaign.steps, ())
+    steps = _most_steps(config)
     train = steps * campaign.problems_per_step * campaign.group_size
     evaluated = steps + chain.campaigns * (1 if campaign.hand_on == "weights" else 2)  # step 0, and an average
     held_out = evaluated * (campaign.select + campaign.report)
@@ -52,6 +53,15 @@ def cost_of(config: RunConfig) -> Cost:
     shown = campaign.show * (longest * _CHARACTERS_PER_TOKEN + 500)
     event = 3_000 + 12 * (campaign.select + campaign.report) + shown
     return Cost(1, steps, train, samples + greedy, total, total * longest, steps * event / 1e6)
+
+
+def _most_steps(config: RunConfig) -> int:
+    """Of a chain whose campaigns all run to their end and peak there, after which a controller grants the most."""
+    history: list[CampaignSummary] = []
+    for number in range(config.chain.campaigns):
+        budget = config.control.budget(config.campaign.steps, history)
+        history.append(CampaignSummary(number, budget, 0.0, 1.0, budget, 1.0, budget))
+    return sum(campaign.steps for campaign in history)
 
 
 def total(configs: Iterable[RunConfig]) -> Cost:

@@ -61,6 +61,11 @@ def test_tokens_are_samples_at_their_longest():
     assert cost.tokens == cost.grades * 32
 
 
+def test_budgets_that_grow_from_campaign_to_campaign_are_counted():
+    growing = component("control", {"name": "early_stop", "reading": "budget", "margin": 2})
+    assert cost_of(dataclasses.replace(config(Sized()), control=growing)).steps == 3 + 5
+
+
 def test_a_chain_controller_may_roll_back_and_score_that_on_final():
     plain = config(Sized())
     controlled = dataclasses.replace(plain, care=component("care", {"name": "care_v2"}))

@@ -81,28 +81,28 @@ def _competence(evaluation: Evaluation, run: Run) -> float:
 
 
 def ends_of_chain(study: Study) -> dict[str, dict[int, float]]:
-    """End of chain by method and seed, finished chains only; the base policy as one more method."""
+    """End of chain by method and seed, finished chains from the base policy only, which is one more method."""
     ends: dict[str, dict[int, float]] = {}
     base: dict[int, float] = {}
     for method, runs in study.by_method().items():
         for run in runs:
-            measures = measure_chain(run)
-            if run.status == "done" and measures.end_of_chain is not None and measures.base is not None:
-                ends.setdefault(method, {})[run.seed] = measures.end_of_chain
-                base[run.seed] = measures.base
+            end = measure_chain(run).end_of_chain
+            if run.status == "done" and end is not None and run.base is not None:
+                ends.setdefault(method, {})[run.seed] = end
+                base[run.seed] = run.base.evaluation.pass_at_1
     return {**ends, BASE: base}
 
 
 def competence_line(study: Study) -> str:
     """Mean competence on the final set by arm: what is left of a rise when no answering convention counts."""
-    ends: dict[str, list[float]] = {}
+    ends: dict[str, dict[int, float]] = {BASE: {}}
     for method, runs in study.by_method().items():
         for run in runs:
-            base, end = run.final(-1, "start"), run.final(len(run.campaigns) - 1, "handed_on")
+            base, end = run.base, run.final(len(run.campaigns) - 1, "handed_on")
             if run.status == "done" and base is not None and end is not None:
-                ends.setdefault(BASE, []).append(_competence(base.evaluation, run))
-                ends.setdefault(method, []).append(_competence(end.evaluation, run))
-    means = ", ".join(f"{arm} {points(float(np.mean(values)))}" for arm, values in ends.items())
+                ends[BASE][run.seed] = _competence(base.evaluation, run)
+                ends.setdefault(method, {})[run.seed] = _competence(end.evaluation, run)
+    means = ", ".join(f"{arm} {points(float(np.mean(list(by_seed.values()))))}" for arm, by_seed in ends.items())
     return f"Competence at the end of the chain, on the final set, mean: {means}."
 
 

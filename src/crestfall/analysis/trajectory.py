@@ -152,6 +152,16 @@ class Run:
     error: str | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def continued(self) -> bool:
+        """Whether it starts from another run's weights: no arm of a comparison, since it has had more training."""
+        return bool(self.config.get("chain", {}).get("start_from"))
+
+    @property
+    def base(self) -> Final | None:
+        """The base policy on the final set; None where the chain does not start from it, or has not begun."""
+        return None if self.continued else self.final(-1, "start")
+
     def final(self, campaign: int, when: str) -> Final | None:
         """The evaluation on the final set, if it has been made."""
         return next((f for f in self.finals if f.campaign == campaign and f.when == when), None)

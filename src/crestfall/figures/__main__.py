@@ -46,7 +46,7 @@ def study(source: Path, out: Path) -> list[figures.Saved]:
     drawn["single_run"] = figures.single_run(first.campaigns[0], f"{first.method}, seed {first.seed}, campaign 1")
     ends = figures.end_of_chain(methods)
     if ends:
-        bases = [f.evaluation.pass_at_1 for run in runs if (f := run.final(-1, "start"))]
+        bases = [f.evaluation.pass_at_1 for run in runs if (f := run.base)]
         note = "dots: seeds; lines: 95% studentised bootstrap over seeds, from four seeds on"
         drawn["end_of_chain"] = figures.intervals(ends, sum(bases) / len(bases) if bases else None, note)
     return [figures.save(figure, out / name) for name, figure in drawn.items()]

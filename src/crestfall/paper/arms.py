@@ -173,7 +173,7 @@ def results_of(study: Study) -> Results:
         if chain is not None:
             by_method.setdefault(run.method, []).append(chain)
     found = {m: Arm(m, {c.run.seed: c.end for c in chains}, tuple(chains)) for m, chains in by_method.items() if chains}
-    continued = {m: arm for m, arm in found.items() if arm.chains[0].run.config.get("chain", {}).get("start_from")}
+    continued = {m: arm for m, arm in found.items() if arm.chains[0].run.continued}
     arms = {m: arm for m, arm in found.items() if m not in continued}
     if not arms:
         raise InputError(f"{study.path}: no finished chain yet: nothing to put into a table")

@@ -124,7 +124,7 @@ def end_of_chain(groups: Sequence[Group]) -> list[str]:
     known = [f"{label} at {percent(sum(s) / len(s))}" for label, s in scores.items() if s]
     if not known:
         return []
-    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
+    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.base)]
     base = f", from a base policy at {percent(sum(bases) / len(bases))}" if bases else ""
     campaigns = max(number_of(run.campaigns[-1]) + 1 for g in groups for run in g.runs)
     after = f"After {campaigns} campaign{'s' if campaigns > 1 else ''}, on final problems that no decision has seen: "

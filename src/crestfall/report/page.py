@@ -83,7 +83,7 @@ def _sections(page: Page) -> dict[str, Any]:
     decisions, more_decisions = tables.decision_rows(groups)
     between, more_between = between_rows(groups)
     ends = tables.end_rows(groups)
-    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.final(-1, "start"))]
+    bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.base)]
     single = [Group(g.label, (run,), g.style) for g in groups if not g.single for run in g.runs]
     return {
         "chains": page.foreign is None,

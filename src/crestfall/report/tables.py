@@ -101,7 +101,9 @@ class ComparisonRow:
 
 
 def comparison_rows(groups: Sequence[Group]) -> list[ComparisonRow]:
-    """Every method against the first that the study names, over the seeds that both have finished."""
+    """Every method against the first that the study names, over the seeds that both have finished. Chains that go on
+    from another run's weights are left out."""
+    groups = [g for g in groups if not any(run.continued for run in g.runs)]
     scores = {g.label: {run.seed: v for run in g.runs if (v := last_handed_on(run)) is not None} for g in groups}
     if not groups:
         return []

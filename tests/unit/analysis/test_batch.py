@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from crestfall.analysis.batch import BASE, ends_of_chain, judge, report
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import read_study
 from crestfall.errors import InputError
+from crestfall.report.groups import Group
+from crestfall.report.tables import comparison_rows
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,18 @@ def test_the_untouched_base_is_an_arm(study):
     ends = ends_of_chain(study)
     assert set(ends) == {"naive", "es", BASE}
     assert all(set(scores) == {1, 2} for scores in ends.values())
+
+
+def test_a_chain_that_goes_on_from_another_run_is_no_arm_and_has_no_base(study):
+    """What it starts from is a collapsed policy, say: not the base policy, and not as much training."""
+    onwards = replace(study.by_method()["es"][0], method="onwards", config={"chain": {"start_from": "cells/es@last"}})
+    assert onwards.final(-1, "start") is not None
+    assert onwards.base is None
+    more = replace(study, runs=(*study.runs, onwards))
+    assert ends_of_chain(more) == ends_of_chain(study)
+    assert report(more) == report(study)
+    groups = [Group(method, tuple(runs), "a") for method, runs in more.by_method().items()]
+    assert "onwards" not in {row.label for row in comparison_rows(groups)}
 
 
 def test_the_report_says_proportion_nulls_split_and_pairs(study):
