@@ -3,7 +3,8 @@
 Two problems are the same where their texts, their tests or their references are equal once case, white space and the
 name of the function are taken away (for texts, punctuation too). Sameness is carried on: what is the same as a third is
 one problem, of which one is kept. The pool is a function of that content alone, not of ids, order or seed: no problem,
-and no variant of it, can be trained on under one seed, or in one benchmark, and reported under another.
+and no variant of it in the same source, can be trained on under one seed and reported under another. Another edition of
+a benchmark that words a problem anew may have it in another pool: name one edition for all arms of a study.
 """
 
 from __future__ import annotations
