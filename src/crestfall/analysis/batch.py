@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,7 +24,7 @@ from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE, measure_campaign, measure_chain
 from crestfall.analysis.null import against_null
 from crestfall.analysis.trajectory import Run, Study, Trajectory, read_study
-from crestfall.errors import InputError
+from crestfall.errors import CrestfallError, InputError
 from crestfall.io.files import write_atomic
 from crestfall.rng import stream
 from crestfall.types import Evaluation
@@ -182,7 +183,8 @@ def report(study: Study) -> tuple[list[str], list[Campaign]]:
     return lines, campaigns
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad input (one line on stderr)."""
     parser = argparse.ArgumentParser(
         prog="python -m crestfall.analysis.batch",
         description=__doc__,
@@ -190,8 +192,12 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, help="stem of a .md and a .csv to write as well")
-    args = parser.parse_args()
-    lines, campaigns = report(read_study(args.study))
+    args = parser.parse_args(argv)
+    try:
+        lines, campaigns = report(read_study(args.study))
+    except CrestfallError as error:
+        print(f"crestfall: {error}", file=sys.stderr)
+        return 2
     print("\n".join(lines))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +206,8 @@ def main() -> None:
             writer = csv.DictWriter(file, [field.name for field in fields(Campaign)])
             writer.writeheader()
             writer.writerows(asdict(c) for c in campaigns)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

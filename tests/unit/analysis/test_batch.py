@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from synthetic_runs import write_study
+from synthetic_runs import write_run, write_study
 
-from crestfall.analysis.batch import BASE, ends_of_chain, judge, report
+from crestfall.analysis.batch import BASE, ends_of_chain, judge, main, report
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import read_study
 from crestfall.errors import InputError
@@ -70,3 +70,10 @@ def test_without_a_naive_chain_there_is_nothing_to_judge(tmp_path):
     write_study(tmp_path, seeds=(1,), methods=("es",))
     with pytest.raises(InputError, match="no finished chain of the method naive"):
         report(read_study(tmp_path))
+
+
+def test_a_study_that_measured_no_competence_costs_one_line(tmp_path, capsys):
+    write_run(tmp_path / "cells/naive/seed-1", seed=1, competence=False)
+    (tmp_path / "study.json").write_text("{}")
+    assert main([str(tmp_path)]) == 2
+    assert "a batch needs competence" in capsys.readouterr().err
