@@ -11,6 +11,7 @@ SAYS = {
     "guard_pytorch.py": "Adam's step counter",
     "guard_trl.py": "handed on: step",
     "analyze_foreign_log.py": "rise_and_collapse",
+    "easy_problems.py": "150 problems",
     "own_controller.py": "acted at step 4",
     "own_update_rule.py": "[ 0.5625",
 }
