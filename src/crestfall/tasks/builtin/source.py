@@ -163,6 +163,7 @@ def _sequence(
     return [], drawn(pool, levels, *path)
 
 
+@lru_cache(maxsize=10_000)
 def returning(program: str) -> str | None:
     """`program` with the value that its last line prints, assigns or states returned instead; None where there is none.
 
