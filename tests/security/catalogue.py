@@ -53,7 +53,12 @@ RESOURCES = {
         "while True:\n    try: print('x' * 1000)\n    except OSError: pass",
         {V.OUTPUT_LIMIT, V.TIME_LIMIT},
     ),
-    "one large write": ("import os\nos.write(1, b'x' * (200 << 20))\nos.write(1, b'x')" + F, {V.OUTPUT_LIMIT}),
+    "one large write": ("import os\nos.write(1, b'x' * (64 << 20))\nos.write(1, b'x')" + F, {V.OUTPUT_LIMIT}),
+    # A gigabyte from a megabyte of memory: clearing more pages than that can cost a busy machine the CPU limit.
+    "one write of a gigabyte": (
+        "import os\nos.writev(1, [b'x' * (1 << 20)] * 1000)\nos.write(1, b'x')" + F,
+        {V.OUTPUT_LIMIT},
+    ),
     "deep recursion": ("def f(x): return f(x)", {V.RUNTIME_ERROR}),
     "deeper recursion": (
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(x): return f(x) + 1",
