@@ -6,6 +6,7 @@ else; the program that is graded is `stub` + what it wrote. See docs/tasks.md.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +21,7 @@ from crestfall.types import Problem
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(ABC):
     """Problems of a file or of a dataset, in pools by content. Every option of it is one of each benchmark."""
 
     name: ClassVar[str]
@@ -48,9 +49,9 @@ class Benchmark:
 
     # --- what a benchmark says of its own ---
 
+    @abstractmethod
     def read(self, row: Row) -> Problem | None:
         """The problem of a row as it stands there; None for one that this source leaves out. Raises InputError."""
-        raise NotImplementedError
 
     def pose(self, problem: Problem, rows: Mapping[str, Row]) -> Problem:
         """The problem with the prompt that a policy reads; `rows` are all of the source's, by task_id."""
