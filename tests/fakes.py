@@ -95,6 +95,9 @@ class FakeEngine:
         self.start, self.scale, self.campaign = self.weights.copy(), 1.0, -1
         self.averaged = [self.weights.copy()] if config.campaign.hand_on == "mean" else []
 
+    def scale_learning_rate(self, scale: float) -> None:
+        self.scale = scale
+
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
         self.start, self.scale, self.campaign = self.weights.copy(), learning_rate_scale, campaign
         self.momentum[:] = 0

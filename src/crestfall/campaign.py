@@ -36,6 +36,9 @@ class CampaignState:
     control: dict[str, Any]
     """The controller's state."""
     learning_rate_scale: float = 1.0
+    """The chain controller's wish for this campaign."""
+    slowed: float = 1.0
+    """What rollbacks, of earlier campaigns too, have left of the learning rate."""
     step: int = -1
     """The last finished step; 0 is the evaluation before any update."""
     select_S: tuple[float, ...] = ()
@@ -52,6 +55,11 @@ class CampaignState:
     stop: str | None = None
     """Why the campaign is over: `budget`, or its controller's reason. None while it runs."""
     handed_on_step: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """What the configured learning rate is multiplied with now."""
+        return self.learning_rate_scale * self.slowed
 
     @property
     def peak_step(self) -> int:
@@ -72,6 +80,7 @@ class CampaignState:
             handed_on,
             self.capability("0", "select"),
             self.capability(self.handed_on_key, "select"),
+            self.slowed,
         )
 
     @property
@@ -138,10 +147,7 @@ def run_campaign(
             state = replace(state, stop="budget" if used_up else decision.reason, handed_on_step=decision.target_step)
         elif decision.action == "rollback":
             state = roll_back(state, decision, options.restore, engine, store)
-            target, reason = decision.target_step, decision.reason
-            events.append(
-                {"type": "rollback", "campaign": campaign, "step": step, "target_step": target, "reason": reason}
-            )
+            events.append(rollback_event(campaign, step, decision))
         store.commit(events, state)
     return state
 
@@ -187,6 +193,8 @@ def keep_snapshots(
 def roll_back(state: CampaignState, decision: Decision, what: str, engine: Engine, store: Store) -> CampaignState:
     """Go back to the decision's target. The step counter, and with it every random stream, goes on."""
     go_back(engine, store.load(state.snapshots[str(decision.target_step)]), what)
+    state = replace(state, slowed=state.slowed * decision.learning_rate_scale)
+    engine.scale_learning_rate(state.rate)
     name = f"campaign-{state.campaign:03d}-step-{state.step:03d}-rolled-back"
     store.save(name, engine.snapshot())
     return replace(state, current=name)
@@ -222,6 +230,17 @@ def step_event(
         "decision": decision.to_json(),
         "shown": [shown_event(shown) for shown in report.shown],
         "seconds": dict(seconds),
+    }
+
+
+def rollback_event(campaign: int, step: int, decision: Decision) -> Event:
+    return {
+        "type": "rollback",
+        "campaign": campaign,
+        "step": step,
+        "target_step": decision.target_step,
+        "reason": decision.reason,
+        "learning_rate_scale": decision.learning_rate_scale,
     }
 
 

@@ -163,14 +163,15 @@ class _Chain:
         started: Event = {"type": "campaign_started", "campaign": number, "budget": plan.budget, **ids}
         events.append(started | ({"hard": hard} if hard else {}))
         control = dict(self.config.control.init())
-        campaign = CampaignState(number, plan.budget, control, plan.learning_rate_scale, hard=hard)
+        slowed = history[-1].learning_rate_scale if history else 1.0
+        campaign = CampaignState(number, plan.budget, control, plan.learning_rate_scale, slowed, hard=hard)
         self.write(events, replace(state, campaign=campaign))
 
     def resume_campaign(self) -> CampaignState:
         """Bring the engine to where the campaign stands. It holds the weights that the campaign starts from."""
         campaign = self.state.campaign
         assert campaign is not None
-        self.engine.begin_campaign(campaign.campaign, campaign.learning_rate_scale)
+        self.engine.begin_campaign(campaign.campaign, campaign.rate)
         if campaign.current is not None:
             self.engine.restore(self.directory.load(campaign.current))
         if self.config.campaign.hand_on != "weights" and not averaged(self.engine.snapshot()):

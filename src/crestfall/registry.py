@@ -29,7 +29,12 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "update": tuple(f"crestfall.updates.{name}" for name in ("reinforce", "rloo", "grpo", "dr_grpo", "dapo")),
     "kl": ("crestfall.updates.kl",),
     "ewc": ("crestfall.updates.ewc",),
-    "control": ("crestfall.control.basic", "crestfall.control.early_stop", "crestfall.control.alert"),
+    "control": (
+        "crestfall.control.basic",
+        "crestfall.control.early_stop",
+        "crestfall.control.alert",
+        "crestfall.control.crest",
+    ),
     "care": ("crestfall.care.base", "crestfall.care.controller"),
     "engine": ("crestfall.engines.select", "crestfall.engines.trl"),
     "importer": tuple(

@@ -203,12 +203,15 @@ class Decision:
 
     `continue`: train on. `stop`: end the campaign and hand on the weights of `target_step`. `rollback`: restore weights
     *and* optimizer of `target_step` and train on from there (the step counter goes on: it never runs backwards).
+    `learning_rate_scale`: with a rollback, what the learning rate is multiplied with from here on, in the campaigns
+    that follow too.
     """
 
     action: Action
     target_step: int | None = None
     reason: str = ""
     evidence: Mapping[str, float] = field(default_factory=dict)
+    learning_rate_scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -216,6 +219,7 @@ class Decision:
             "target_step": self.target_step,
             "reason": self.reason,
             "evidence": dict(self.evidence),
+            "learning_rate_scale": self.learning_rate_scale,
         }
 
 
@@ -225,6 +229,7 @@ class CampaignSummary:
 
     `capability_start` and `capability_handed_on` are the capability vectors (crestfall.capability) of the weights that
     the campaign started from and of those that it handed on; a member that was not measured is absent.
+    `learning_rate_scale`: what rollbacks, of this campaign and of those before it, have left of the learning rate.
     """
 
     campaign: int
@@ -236,6 +241,7 @@ class CampaignSummary:
     handed_on_step: int
     capability_start: Mapping[str, float] = field(default_factory=dict)
     capability_handed_on: Mapping[str, float] = field(default_factory=dict)
+    learning_rate_scale: float = 1.0
 
 
 # --- rollouts -------------------------------------------------------------------------------------------------------

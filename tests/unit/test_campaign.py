@@ -127,6 +127,35 @@ def test_after_a_rollback_the_counter_goes_on_with_new_samples() -> None:
     assert all(event["target_step"] < event["step"] for event in rolled)
 
 
+def test_a_rollback_may_slow_down_what_follows() -> None:
+    base = config(steps=12, control={"name": "early_stop", "then": "go_on"})
+
+    class Slower:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            state, decision = base.control.decide(state, record)
+            return state, replace(decision, learning_rate_scale=0.5 if decision.action == "rollback" else 1.0)
+
+    slower = replace(base, control=Slower())
+    engine, store = slower.engine.create(slower), Memory()
+    engine.begin_campaign(0, 0.8)
+    sets = slower.tasks.campaign(0, 0, slower.campaign.sizes)
+    state = CampaignState(0, 12, dict(slower.control.init()), learning_rate_scale=0.8, slowed=0.5)
+    rates = []
+    store.commit = lambda events, campaign: rates.append(  # type: ignore[method-assign]
+        ([e["learning_rate_scale"] for e in events if e["type"] == "rollback"], campaign.rate, engine.scale)
+    )
+    end = run_campaign(slower, sets, engine, state, store)
+    rollbacks = sum(len(scales) for scales, _, _ in rates)
+    assert rollbacks >= 2
+    assert end.summary().learning_rate_scale == end.slowed == 0.5 * 0.5**rollbacks
+    assert end.rate == engine.scale == 0.8 * end.slowed
+    first = next(i for i, (scales, _, _) in enumerate(rates) if scales)
+    assert rates[first] == ([0.5], 0.2, 0.2)
+
+
 def test_only_last_peak_and_kept_snapshots_are_needed() -> None:
     _, store, _ = run(config(control={"name": "early_stop", "then": "go_on"}))
     for _, state in store.commits:

@@ -107,9 +107,20 @@ def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "events.jsonl").read_bytes() == before
 
 
-def test_it_stops_after_any_commit_and_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    config = run_config(fakes.options(control={"name": "early_stop", "then": "go_on", "margin": 1}))
+PRECISE = {"campaign": fakes.options()["campaign"] | {"steps": 16, "select": 30, "eval_samples": 32}}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"control": {"name": "early_stop", "then": "go_on", "margin": 1}},
+        PRECISE | {"control": {"name": "crest"}},
+    ],
+)
+def test_it_stops_after_any_commit_and_goes_on_as_if_nothing_had_been(tmp_path: Path, over: dict[str, Any]) -> None:
+    config = run_config(fakes.options(**over))
     undisturbed = run(tmp_path / "whole", config)
+    assert of_type(undisturbed, "rollback")
     for _ in range(100):
         try:
             train(config, tmp_path / "cut", {"made": "by a test"}, should_stop=lambda: True)
@@ -237,6 +248,14 @@ def test_a_chain_controller_plans_each_campaign(tmp_path: Path) -> None:
     assert [event["steps"] for event in of_type(events, "campaign_ended")] == [6, 3]
     assert [event["verdict"] for event in of_type(events, "care")] == ["pilot", "pilot"]
     assert scales == [1.0, 0.5]
+
+
+def test_a_learning_rate_that_was_too_high_stays_reduced(tmp_path: Path) -> None:
+    events = run(tmp_path / "r", control={"name": "crest"}, chain={"campaigns": 3, "final": 10}, **PRECISE)
+    rolled = [e["campaign"] for e in of_type(events, "rollback")]
+    assert 0 in rolled
+    left = [e["summary"]["learning_rate_scale"] for e in of_type(events, "campaign_ended")]
+    assert left == [0.5 ** sum(c <= campaign for c in rolled) for campaign in range(3)]
 
 
 def test_sinks_are_told_what_was_written_and_closed(tmp_path: Path) -> None:

@@ -39,9 +39,12 @@ class Engine(Protocol):
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
         """Make the weights held now the campaign's reference; reset the optimizer where the configuration says so.
 
-        `learning_rate_scale` multiplies the configured learning rate throughout the campaign (a chain controller's
-        wish).
+        `learning_rate_scale`: as for `scale_learning_rate`.
         """
+        ...
+
+    def scale_learning_rate(self, scale: float) -> None:
+        """From here on the learning rate is the configured one, warmed up and scheduled as ever, times `scale`."""
         ...
 
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:

@@ -78,7 +78,7 @@ class NativeEngine(SamplingEngine):
         self.campaign, now = campaign, self.weights()
         # The first campaign starts from the base policy: its distances to the two are one.
         self.start = self.base if all(torch.equal(now[name], base) for name, base in self.base.items()) else now
-        self.optimizer.scale = learning_rate_scale
+        self.scale_learning_rate(learning_rate_scale)
         if isinstance(self.rule.ewc, FisherEWC) and self.rule.ewc.anchor == "start":
             self.anchor = None
         if self.average is not None:
@@ -86,6 +86,9 @@ class NativeEngine(SamplingEngine):
         if self.rule.optimizer_state == "fresh":
             self.optimizer.reset()
             self.rule_state, self.kl_state = self.rule.init(), self.rule.kl.init()
+
+    def scale_learning_rate(self, scale: float) -> None:
+        self.optimizer.scale = scale
 
     def snapshot(self) -> Snapshot:
         return {

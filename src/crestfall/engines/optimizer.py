@@ -14,7 +14,7 @@ class Optimizer:
     def __init__(self, rule: UpdateRule, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         self.rule, self.parameters = rule, dict(parameters)
         self.scale = 1.0
-        """Multiplies the learning rate throughout a campaign."""
+        """Multiplies the learning rate: what controllers leave of it."""
         self.decay = 1.0
         """Multiplies it in this step: what the rule's schedule leaves."""
         self.reset()

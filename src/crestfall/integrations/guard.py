@@ -46,6 +46,9 @@ class Guard:
         state: what to take snapshots of: named objects with `state_dict` / `load_state_dict`, tensors, arrays.
         capture, restore: instead of `state`, functions that return and take back a state tree of your own making.
             Without either the guard only decides.
+        scale_learning_rate: beside `capture` and `restore`, a function that multiplies the learning rate (the one that
+            `restore` brings back), for controllers that change it. With `state` the guard does it: `param_groups` of
+            optimizers, `base_lrs` of schedulers.
         in_memory: keep a copy of the snapshots in host memory too: going back is fast, and works with a full disk.
         max_snapshots: bound on the snapshots kept; on disk there are never more than this many and one being written.
         notify: told of every alert, stop and rollback, on rank 0.
@@ -65,6 +68,7 @@ class Guard:
         state: Mapping[str, Any] | None = None,
         capture: Callable[[], Tree] | None = None,
         restore: Callable[[Tree], None] | None = None,
+        scale_learning_rate: Callable[[float], None] | None = None,
         in_memory: bool = True,
         max_snapshots: int = 3,
         notify: Sequence[Notify] = (),
@@ -73,7 +77,7 @@ class Guard:
         if max_snapshots < 1:
             raise ConfigError(f"max_snapshots: at least 1, found {max_snapshots}")
         self.directory = Path(directory)
-        self._functions = functions(state, capture, restore)
+        self._functions = functions(state, capture, restore, scale_learning_rate)
         self._ranks = ranks or detect()
         self._in_memory = in_memory
         self._notify = tuple(notify)
@@ -127,7 +131,7 @@ class Guard:
         outcome = Outcome.from_json(decided_by_first(self._ranks, decide))
         packed = None
         if outcome.snapshot is not None and self._functions is not None:
-            packed = statetree.pack(self._functions[0]())
+            packed = statetree.pack(self._functions.capture())
             if self._in_memory:
                 self._memory[outcome.snapshot] = packed
         if self._history is not None:
@@ -140,11 +144,16 @@ class Guard:
         """Put back what the last decision names, and say whether training is to end.
 
         Collective in a distributed run. Nothing happens for `continue`, nor where the target is the step just observed.
+
+        Raises ConfigError: the decision changes the learning rate, and the guard was given nothing to do that with.
         """
         if decision != self._outcome.decision:
             raise ConfigError("only the guard's last decision can be carried out")
-        if self._outcome.target is not None and self._functions is not None:
-            self._functions[1](statetree.unpack(self._fetch(self._outcome.target)))
+        if self._functions is not None:
+            if self._outcome.target is not None:
+                self._functions.restore(statetree.unpack(self._fetch(self._outcome.target)))
+            if self._outcome.rate_factor != 1.0:
+                self._functions.scale_learning_rate(self._outcome.rate_factor)
         return decision.action == "stop"
 
     def finish(self) -> Decision:

@@ -47,12 +47,13 @@ class Outcome:
     """What rank 0 tells the others. Snapshots go by the `id` of their observation, which unlike a step is never seen
     twice.
 
-    `target`: the snapshot to put back, None where the weights are right as they are. `snapshot`: the one to take now.
-    `wanted`: those to keep from now on.
+    `target`: the snapshot to put back, None where the weights are right as they are. `rate_factor`: what to multiply
+    the learning rate with that is in force then. `snapshot`: the one to take now. `wanted`: those to keep from now on.
     """
 
     decision: Decision
     target: int | None = None
+    rate_factor: float = 1.0
     snapshot: int | None = None
     wanted: frozenset[int] = frozenset()
 
@@ -60,13 +61,15 @@ class Outcome:
         return {
             "decision": self.decision.to_json(),
             "target": self.target,
+            "rate_factor": self.rate_factor,
             "snapshot": self.snapshot,
             "wanted": sorted(self.wanted),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        return cls(Decision(**data["decision"]), data["target"], data["snapshot"], frozenset(data["wanted"]))
+        wanted = frozenset(data["wanted"])
+        return cls(Decision(**data["decision"]), data["target"], data["rate_factor"], data["snapshot"], wanted)
 
 
 class History:
@@ -93,6 +96,7 @@ class History:
         self._snapshots = Snapshots(directory / "snapshots")
         self._adopt_orphans()
         self._values = {o.id: o.record for o in self._journal.observations}
+        self._rates = {o.id: o.rate_before for o in self._journal.observations}
         self._active = self._journal.active()
         self._state = self._replayed()
         self._fresh = True
@@ -124,8 +128,9 @@ class History:
         keep = self._controller.keep(self._state)
 
         identity = self._journal.next_id
-        observation = Observation(identity, record, decision, scores.report, scores.samples)
-        self._values[identity] = record
+        rate = self._active[-1].rate_after if self._active else 1.0
+        observation = Observation(identity, record, decision, scores.report, scores.samples, rate)
+        self._values[identity], self._rates[identity] = record, rate
         self._active.append(observation)
         if not can_capture:
             self._pending = observation, frozenset()
@@ -140,7 +145,7 @@ class History:
         )
         decision, target = self._resolve(decision, kept_before | keep)
         self._pending = replace(observation, decision=decision), self._wanted(keep, target, take)
-        return Outcome(decision, target, identity if take else None, self._pending[1])
+        return Outcome(decision, target, self._factor(target), identity if take else None, self._pending[1])
 
     def commit(self, packed: statetree.Packed | None) -> None:
         """Put the last observation, and its snapshot if one was taken, on the disk; delete what is not wanted any more.
@@ -164,7 +169,8 @@ class History:
         if not self._active:
             raise ConfigError("guard.finish: nothing has been observed yet")
         decision = self._controller.last(self._state, self._active[-1].record.step)
-        return Outcome(*self._resolve(decision, self._controller.keep(self._state)), wanted=self._available())
+        decision, target = self._resolve(decision, self._controller.keep(self._state))
+        return Outcome(decision, target, self._factor(target), wanted=self._available())
 
     def close(self) -> None:
         self._lock.release()
@@ -240,6 +246,11 @@ class History:
             reason = f"{decision.reason}; {why}: step {step} ({value:.3f}) takes its place"
             decision = replace(decision, target_step=step, reason=reason)
         return decision, None if chosen == current.id else chosen
+
+    def _factor(self, target: int | None) -> float:
+        """From the learning rate in force, once `target` is put back, to the one that is to be."""
+        current = self._active[-1]
+        return current.rate_after / (current.rate_before if target is None else self._rates[target])
 
     def _wanted(self, keep: frozenset[int], target: int | None, take: bool) -> frozenset[int]:
         """Which to keep: the target's, the best, then what the controller asks for, as far as the bound allows."""

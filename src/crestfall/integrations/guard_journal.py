@@ -2,7 +2,8 @@
 
     {"id": 0, "step": 0, "select": 0.25, "n": 480, "passed": [...], "standard_error": 0.02, "report": ..., "entropy":
     ...,
-     "action": "continue", "target_step": null, "reason": "", "evidence": {}}
+     "action": "continue", "target_step": null, "reason": "", "evidence": {}, "learning_rate_scale": 1.0,
+     "rate_before": 1.0}
 
 `n` is the number of samples behind `select` all told. `id` counts up. Where a restarted run sees a step again, the
 later line counts and the earlier ones from that step on are history: `crestfall analyze` and `crestfall replay` read
@@ -37,6 +38,8 @@ _OWN = (
     "target_step",
     "reason",
     "evidence",
+    "learning_rate_scale",
+    "rate_before",
 )
 
 
@@ -49,6 +52,12 @@ class Observation:
     decision: Decision
     report: float | None = None
     samples: int | None = None
+    rate_before: float = 1.0
+    """What rollbacks had left of the learning rate when the observation was made, before its own decision."""
+
+    @property
+    def rate_after(self) -> float:
+        return self.rate_before * self.decision.learning_rate_scale
 
     def to_json(self) -> dict[str, Any]:
         record = self.record
@@ -61,7 +70,7 @@ class Observation:
             seen["standard_error"] = record.standard_error
         if self.report is not None:
             seen["report"] = self.report
-        return seen | dict(record.signals) | self.decision.to_json()
+        return seen | dict(record.signals) | self.decision.to_json() | {"rate_before": self.rate_before}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Observation:
@@ -74,8 +83,10 @@ class Observation:
             None if counts is None else int(data["n"]) // len(counts),
             {key: float(value) for key, value in data.items() if key not in _OWN},
         )
-        decision = Decision(data["action"], data["target_step"], data["reason"], data["evidence"])
-        return cls(int(data["id"]), record, decision, data.get("report"), samples)
+        # Guards did not always know of learning rates.
+        scale, rate = float(data.get("learning_rate_scale", 1.0)), float(data.get("rate_before", 1.0))
+        decision = Decision(data["action"], data["target_step"], data["reason"], data["evidence"], scale)
+        return cls(int(data["id"]), record, decision, data.get("report"), samples, rate)
 
 
 def make_record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,24 @@ class Objects:
         for name, item in self._objects.items():
             _restore(item, tree[name])
 
+    def scale_learning_rate(self, factor: float) -> None:
+        """Raises ConfigError: there is no optimizer among the objects."""
+        if not any(hasattr(item, "param_groups") for item in self._objects.values()):
+            raise ConfigError(f"the learning rate is to be multiplied by {factor:g}, and no optimizer is in `state`")
+        for item in self._objects.values():
+            scale_learning_rate(item, factor)
+
+
+def scale_learning_rate(item: Any, factor: float) -> None:
+    """Multiply the learning rates of an optimizer, and what a scheduler works them out from. Anything else has none."""
+    for group in getattr(item, "param_groups", ()):
+        for key in group.keys() & {"lr", "initial_lr", "max_lr", "min_lr"}:
+            group[key] = group[key] * factor
+    if hasattr(item, "get_last_lr"):
+        scheduler = getattr(item, "scheduler", item)  # accelerate's wrapper
+        for key in scheduler.__dict__.keys() & {"base_lrs", "_last_lr"}:
+            setattr(scheduler, key, [rate * factor for rate in getattr(scheduler, key)])
+
 
 class GlobalRng:
     """The process-wide generators of Python, numpy and torch (every device) as one thing with a `state_dict`.
@@ -69,20 +87,40 @@ class GlobalRng:
                 torch.cuda.set_rng_state_all(state["cuda"])
 
 
+class Functions(NamedTuple):
+    """What a guard works with."""
+
+    capture: Callable[[], Tree]
+    restore: Callable[[Tree], None]
+    scale_learning_rate: Callable[[float], None]
+
+
 def functions(
-    state: Mapping[str, Any] | None, capture: Callable[[], Tree] | None, restore: Callable[[Tree], None] | None
-) -> tuple[Callable[[], Tree], Callable[[Tree], None]] | None:
-    """The pair that a guard works with; None: it only decides. Raises ConfigError for half a pair or both kinds."""
+    state: Mapping[str, Any] | None,
+    capture: Callable[[], Tree] | None,
+    restore: Callable[[Tree], None] | None,
+    scale: Callable[[float], None] | None,
+) -> Functions | None:
+    """What is made of a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
     if (capture is None) != (restore is None):
         raise ConfigError("capture, restore: give both or neither")
     if capture is not None and restore is not None:
         if state is not None:
             raise ConfigError("give either `state` or `capture` and `restore`")
-        return capture, restore
+        return Functions(capture, restore, scale or _no_scale)
+    if scale is not None:
+        raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
     if state is None:
         return None
     objects = Objects(state)
-    return objects.capture, objects.restore
+    return Functions(objects.capture, objects.restore, objects.scale_learning_rate)
+
+
+def _no_scale(factor: float) -> None:
+    raise ConfigError(
+        f"the learning rate is to be multiplied by {factor:g}: give the guard `scale_learning_rate` beside `capture` "
+        "and `restore`"
+    )
 
 
 def _has_state_dict(item: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crestfall.errors import ConfigError
+from crestfall.integrations.guard_state import scale_learning_rate
 
 
 class TrainerState:
@@ -37,6 +38,10 @@ class TrainerState:
                 tensor.copy_(saved[name])
         self._optimizer.load_state_dict(tree["optimizer"])
         self._scheduler.load_state_dict(tree["scheduler"])
+
+    def scale_learning_rate(self, factor: float) -> None:
+        scale_learning_rate(self._optimizer, factor)
+        scale_learning_rate(self._scheduler, factor)
 
 
 def refuse_sharded() -> None:

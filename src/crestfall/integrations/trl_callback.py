@@ -101,7 +101,13 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         resumed = state.global_step > 0
         chosen = decided_by_first(detect(), lambda: {"directory": str(_subdirectory(root, resumed))})
         live = TrainerState(kwargs["model"], kwargs["optimizer"], kwargs["lr_scheduler"])
-        self.guard = Guard(chosen["directory"], capture=live.capture, restore=live.restore, **self._options)
+        self.guard = Guard(
+            chosen["directory"],
+            capture=live.capture,
+            restore=live.restore,
+            scale_learning_rate=live.scale_learning_rate,
+            **self._options,
+        )
         self._signals, self._stop, self.decision = {}, None, None
         # The step that a run resumes from has been observed before; what came after it is gone and will be observed
         # anew.

@@ -105,6 +105,17 @@ def test_adam_between_campaigns(problems, kept, updates):
     assert step(engine, problems, 2)["learning_rate"] == 5e-4
 
 
+def test_a_scale_holds_for_the_rest_of_the_campaign_and_over_a_restore(problems):
+    engine = make(Reinforce(learning_rate=1e-3, warmup_updates=2))
+    then = engine.snapshot()
+    assert step(engine, problems, 1)["learning_rate"] == 5e-4
+    engine.restore(then)
+    engine.scale_learning_rate(0.5)
+    assert [step(engine, problems, n)["learning_rate"] for n in (2, 3)] == [2.5e-4, 5e-4]
+    engine.begin_campaign(1)
+    assert step(engine, problems, 4)["learning_rate"] == 5e-4
+
+
 def test_evaluating_changes_nothing_and_repeats(problems):
     engine = make()
     step(engine, problems, 1)

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,55 @@ def test_rollback_restores_weights_adam_and_schedule_bit_for_bit_and_again(tmp_p
             assert scheduler.state_dict() == peak[2].state_dict()
     # The second time proves that training on did not write into the snapshot.
     assert len(rolled_back) >= 2
+
+
+class Slower(EarlyStop):
+    """Back at the first fall, each time with half the learning rate."""
+
+    def decide(self, state: Any, record: Any) -> Any:
+        state, decision = super().decide(state, record)
+        return state, replace(decision, learning_rate_scale=0.5 if decision.action == "rollback" else 1.0)
+
+
+SLOWER = Slower(margin=1, then="go_on")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_learning_rate_stays_reduced_whatever_is_put_back(tmp_path: Path, restart: bool) -> None:
+    """The snapshot of the peak is older than the first rollback and has the full rate in it."""
+    model, optimizer, scheduler = adam_run(0)
+    state = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    guard = Guard(tmp_path, control=SLOWER, state=state)
+    rates = []
+    for step, value in enumerate([0.1, 0.5, 0.3, 0.4, 0.6, 0.2]):
+        if restart:
+            guard.close()
+            guard = Guard(tmp_path, control=SLOWER, state=state)
+        if step:
+            adam_step(model, optimizer, scheduler)
+        guard.carry_out(guard.observe(step, select=value))
+        rates.append((optimizer.param_groups[0]["lr"], scheduler.base_lrs[0], scheduler.get_last_lr()[0]))
+    # 0.1 falls by a tenth a step. Back to step 1 twice, on to a better step 4 from there, and back to that.
+    expected = [0.1, 0.09, 0.09 / 2, 0.09 / 4, 0.081 / 4, 0.081 / 8]
+    assert [rate for rate, _, _ in rates] == pytest.approx(expected)
+    assert [last for _, _, last in rates] == pytest.approx(expected)
+    assert [base for _, base, _ in rates] == pytest.approx([0.1, 0.1, 0.05, 0.025, 0.025, 0.0125])
+    guard.carry_out(guard.finish())
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081 / 8)
+
+
+def test_a_rate_that_cannot_be_changed_is_said(tmp_path: Path) -> None:
+    for i, options in enumerate(({"state": {"w": np.zeros(1)}}, {"capture": dict, "restore": lambda _: None})):
+        guard = Guard(tmp_path / str(i), control=SLOWER, **options)
+        guard.carry_out(guard.observe(0, select=0.5))
+        with pytest.raises(ConfigError, match=r"multiplied by 0\.5"):
+            guard.carry_out(guard.observe(1, select=0.1))
+    factors: list[float] = []
+    own = {"capture": dict, "restore": lambda _: None, "scale_learning_rate": factors.append}
+    guard = Guard(tmp_path / "own", control=SLOWER, **own)
+    for step, value in enumerate((0.5, 0.4, 0.3)):
+        guard.carry_out(guard.observe(step, select=value))
+    assert factors == [0.5, 0.25]
 
 
 def test_counts_and_a_mean_give_the_controller_their_noise(tmp_path: Path) -> None:

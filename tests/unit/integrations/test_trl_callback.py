@@ -92,6 +92,17 @@ def test_rollback_inside_a_run(tmp_path: Path) -> None:
     assert tiny_trl.adam_steps(trainer) == {3}
 
 
+def test_crest_goes_on_with_half_the_learning_rate(tmp_path: Path) -> None:
+    callback = CrestfallCallback(control="crest", evaluate=Scripted([0.1, 0.5, 0.7, 0.2, 0.7, 0.2, 0.7]))
+    trainer = tiny_trl.trainer("GRPO", tmp_path, [], lr_scheduler_type="linear")
+    callback.attach(trainer)
+    trainer.train()
+    rates = [row["learning_rate"] for row in trainer.state.log_history if "learning_rate" in row]
+    # The rate falls by a sixth of 1e-2 a step; after steps 3 and 5 back to that of step 2.
+    sixths = [6, 5, 4, 4 / 2, 3 / 2, 4 / 4]
+    assert rates == pytest.approx([1e-2 * left / 6 for left in sixths])
+
+
 def test_stock_load_best_beside_it_does_not_restore_adam(tmp_path: Path) -> None:
     """Why the callback exists: the stock option puts back the peak's weights and leaves Adam at the end's."""
     from transformers import TrainerCallback

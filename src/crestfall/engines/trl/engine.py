@@ -85,13 +85,15 @@ class TrlEngine(SamplingEngine):
         return optimizer
 
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
-        self.trainer.rate_scale = learning_rate_scale
         if self.rule.optimizer_state == "fresh":
             self.adam.state.clear()
             self.trainer.set_updates(0)
             self.rule_state = self.rule.init()
-        else:
-            self.trainer.set_updates(self.trainer.updates)
+        self.scale_learning_rate(learning_rate_scale)
+
+    def scale_learning_rate(self, scale: float) -> None:
+        self.trainer.rate_scale = scale
+        self.trainer.set_updates(self.trainer.updates)
 
     def snapshot(self) -> Snapshot:
         adam = gathered(dict(moments(self.parameters, self.adam)))

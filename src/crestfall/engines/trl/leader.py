@@ -67,6 +67,9 @@ class Leader:
     def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
         self._all("begin_campaign", campaign, learning_rate_scale)
 
+    def scale_learning_rate(self, scale: float) -> None:
+        self._all("scale_learning_rate", scale)
+
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:
         rollouts: Rollouts = self._all("rollout", list(problems), campaign, step)
         return rollouts

@@ -92,7 +92,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(self, parts: Parts, config: RunConfig, args: Any) -> None:
         self.rule = config.update
         self.rate_scale = 1.0
-        """Multiplies the learning rate, for a campaign."""
+        """Multiplies the learning rate: what controllers leave of it."""
         self.rate_decay = 1.0
         """What the rule's schedule leaves of it in the step at hand."""
         self._scale = self._loss_scale = loss_scale(config.update, config.policy.max_tokens)

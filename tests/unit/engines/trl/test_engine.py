@@ -89,6 +89,15 @@ def test_a_campaign_starts_with_the_optimizer_that_it_should(problems: Any, kept
     assert rates == pytest.approx([0.5e-3 * (n + 2 * kept) / 4 for n in (1, 2)])
 
 
+def test_a_scale_holds_over_a_restore(problems: Any) -> None:
+    engine = trl_engine(configured(warmup_updates=2))
+    then = engine.snapshot()
+    assert step(engine, problems, 1)["learning_rate"] == pytest.approx(5e-4)
+    engine.restore(then)
+    engine.scale_learning_rate(0.5)
+    assert [step(engine, problems, n)["learning_rate"] for n in (2, 3)] == pytest.approx([2.5e-4, 5e-4])
+
+
 def test_evaluating_changes_nothing_and_uses_no_global_random_number(problems: Any) -> None:
     engine = trl_engine(configured())
     step(engine, problems, 1)

@@ -1,0 +1,62 @@
+"""Crestfall's own controller: back to the crest, and on from there with smaller steps.
+
+A policy that falls from its peak takes steps that are too large for what a batch knows (docs/regimes.md); the same
+steps from the same peak lead to the same fall. A stop keeps the peak and gives the rest of the budget away. This
+controller uses it: each fall that noise cannot explain halves the learning rate, for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crestfall.control.alert import SignificantFall
+from crestfall.control.base import State
+from crestfall.registry import register
+from crestfall.types import CampaignSummary, Decision, Record
+
+
+@register("control", "crest")
+@dataclass(frozen=True)
+class Crest:
+    """On a fall that the evaluation's own noise does not explain, roll back to the best step and train on from there
+    with a smaller learning rate; hand on the best step.
+
+    The test is that of `significant_fall` with `then: go_on`. A rate that was too high once stays reduced, in the
+    campaigns that follow too; where nothing falls, nothing is changed.
+    """
+
+    name: ClassVar[str]
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Chance of acting in a run whose true score never falls, at most. Every rollback spends half of what is left."""
+    horizon: Annotated[int, Field(ge=1)] = 50
+    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+    slow_down: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """What the learning rate is multiplied with at every rollback."""
+
+    def init(self) -> State:
+        return self._test.init()
+
+    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
+        state, decision = self._test.decide(state, record)
+        if decision.action == "rollback":
+            reason = f"{decision.reason}; learning rate x {self.slow_down:g}"
+            decision = replace(decision, reason=reason, learning_rate_scale=self.slow_down)
+        return state, decision
+
+    def keep(self, state: State) -> frozenset[int]:
+        return self._test.keep(state)
+
+    def last(self, state: State, step: int) -> Decision:
+        return self._test.last(state, step)
+
+    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
+        return default
+
+    @property
+    def _test(self) -> SignificantFall:
+        return SignificantFall(self.alpha, self.horizon, then="go_on")
