@@ -9,7 +9,7 @@ import pytest
 from crestfall.config import RunConfig, StudyConfig, load_study
 from crestfall.paper.arms import BASE, FREE
 
-CLAIMS = ("naive", "es", "care_v2", "grpo", "grpo+es")
+CLAIMS = ("naive", "es", "care_v2", "grpo", "grpo+es", "crest")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,16 @@ def test_the_claims_have_eight_seeds_and_run_first(study: StudyConfig) -> None:
 
 def test_seeds_are_fresh_and_shared(study: StudyConfig) -> None:
     """Paired comparisons need the same seeds; tuning seeds and those of other batches are spent."""
-    spent = {s for name in ("quickstart", "regime_search", "regime_map") for s in load_study(name).seeds}
+    spent = {s for name in ("quickstart", "regime_search", "stable_search", "regime_map") for s in load_study(name).seeds}
     assert not spent & set(study.seeds_of("naive"))
     ten = set(study.seeds_of("naive"))
     assert all(set(study.seeds_of(m)) <= ten for m in study.methods)
 
 
 def test_every_free_arm_is_there(study: StudyConfig) -> None:
+    """Those that train in earnest on as many seeds as the claims have: one of them is what all are compared with."""
     assert set(FREE) - {BASE} <= set(study.methods)
+    assert all(len(study.seeds_of(m)) >= 8 for m in set(FREE) - {BASE, "random_reward"})
 
 
 def test_arms_differ_from_naive_in_what_they_are_named_for(study: StudyConfig) -> None:
@@ -42,7 +44,7 @@ def test_arms_differ_from_naive_in_what_they_are_named_for(study: StudyConfig) -
     def but(name: str, **same: object) -> RunConfig:
         return replace(study.cell(name, 3000), method="naive", **same)  # type: ignore[arg-type]
 
-    for name in ("es", "es_budget", "es_go_on", "fixed"):
+    for name in ("es", "es_budget", "es_go_on", "fixed", "crest", "significant_fall"):
         assert but(name, control=naive.control) == naive
     for name in ("care_v1", "care_v2", "memory_only", "gate_only"):
         assert but(name, care=naive.care) == naive
