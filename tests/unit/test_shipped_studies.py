@@ -29,7 +29,8 @@ def test_the_claims_have_eight_seeds_and_run_first(study: StudyConfig) -> None:
 
 def test_seeds_are_fresh_and_shared(study: StudyConfig) -> None:
     """Paired comparisons need the same seeds; tuning seeds and those of other batches are spent."""
-    spent = {s for name in ("quickstart", "regime_search", "stable_search", "regime_map") for s in load_study(name).seeds}
+    tuning = ("quickstart", "regime_search", "stable_search", "regime_map")
+    spent = {s for name in tuning for s in load_study(name).seeds}
     assert not spent & set(study.seeds_of("naive"))
     ten = set(study.seeds_of("naive"))
     assert all(set(study.seeds_of(m)) <= ten for m in study.methods)
