@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     console, rows = console_of(args), rows_of(args.dir)
     if args.watch:
-        watch(rows, console)
+        watch(args.dir, rows, console)
     else:
         look(rows)
         console.print(render(rows))
@@ -74,12 +74,14 @@ def render(rows: list[RunRow]) -> RenderableType:
     return Group(campaign_table(row.progress), *lines)
 
 
-def watch(rows: list[RunRow], console: Console) -> None:
-    """Until no row is at work any more. Raises KeyboardInterrupt when told to."""
+def watch(path: Path, rows: list[RunRow], console: Console) -> None:
+    """Until nobody is at work there any more: it has ended, or was stopped, or killed. Raises KeyboardInterrupt when
+    told to."""
     with Live(console=console, auto_refresh=False) as live:
         while True:
+            at_work = Lock(path).held_by_another()  # asked first: what it wrote last is then looked at
             look(rows)
             live.update(render(rows), refresh=True)
-            if all(row.status in ("done", "failed") for row in rows):
+            if not at_work and all(row.status != "running" for row in rows):
                 return
             time.sleep(1)

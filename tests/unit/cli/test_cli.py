@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,31 @@ def test_a_run_that_was_killed_is_not_called_running(config: str, capsys: pytest
     meta = json.loads(Path("runs/small/run.json").read_text())
     Path("runs/small/run.json").write_text(json.dumps(meta | {"status": "running"}))
     assert run_json(capsys, "status", "runs/small")["cells"][0]["status"] == "interrupted"
+    assert run_json(capsys, "status", "runs/small", "--watch")["cells"][0]["status"] == "interrupted"
+
+
+def test_watching_goes_on_while_somebody_is_at_work(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where no cell of a study runs at the moment."""
+    from crestfall.config import load_study
+    from crestfall.study import prepare
+
+    prepare(load_study(study), Path("s"))
+    holder = """
+import pathlib, sys
+from crestfall.io.lock import Lock
+lock = Lock(pathlib.Path("s"))
+lock.acquire()
+print(flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        timer = threading.Timer(1.5, process.communicate)
+        timer.start()
+        assert main(["status", "s", "--watch", "--json"]) == 0
+        assert process.poll() == 0
+        timer.join()
 
 
 def test_list_names_components_with_types_defaults_and_docs(capsys: pytest.CaptureFixture[str]) -> None:
