@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from crestfall.config import RunConfig
 from crestfall.policies.size import ModelSize
 from crestfall.types import CampaignSummary
+from crestfall.updates.ewc import FisherEWC
 
 # Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before
 # and now, the base policy where hard cases are told by it; and one more while it is being written.
@@ -52,7 +53,16 @@ def cost_of(config: RunConfig) -> Cost:
     longest = _max_tokens(config)
     shown = campaign.show * (longest * _CHARACTERS_PER_TOKEN + 500)
     event = 3_000 + 12 * (campaign.select + campaign.report) + shown
-    return Cost(1, steps, train, samples + greedy, total, total * longest, steps * event / 1e6)
+    tokens = (total + _fisher_samples(config)) * longest
+    return Cost(1, steps, train, samples + greedy, total, tokens, steps * event / 1e6)
+
+
+def _fisher_samples(config: RunConfig) -> int:
+    """Drawn to weigh EWC's pull, once for every anchor, and not graded."""
+    ewc = getattr(config.update, "ewc", None)
+    if not isinstance(ewc, FisherEWC):
+        return 0
+    return ewc.problems * ewc.samples * (config.chain.campaigns if ewc.anchor == "start" else 1)
 
 
 def _most_steps(config: RunConfig) -> int:
@@ -157,7 +167,7 @@ def _averages(config: RunConfig) -> bool:
 
 
 def _keeps_fisher(config: RunConfig) -> bool:
-    return getattr(getattr(config.update, "ewc", None), "name", "none") != "none"
+    return isinstance(getattr(config.update, "ewc", None), FisherEWC)
 
 
 def _max_tokens(config: RunConfig) -> int:

@@ -61,6 +61,15 @@ def test_tokens_are_samples_at_their_longest():
     assert cost.tokens == cost.grades * 32
 
 
+@pytest.mark.parametrize(("anchor", "times"), [("start", 2), ("base", 1)])
+def test_samples_for_the_fisher_information_are_counted(anchor, times):
+    plain = config(Sized())
+    ewc = component("ewc", {"name": "fisher", "problems": 3, "samples": 5, "anchor": anchor})
+    pulled = dataclasses.replace(plain, update=dataclasses.replace(plain.update, ewc=ewc))
+    assert cost_of(pulled).tokens == cost_of(plain).tokens + times * 15 * 32
+    assert cost_of(pulled).grades == cost_of(plain).grades
+
+
 def test_budgets_that_grow_from_campaign_to_campaign_are_counted():
     growing = component("control", {"name": "early_stop", "reading": "budget", "margin": 2})
     assert cost_of(dataclasses.replace(config(Sized()), control=growing)).steps == 3 + 5

@@ -34,6 +34,13 @@ def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
     assert type(yaml.parse(f"x: {text}", "f")["x"]) is type(value)
 
 
+def test_a_mapping_may_be_merged_into_another() -> None:
+    text = "base: &base {lr: 1e-3, steps: 5}\nother: {<<: *base, steps: 7}"
+    assert yaml.parse(text, "f") == {"base": {"lr": 1e-3, "steps": 5}, "other": {"lr": 1e-3, "steps": 7}}
+    with pytest.raises(ConfigError, match="given twice"):
+        yaml.parse("base: &base {a: 1}\nother: {<<: *base, b: 1, b: 2}", "f")
+
+
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "b:\n  c: 1\n  c: 1"])
 def test_a_key_given_twice_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError, match=r"f.yaml, line 3: key '[ac]' is given twice"):

@@ -84,10 +84,15 @@ def markdown(table: list[dict[str, Any]]) -> Iterator[str]:
         of_cell = [r for r in table if r["cell"] == cell]
         seeds = "; ".join(
             f"{100 * r['start']:.0f} / {100 * r['peak']:.0f} / {100 * r['end']:.0f} "
-            f"({100 * r['peak_competence']:.0f}) {r['outcome'].replace('_', ' ')}"
+            f"({_percent(r['peak_competence'])}) {r['outcome'].replace('_', ' ')}"
             for r in of_cell
         )
         yield f"| {cell} | " + " | ".join(str(of_cell[0][name]) for name in varied) + f" | {seeds} |"
+
+
+def _percent(share: float | None) -> str:
+    """Competence is not measured where problems have one way to be answered."""
+    return "–" if share is None else f"{100 * share:.0f}"
 
 
 def effects(table: list[dict[str, Any]]) -> Iterator[str]:
