@@ -48,7 +48,7 @@ def intervals(rows: Mapping[str, Interval], base: float | None = None, note: str
             axes.plot(row.seeds, lane, "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=color, linewidth=2.2)
-            axes.plot(row.mean, y, marker, color=color, markersize=6, markeredgecolor="white")
+            axes.plot(row.mean, y, marker, color=color, markersize=_size(marker), markeredgecolor="white")
             axes.annotate(f"{row.mean:.1%}", (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5)
         if base is not None:
             axes.axvline(base, color=INK, linewidth=0.8, linestyle="--")
@@ -114,8 +114,8 @@ def _decompose(axes: Any, y: float, chains: Sequence[ChainMeasures]) -> None:
     axes.plot([min(means), max(means)], [y, y], color=MUTED, linewidth=1.2, zorder=1)
     for (label, marker, color, _), values in zip(rows, known, strict=True):
         if values:
-            size, named = (9 if marker == "*" else 6), None if y else label
-            axes.plot(np.mean(values), y, marker, color=color, markersize=size, label=named, linestyle="")
+            named = None if y else label
+            axes.plot(np.mean(values), y, marker, color=color, markersize=_size(marker), label=named, linestyle="")
     for oracle, color in ((trace, PALETTE[1]), (hindsight, PALETTE[2])):
         picked = float(np.mean([o.picked for o in oracle]))
         axes.plot(picked, y - 0.2, "o", color="none", markeredgecolor=color, markersize=4)
@@ -131,3 +131,8 @@ def _rows(axes: Any, names: Sequence[str], label: str) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(label)
     percent_axis(axes.xaxis, 0.1)
+
+
+def _size(marker: str) -> float:
+    """A star of the size of the others looks smaller."""
+    return 9 if marker == "*" else 6
