@@ -129,7 +129,8 @@ def run_campaign(
         record = Record.of(step, select.evaluation, signals)
         control_state, decision = control.decide(state.control, record)
         used_up = step >= state.budget and decision.action != "stop"
-        if used_up:
+        if used_up:  # a fall that is seen now has nothing to go on from, but tells the next campaign something
+            state = replace(state, slowed=state.slowed * decision.learning_rate_scale)
             decision = control.last(control_state, step)
 
         evaluations = {"select": select.evaluation.to_json(), "report": report.evaluation.to_json()}

@@ -213,6 +213,10 @@ class Decision:
     evidence: Mapping[str, float] = field(default_factory=dict)
     learning_rate_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.learning_rate_scale != 1.0 and self.action != "rollback":
+            raise ValueError(f"a decision to {self.action} leaves the learning rate as it is")
+
     def to_json(self) -> dict[str, Any]:
         return {
             "action": self.action,

@@ -10,7 +10,7 @@ import pytest
 import fakes
 from crestfall.campaign import CampaignState, draw, finite, run_campaign
 from crestfall.config import RunConfig, run_config
-from crestfall.types import Record
+from crestfall.types import Decision, Record
 
 
 class Memory:
@@ -154,6 +154,22 @@ def test_a_rollback_may_slow_down_what_follows() -> None:
     assert end.rate == engine.scale == 0.8 * end.slowed
     first = next(i for i, (scales, _, _) in enumerate(rates) if scales)
     assert rates[first] == ([0.5], 0.2, 0.2)
+
+
+def test_a_fall_that_is_seen_at_the_last_step_slows_the_next_campaign() -> None:
+    base = config(steps=3)
+
+    class AtTheEnd:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            return state, Decision("rollback", 1, "", {}, 0.5) if record.step == 3 else Decision("continue")
+
+    state, store, _ = run(replace(base, control=AtTheEnd()))
+    assert (state.stop, state.handed_on_step) == ("budget", 3)
+    assert state.summary().learning_rate_scale == 0.5
+    assert not [event for events, _ in store.commits for event in events if event["type"] == "rollback"]
 
 
 def test_only_last_peak_and_kept_snapshots_are_needed() -> None:

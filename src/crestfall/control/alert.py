@@ -73,23 +73,23 @@ class SignificantFall:
     """On a fall: `stop` ends the campaign; `go_on` rolls back to the best step and trains on from there."""
 
     def init(self) -> State:
-        return {"test": FallTest().init(), "peak": None, "peak_step": None, "rollbacks": 0}
+        return {"test": FallTest().init(), "peak": None, "peak_step": None, "test_at_peak": None, "rollbacks": 0}
 
     def decide(self, state: State, record: Record) -> tuple[State, Decision]:
-        peak, peak_step = state["peak"], state["peak_step"]
-        if peak is None or record.value > peak:
-            peak, peak_step = record.value, record.step
         alpha = self.alpha if self.then == "stop" else self.alpha / 2 ** (state["rollbacks"] + 1)
         test, fall = FallTest(alpha, self.horizon).update(state["test"], record)
-        new: dict[str, Any] = {"test": test, "peak": peak, "peak_step": peak_step, "rollbacks": state["rollbacks"]}
+        new: dict[str, Any] = {**state, "test": test}
+        if state["peak"] is None or record.value > state["peak"]:
+            new |= {"peak": record.value, "peak_step": record.step, "test_at_peak": test}
+        peak, peak_step = new["peak"], new["peak_step"]
         evidence: Mapping[str, float] = {"peak": peak, "peak_step": peak_step, **fall.evidence()}
         if not fall.alarm:
             return new, Decision("continue", None, "", evidence)
         reason = _said(fall, alpha)
         if self.then == "stop":
             return new, Decision("stop", peak_step, reason, evidence)
-        # What follows the rollback is another curve: the test begins anew.
-        new |= {"test": FallTest().init(), "rollbacks": state["rollbacks"] + 1}
+        # What follows continues the curve up to the best step; what came after that has been undone.
+        new |= {"test": new["test_at_peak"], "rollbacks": state["rollbacks"] + 1}
         return new, Decision("rollback", peak_step, reason, evidence)
 
     def keep(self, state: State) -> frozenset[int]:

@@ -26,13 +26,14 @@ class Crest:
     with a smaller learning rate; hand on the best step.
 
     The test is that of `significant_fall` with `then: go_on`. A rate that was too high once stays reduced, in the
-    campaigns that follow too; where nothing falls, nothing is changed.
+    campaigns that follow too.
     """
 
     name: ClassVar[str]
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Chance of acting in a run whose true score never falls, at most. Every rollback spends half of what is left."""
+    """Chance of acting in a campaign whose true score never falls, at most. Every rollback spends half of what is
+    left."""
     horizon: Annotated[int, Field(ge=1)] = 50
     """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
     slow_down: Annotated[float, Field(gt=0, le=1)] = 0.5

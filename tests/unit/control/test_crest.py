@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from crestfall.control.crest import Crest
+from crestfall.rng import stream
 from crestfall.types import Decision, Evaluation, Record
 
 
@@ -30,6 +33,24 @@ def test_each_fall_goes_back_to_the_best_step_and_halves_the_rate() -> None:
     assert Crest().keep(state) == {5}
     last = Crest().last(state, 7)
     assert (last.action, last.target_step, last.learning_rate_scale) == ("stop", 5, 1.0)
+
+
+def test_a_second_fall_is_seen_though_no_step_after_the_first_came_near_the_peak() -> None:
+    """What follows a rollback is held against the curve that led to the peak, not against itself."""
+    made, _ = decisions(Crest(), [0.2, 0.5, 0.7, 0.2, 0.2, 0.2])
+    assert [decision.action for decision in made] == ["continue"] * 3 + ["rollback"] * 3
+
+
+def test_after_a_rollback_a_plateau_is_left_alone() -> None:
+    """The peak was chosen for being high: that must not make its own plateau look like a fall."""
+    rng, false_alarms = stream("after a rollback"), 0
+    for _ in range(60):
+        falls = [0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6, 0.2]
+        noise = rng.normal(0, 0.02, size=len(falls) + 20)
+        made, _ = decisions(Crest(), list(np.clip(np.array([*falls, *[0.6] * 20]) + noise, 0, 1)))
+        assert made[7].action == "rollback"
+        false_alarms += any(decision.action != "continue" for decision in made[8:])
+    assert false_alarms <= 1
 
 
 def test_a_noisy_plateau_is_left_alone() -> None:
