@@ -37,8 +37,11 @@ def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
 def test_a_mapping_may_be_merged_into_another() -> None:
     text = "base: &base {lr: 1e-3, steps: 5}\nother: {<<: *base, steps: 7}"
     assert yaml.parse(text, "f") == {"base": {"lr": 1e-3, "steps": 5}, "other": {"lr": 1e-3, "steps": 7}}
-    with pytest.raises(ConfigError, match="given twice"):
-        yaml.parse("base: &base {a: 1}\nother: {<<: *base, b: 1, b: 2}", "f")
+    nested = "a: &a {x: 1}\nouter: {inner: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}"
+    assert yaml.parse(nested, "f")["c"] == {"x": 2, "y": 3}
+    for twice in ("{<<: *base, b: 1, b: 2}", "{<<: *base, <<: *base}"):
+        with pytest.raises(ConfigError, match="given twice"):
+            yaml.parse(f"base: &base {{a: 1}}\nother: {twice}", "f")
 
 
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "b:\n  c: 1\n  c: 1"])

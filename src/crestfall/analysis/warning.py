@@ -6,8 +6,10 @@ the chance that its value at a random moment that precedes a fall is above that 
 worthless; below 0.5: low values warn). Nothing that comes after the moment goes into the value.
 
 Falls come late in a campaign, so whatever grows with time seems to warn of them. Therefore the AUC *within steps*:
-only moments of the same arm and the same step are compared (as van Elteren's test does), which takes the clock out.
-Its interval resamples whole seeds, because moments of a chain, and chains of a seed, are not independent.
+only moments of the same arm, campaign and step are compared (as van Elteren's test does), which takes the clock out.
+Its interval resamples whole seeds, because moments of a chain, and chains of a seed, are not independent; it is given
+where at least four seeds have moments before falls, and as many quiet ones. (Signals that say nothing but differ from
+chain to chain: 0.5 was in the 95% interval over ten seeds in 0.94 of 300 simulated studies, over eight in 0.95.)
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crestfall.analysis.bootstrap import RESAMPLES, Interval, measured_coverage
+from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, RESAMPLES, Interval
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.rng import stream
 
@@ -39,6 +41,7 @@ class Moment:
 
     arm: str
     seed: int
+    campaign: int
     step: int
     falls: bool
     values: Mapping[str, float]
@@ -47,15 +50,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class WarningSign:
-    """`within`: AUC within steps, None where no step has moments of both kinds or fewer than two seeds have any.
-    `overall`: AUC of all moments together."""
+    """`within`: AUC within steps, None where fewer than four seeds have moments of either kind to compare. Its coverage
+    is not known in general. `overall`: AUC of all moments together."""
 
     signal: str
     within: Interval | None
     overall: float | None
 
 
-def moments(arm: str, seed: int, trajectory: Trajectory) -> list[Moment]:
+def moments(arm: str, seed: int, campaign: int, trajectory: Trajectory) -> list[Moment]:
     """The moments of one campaign that ran without a controller: from step 3 on, as long as 3 evaluations follow."""
     t, out = trajectory, []
     best_S = np.maximum.accumulate(t.values_S)
@@ -69,7 +72,7 @@ def moments(arm: str, seed: int, trajectory: Trajectory) -> list[Moment]:
         values = {name: by_step[now] for name, by_step in series.items() if now in by_step}
         changes = {name: v - series[name][before] for name, v in values.items() if before in series[name]}
         falls = bool(t.judged_S[i + 1 : i + 1 + AHEAD].min() <= t.judged_S[i] - FALL)
-        out.append(Moment(arm, seed, now, falls, values, changes))
+        out.append(Moment(arm, seed, campaign, now, falls, values, changes))
     return out
 
 
@@ -92,22 +95,21 @@ def _within(
     for stratum in _strata(known):
         wins, pairs = _pairs(values_M[stratum], falls_M[stratum], which_M[stratum], size)
         wins_CC, pairs_CC = wins_CC + wins, pairs_CC + pairs
-    if size < 2 or not pairs_CC.any():
+    if min(np.count_nonzero(pairs_CC.any(axis=1)), np.count_nonzero(pairs_CC.any(axis=0))) < FEWEST_STUDENTISED:
         return None
     # How often each seed is drawn; a pair counts as often as its two seeds are drawn together.
     drawn_BC = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(np.float64)
     total_B = np.einsum("bi,ij,bj->b", drawn_BC, pairs_CC, drawn_BC)
     won_B = np.einsum("bi,ij,bj->b", drawn_BC, wins_CC, drawn_BC)
     low, high = np.quantile((won_B / np.maximum(total_B, 1e-12))[total_B > 0], [0.025, 0.975])
-    coverage = measured_coverage("percentile", size)
     estimate = float(wins_CC.sum() / pairs_CC.sum())
-    return Interval(estimate, float(low), float(high), 0.95, "cluster percentile", size, coverage)
+    return Interval(estimate, float(low), float(high), 0.95, "cluster percentile", size, None)
 
 
 def _strata(known: Sequence[Moment]) -> Iterable[list[int]]:
-    by_key: dict[tuple[str, int], list[int]] = {}
+    by_key: dict[tuple[str, int, int], list[int]] = {}
     for i, m in enumerate(known):
-        by_key.setdefault((m.arm, m.step), []).append(i)
+        by_key.setdefault((m.arm, m.campaign, m.step), []).append(i)
     return by_key.values()
 
 

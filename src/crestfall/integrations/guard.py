@@ -145,7 +145,8 @@ class Guard:
 
         Collective in a distributed run. Nothing happens for `continue`, nor where the target is the step just observed.
 
-        Raises ConfigError: the decision changes the learning rate, and the guard was given nothing to do that with.
+        A decision that changes the learning rate, where the guard was given none, is carried out without that and with
+        a warning: a run is not ended for it.
         """
         if decision != self._outcome.decision:
             raise ConfigError("only the guard's last decision can be carried out")
@@ -153,7 +154,7 @@ class Guard:
             if self._outcome.target is not None:
                 self._functions.restore(statetree.unpack(self._fetch(self._outcome.target)))
             if self._outcome.rate_factor != 1.0:
-                self._functions.scale_learning_rate(self._outcome.rate_factor)
+                self._scale_learning_rate(self._functions.scale_learning_rate, self._outcome.rate_factor)
         return decision.action == "stop"
 
     def finish(self) -> Decision:
@@ -195,6 +196,17 @@ class Guard:
         self.close()
 
     # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _scale_learning_rate(self, scale: Callable[[float], None] | None, factor: float) -> None:
+        if scale is not None:
+            scale(factor)
+            return
+        warnings.warn(
+            f"crestfall guard: the learning rate is to be multiplied by {factor:g}, and there is none in reach: put "
+            "the optimizer into `state`, or give `scale_learning_rate` beside `capture` and `restore`",
+            CrestfallWarning,
+            stacklevel=3,
+        )
 
     def _announce(self, outcome: Outcome, step: int) -> Decision:
         self._outcome, self._last_step = outcome, step

@@ -38,10 +38,11 @@ class Objects:
         for name, item in self._objects.items():
             _restore(item, tree[name])
 
+    @property
+    def has_learning_rate(self) -> bool:
+        return any(hasattr(item, "param_groups") for item in self._objects.values())
+
     def scale_learning_rate(self, factor: float) -> None:
-        """Raises ConfigError: there is no optimizer among the objects."""
-        if not any(hasattr(item, "param_groups") for item in self._objects.values()):
-            raise ConfigError(f"the learning rate is to be multiplied by {factor:g}, and no optimizer is in `state`")
         for item in self._objects.values():
             scale_learning_rate(item, factor)
 
@@ -52,9 +53,14 @@ def scale_learning_rate(item: Any, factor: float) -> None:
         for key in group.keys() & {"lr", "initial_lr", "max_lr", "min_lr"}:
             group[key] = group[key] * factor
     if hasattr(item, "get_last_lr"):
-        scheduler = getattr(item, "scheduler", item)  # accelerate's wrapper
-        for key in scheduler.__dict__.keys() & {"base_lrs", "_last_lr"}:
-            setattr(scheduler, key, [rate * factor for rate in getattr(scheduler, key)])
+        _scale_scheduler(getattr(item, "scheduler", item), factor)  # accelerate wraps them
+
+
+def _scale_scheduler(scheduler: Any, factor: float) -> None:
+    for key in scheduler.__dict__.keys() & {"base_lrs", "max_lrs", "_last_lr"}:
+        setattr(scheduler, key, [rate * factor for rate in getattr(scheduler, key)])
+    for part in getattr(scheduler, "_schedulers", ()):  # of SequentialLR and ChainedScheduler
+        _scale_scheduler(part, factor)
 
 
 class GlobalRng:
@@ -92,7 +98,8 @@ class Functions(NamedTuple):
 
     capture: Callable[[], Tree]
     restore: Callable[[Tree], None]
-    scale_learning_rate: Callable[[float], None]
+    scale_learning_rate: Callable[[float], None] | None
+    """None: there is no learning rate within reach."""
 
 
 def functions(
@@ -107,19 +114,14 @@ def functions(
     if capture is not None and restore is not None:
         if state is not None:
             raise ConfigError("give either `state` or `capture` and `restore`")
-        return Functions(capture, restore, scale or _no_scale)
+        return Functions(capture, restore, scale)
     if scale is not None:
         raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
     if state is None:
         return None
     objects = Objects(state)
-    return Functions(objects.capture, objects.restore, objects.scale_learning_rate)
-
-
-def _no_scale(factor: float) -> None:
-    raise ConfigError(
-        f"the learning rate is to be multiplied by {factor:g}: give the guard `scale_learning_rate` beside `capture` "
-        "and `restore`"
+    return Functions(
+        objects.capture, objects.restore, objects.scale_learning_rate if objects.has_learning_rate else None
     )
 
 

@@ -24,11 +24,11 @@ from crestfall.paper.chain_tables import table04, table06, table07, table08, tab
 from crestfall.paper.oracle_tables import table09, table09_oracles
 from crestfall.paper.page import fill
 from crestfall.paper.table import Table, comma_separated, latex, markdown
-from crestfall.paper.warning_table import warnings
+from crestfall.paper.warning_table import warning_signs
 
 TABLES: tuple[Callable[[Results], Table], ...] = (
     *(arms, free, capability, forgetting, table01, table02, table04, table06, table07, table08),
-    *(table09, table09_oracles, table10, table11, table12, table16, warnings),
+    *(table09, table09_oracles, table10, table11, table12, table16, warning_signs),
 )
 
 

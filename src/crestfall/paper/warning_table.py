@@ -5,13 +5,13 @@ from __future__ import annotations
 from crestfall.analysis.trajectory import Run
 from crestfall.analysis.warning import CLOCK, SCORE, Moment, WarningSign, moments, warning_sign
 from crestfall.paper.arms import Results
-from crestfall.paper.parts import coverage_note, span
+from crestfall.paper.parts import span
 from crestfall.paper.table import Column, Table, Value
 
 WORDS = {CLOCK: "the clock (step number)", SCORE: "the score itself (select)"}
 
 
-def warnings(results: Results) -> Table:
+def warning_signs(results: Results) -> Table:
     """AUC of every signal, the best first; the clock and the score, which need no signal, on top."""
     columns = (
         Column("signal"),
@@ -28,15 +28,16 @@ def warnings(results: Results) -> Table:
     order = (CLOCK, SCORE, *sorted(names, key=lambda name: (-max(map(_strength, signs[name])), name)))
     rows = tuple((WORDS.get(name, name), *_cells(name, found, *signs[name])) for name in order)
     arms = ", ".join(dict.fromkeys(m.arm for m in found))
+    seeds = len({m.seed for m in found if m.falls})
     foot = (
-        f"{sum(m.falls for m in found)} of {len(found)} moments precede a fall. A moment: a step within 5 points of "
-        "the best on select so far; it precedes a fall if the score on report drops by 10 points or more within three "
-        "evaluations. Numbers are areas under the ROC curve: the chance that the signal is higher before a fall; 0.5 "
-        "is worthless, below 0.5 low values warn. Within steps: moments of one arm and one step are compared with each "
-        "other alone, so that a signal gains nothing by growing with time. Change: since two steps before.",
-        f"Arms without a controller: {arms or 'none is finished'}. In so many rows some intervals exclude 0.5 by "
-        "chance.",
-        coverage_note(sign.within for pair in signs.values() for sign in pair),
+        f"{sum(m.falls for m in found)} of {len(found)} moments precede a fall, in {seeds} seeds. A moment: a step "
+        "within 5 points of the best on select so far; it precedes a fall if the score on report drops by 10 or more "
+        "within three evaluations. Numbers are areas under the ROC curve: the chance that the signal is higher before "
+        "a fall; 0.5 is worthless, below 0.5 low values warn. Within steps: moments of one arm, campaign and step are "
+        "compared with each other alone, so that a signal gains nothing by growing with time. Change: since two steps "
+        "before.",
+        f"Arms without a controller: {arms or 'none is finished'}. Intervals resample whole seeds (what they cover: "
+        "crestfall.analysis.warning), and in so many rows some exclude 0.5 by chance.",
         results.standing,
     )
     return Table("warnings", "What warns of a fall", columns, rows, foot)
@@ -45,7 +46,7 @@ def warnings(results: Results) -> Table:
 def uncontrolled(results: Results) -> list[Moment]:
     """The moments of all chains that neither a campaign's controller nor a chain's interfered with."""
     runs = [chain.run for arm in results.trained for chain in arm.chains if _is_uncontrolled(chain.run)]
-    return [m for run in runs for campaign in run.campaigns for m in moments(run.method, run.seed, campaign)]
+    return [m for run in runs for i, t in enumerate(run.campaigns) for m in moments(run.method, run.seed, i, t)]
 
 
 def _is_uncontrolled(run: Run) -> bool:

@@ -124,12 +124,52 @@ def test_a_learning_rate_stays_reduced_whatever_is_put_back(tmp_path: Path, rest
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081 / 8)
 
 
-def test_a_rate_that_cannot_be_changed_is_said(tmp_path: Path) -> None:
+SCHEDULES = {
+    "step": lambda o: torch.optim.lr_scheduler.StepLR(o, 3, 0.5),
+    "lambda": lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 12),
+    "one cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.2, 12),
+    "cyclic": lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, 3, cycle_momentum=False),
+    "polynomial": lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 12),
+    "warm-up, then cosine": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o,
+        [torch.optim.lr_scheduler.LinearLR(o, 0.1, 1.0, 5), torch.optim.lr_scheduler.CosineAnnealingLR(o, 7)],
+        [5],
+    ),
+    "chained": lambda o: torch.optim.lr_scheduler.ChainedScheduler(
+        [torch.optim.lr_scheduler.ConstantLR(o, 0.5, 5), torch.optim.lr_scheduler.ExponentialLR(o, 0.9)]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+def test_a_schedule_goes_on_as_ever_with_half_of_every_rate(tmp_path: Path, kind: str) -> None:
+    def rates(directory: Path | None) -> list[float]:
+        """After every step; back at step 3 to step 2 where a guard looks."""
+        model = torch.nn.Linear(4, 4)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        state = {"optimizer": optimizer, "scheduler": SCHEDULES[kind](optimizer)}
+        guard = None if directory is None else Guard(directory, control=SLOWER, state=state)
+        out = []
+        for step in range(1, 11):
+            adam_step(model, optimizer, state["scheduler"])
+            if guard is not None:
+                guard.carry_out(guard.observe(step, select=step / 100 if step != 3 else 0.0))
+            out.append(optimizer.param_groups[0]["lr"])
+        return out
+
+    whole, slowed = rates(None), rates(tmp_path)
+    assert slowed[:2] == whole[:2]
+    assert slowed[2:] == pytest.approx([rate / 2 for rate in whole[1:9]])
+
+
+def test_a_rate_out_of_reach_is_said_and_ends_no_run(tmp_path: Path) -> None:
     for i, options in enumerate(({"state": {"w": np.zeros(1)}}, {"capture": dict, "restore": lambda _: None})):
         guard = Guard(tmp_path / str(i), control=SLOWER, **options)
         guard.carry_out(guard.observe(0, select=0.5))
-        with pytest.raises(ConfigError, match=r"multiplied by 0\.5"):
-            guard.carry_out(guard.observe(1, select=0.1))
+        with pytest.warns(CrestfallWarning, match=r"multiplied by 0\.5"):
+            assert not guard.carry_out(guard.observe(1, select=0.1))
     factors: list[float] = []
     own = {"capture": dict, "restore": lambda _: None, "scale_learning_rate": factors.append}
     guard = Guard(tmp_path / "own", control=SLOWER, **own)
