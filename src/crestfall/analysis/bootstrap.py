@@ -17,10 +17,13 @@ from crestfall.analysis.trajectory import FloatArray
 from crestfall.errors import InputError
 from crestfall.rng import stream
 
-Method = Literal["percentile", "bca", "studentised"]
+Method = Literal["percentile", "bca", "studentised", "Student's t"]
 
 RESAMPLES = 10_000
-FEWEST_STUDENTISED = 4
+FEWEST_UNITS = 4
+"""Below, values say more than an interval of them."""
+FEWEST_STUDENTISED = 6
+"""Below, resamples that have next to no spread of their own throw the bootstrap-t far beyond anything possible."""
 ROUNDING = 1e-9
 
 
@@ -41,15 +44,16 @@ class Interval:
 def mean_interval(
     values_N: FloatArray,
     rng: np.random.Generator,
-    method: Method = "studentised",
+    method: Method | None = None,
     level: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """Of the mean over N units (for paired designs: of their differences).
 
     `percentile` and `bca` as in Efron & Tibshirani (1993), ch. 13 and 14; `studentised` is the bootstrap-t of ch. 12.
-    Below 4 units, or with so many ties that resamples have no spread, `studentised` falls back on `percentile` (which
-    at 3 units is the range: print the values instead); the result names the method used.
+    By default `studentised`, and with 4 or 5 units `Student's t`. Below 4 units, or with so many ties that resamples
+    have no spread, `studentised` falls back on `percentile` (which at 3 units is the range: print the values instead);
+    the result names the method used.
 
     Raises:
         InputError: fewer than 2 units.
@@ -58,7 +62,9 @@ def mean_interval(
     size = len(values_N)
     if size < 2:
         raise InputError(f"an interval needs at least 2 units, there are {size}")
-    if method == "studentised" and size < FEWEST_STUDENTISED:
+    if method is None:
+        method = "Student's t" if FEWEST_UNITS <= size < FEWEST_STUDENTISED else "studentised"
+    if method == "studentised" and size < FEWEST_UNITS:
         method = "percentile"
     low, high = _bounds(values_N[None], rng, method, level, resamples)[0]
     if not np.isfinite([low, high]).all():
@@ -123,6 +129,11 @@ def _bounds(
 ) -> FloatArray:
     """(low, high) for each of M samples of N units, M x 2; the same resampled indices serve all M."""
     size = samples_MN.shape[1]
+    if method == "Student's t":
+        from scipy.stats import t as student_t
+
+        half_M1 = student_t.ppf(0.5 + level / 2, size - 1) * samples_MN.std(axis=1, ddof=1, keepdims=True) / size**0.5
+        return np.asarray(samples_MN.mean(axis=1, keepdims=True) + np.array([-1.0, 1.0]) * half_M1)
     picked_BN = rng.integers(size, size=(resamples, size))
     again_MBN = samples_MN[:, picked_BN]
     means_MB = again_MBN.mean(axis=2)

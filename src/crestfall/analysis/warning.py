@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, RESAMPLES, Interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, RESAMPLES, Interval
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.rng import stream
 
@@ -95,7 +95,7 @@ def _within(
     for stratum in _strata(known):
         wins, pairs = _pairs(values_M[stratum], falls_M[stratum], which_M[stratum], size)
         wins_CC, pairs_CC = wins_CC + wins, pairs_CC + pairs
-    if min(np.count_nonzero(pairs_CC.any(axis=1)), np.count_nonzero(pairs_CC.any(axis=0))) < FEWEST_STUDENTISED:
+    if min(np.count_nonzero(pairs_CC.any(axis=1)), np.count_nonzero(pairs_CC.any(axis=0))) < FEWEST_UNITS:
         return None
     # How often each seed is drawn; a pair counts as often as its two seeds are drawn together.
     drawn_BC = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(np.float64)

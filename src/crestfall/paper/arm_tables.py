@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crestfall.analysis.aggregate import improvement_interval, iqm_interval
-from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval
 from crestfall.analysis.compare import Comparison
 from crestfall.paper.arms import BASE, FREE, Arm, Results
 from crestfall.paper.parts import ARM, END, PAIRED, coverage_note, end_cells, family_note, notes, paired_cells, span
@@ -53,13 +53,13 @@ def arms(results: Results) -> Table:
 
 
 def _iqm(arm: Arm) -> Interval | None:
-    if arm.n < FEWEST_STUDENTISED:
+    if arm.n < FEWEST_UNITS:
         return None
     return iqm_interval(arm.ends_N, stream("paper", "IQM", arm.method))
 
 
 def _better(arm: Arm, naive: Arm | None) -> Interval | None:
-    if naive is None or arm is naive or min(arm.n, naive.n) < FEWEST_STUDENTISED:
+    if naive is None or arm is naive or min(arm.n, naive.n) < FEWEST_UNITS:
         return None
     return improvement_interval(arm.ends_N, naive.ends_N, stream("paper", "improvement", arm.method))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval, cluster_interval, mean_interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, cluster_interval, mean_interval
 from crestfall.analysis.compare import FEWEST_SEEDS, Comparison, compare
 from crestfall.analysis.measures import CampaignMeasures, ChainMeasures, measure_chain
 from crestfall.analysis.null import NullComparison, against_null
@@ -68,7 +68,7 @@ class Arm:
     @cached_property
     def interval(self) -> Interval | None:
         """Of the mean end of chain over seeds; None below four, where the seeds themselves say more."""
-        if self.n < FEWEST_STUDENTISED:
+        if self.n < FEWEST_UNITS:
             return None
         return mean_interval(self.ends_N, stream("paper", "end of chain", self.method))
 
@@ -95,7 +95,7 @@ class Arm:
         clear_only = name in ("phase_transition", "onset", "onset_for_good")
         values = ([_of(m, name, clear_only) for m in chain.measures.campaigns] for chain in self.chains)
         clusters = [np.array([float(v) for v in found if v is not None]) for found in values]
-        if sum(len(cluster) > 0 for cluster in clusters) < FEWEST_STUDENTISED:
+        if sum(len(cluster) > 0 for cluster in clusters) < FEWEST_UNITS:
             return None
         return cluster_interval(clusters, stream("paper", name, self.method))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval
 from crestfall.analysis.compare import FEWEST_SEEDS, Comparison
 from crestfall.analysis.null import AgainstNull
 from crestfall.paper.arms import Arm
@@ -39,7 +39,7 @@ def paired_cells(c: Comparison | None) -> tuple[Value, ...]:
     """For `PAIRED`. Below four pairs an interval would be the range: none is given."""
     if c is None:
         return (None,) * len(PAIRED)
-    interval = span(c.interval) if len(c.seeds) >= FEWEST_STUDENTISED else None
+    interval = span(c.interval) if len(c.seeds) >= FEWEST_UNITS else None
     return c.mean_difference, interval, f"{c.gains} of {len(c.seeds)}", c.claim
 
 

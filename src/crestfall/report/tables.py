@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_STUDENTISED, Interval, mean_interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, mean_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
@@ -67,7 +67,7 @@ def end_rows(groups: Sequence[Group]) -> list[EndRow]:
 
 def _interval(g: Group, values: Sequence[float]) -> Interval | None:
     """Over seeds, by studentised bootstrap; None below four seeds, where the seeds themselves say more."""
-    if len(values) < FEWEST_STUDENTISED:
+    if len(values) < FEWEST_UNITS:
         return None
     return mean_interval(np.array(values), stream("report", "end of chain", g.label))
 
@@ -116,7 +116,7 @@ def comparison_rows(groups: Sequence[Group]) -> list[ComparisonRow]:
             c.arm,
             c.baseline,
             points(c.mean_difference),
-            f"[{points(c.interval.low)}, {points(c.interval.high)}]" if len(c.seeds) >= FEWEST_STUDENTISED else "–",
+            f"[{points(c.interval.low)}, {points(c.interval.high)}]" if len(c.seeds) >= FEWEST_UNITS else "–",
             f"{c.gains} of {len(c.seeds)}",
             c.claim,
         )

@@ -32,6 +32,7 @@ def test_as_scipy(ours: str, scipys: str) -> None:
 def test_coverage_is_measured_and_printed_beside_the_interval() -> None:
     assert 0.78 < measured_coverage("percentile", 5) < 0.88
     assert 0.92 < measured_coverage("studentised", 5) < 0.97
+    assert 0.93 < measured_coverage("Student's t", 4) < 0.97
     assert measured_coverage("percentile", 30) > measured_coverage("percentile", 5)
     assert mean_interval(SEEDS[:5], stream("t"), "percentile").coverage == measured_coverage("percentile", 5)
 
@@ -43,16 +44,26 @@ def test_three_seeds_give_the_range() -> None:
 
 
 def test_equal_values_have_an_interval_of_one_point() -> None:
-    for method in ("percentile", "bca", "studentised"):
+    for method in ("percentile", "bca", "studentised", "Student's t"):
         interval = mean_interval(np.full(6, 0.25), stream("t"), method)  # type: ignore[arg-type]
         assert (interval.low, interval.high) == (0.25, 0.25)
 
 
 def test_four_seeds_with_ties_stay_finite() -> None:
-    interval = mean_interval(np.array([0.0, 0.0, 0.0, 0.5]), stream("t"))
+    interval = mean_interval(np.array([0.0, 0.0, 0.0, 0.5]), stream("t"), "studentised")
     assert np.isfinite([interval.low, interval.high]).all()
     assert interval.method == "percentile"
     assert interval.low <= interval.estimate <= interval.high
+
+
+def test_four_seeds_two_of_which_are_nearly_equal_stay_within_reason() -> None:
+    """The bootstrap-t of these ends at 14 times what is possible."""
+    ends = np.array([0.403, 0.390, 0.539, 0.404])
+    interval = mean_interval(ends, stream("t"))
+    expected = pytest.importorskip("scipy.stats").t.interval(0.95, 3, ends.mean(), ends.std(ddof=1) / 2)
+    assert interval.method == "Student's t"
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    assert mean_interval(SEEDS[:6], stream("t")).method == "studentised"
 
 
 def test_one_unit_is_refused() -> None:
