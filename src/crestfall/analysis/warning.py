@@ -7,9 +7,9 @@ worthless; below 0.5: low values warn). Nothing that comes after the moment goes
 
 Falls come late in a campaign, so whatever grows with time seems to warn of them. Therefore the AUC *within steps*:
 only moments of the same arm, campaign and step are compared (as van Elteren's test does), which takes the clock out.
-Its interval resamples whole seeds, because moments of a chain, and chains of a seed, are not independent; it is given
-where at least four seeds have moments before falls, and as many quiet ones. (Signals that say nothing but differ from
-chain to chain: 0.5 was in the 95% interval over ten seeds in 0.94 of 300 simulated studies, over eight in 0.95.)
+Its interval resamples whole seeds, because moments of a chain, and chains of a seed, are not independent. Both are
+given where at least four seeds have moments before falls, and as many quiet ones. (Signals that say nothing but differ
+from chain to chain: 0.5 was in the 95% interval over ten seeds in 0.94 of 300 simulated studies, over eight in 0.95.)
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Moment:
 
 @dataclass(frozen=True)
 class WarningSign:
-    """`within`: AUC within steps, None where fewer than four seeds have moments of either kind to compare. Its coverage
-    is not known in general. `overall`: AUC of all moments together."""
+    """`within`: AUC within steps; its coverage is not known in general. `overall`: AUC of all moments together. None
+    where fewer than four seeds have moments of either kind to compare."""
 
     signal: str
     within: Interval | None
@@ -82,7 +82,8 @@ def warning_sign(name: str, found: Sequence[Moment], of: Literal["values", "chan
     values_M = np.array([getattr(m, of)[name] for m in known])
     falls_M = np.array([m.falls for m in known], dtype=bool)
     wins_CC, pairs_CC = _pairs(values_M, falls_M, np.zeros(len(known), dtype=np.int64))
-    overall = float(wins_CC.sum() / pairs_CC.sum()) if pairs_CC.any() else None
+    seeds = [{m.seed for m in known if m.falls is falls} for falls in (True, False)]
+    overall = float(wins_CC.sum() / pairs_CC.sum()) if min(map(len, seeds)) >= FEWEST_UNITS else None
     return WarningSign(name, _within(known, values_M, falls_M, stream("warning", name, of)), overall)
 
 
