@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crestfall import replay
+from crestfall.analysis import replay
 from crestfall.analysis.analyze import analyze
 from crestfall.control.alert import SignificantFall
 from crestfall.control.early_stop import EarlyStop

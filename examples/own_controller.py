@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from crestfall import replay
+from crestfall.analysis import replay
 from crestfall.registry import register
 from crestfall.types import CampaignSummary, Decision, Record
 

@@ -11,7 +11,6 @@ import ast
 import dataclasses
 import enum
 import functools
-import hashlib
 import inspect
 import itertools
 import json
@@ -150,12 +149,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     return str(value) if isinstance(value, Path) else value
-
-
-def digest(data: Any) -> str:
-    """16 hex digits that identify plain data, whatever the order of its keys."""
-    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 # --- documentation --------------------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from typing import Any, Literal, Protocol
 
 from crestfall.capability import capability
 from crestfall.config import RunConfig
-from crestfall.engines.base import Engine, EvaluationResult, Shown, Snapshot
+from crestfall.engines.base import Engine, EvaluationResult, Shown
 from crestfall.rng import stream
 from crestfall.tasks.base import CampaignSets
-from crestfall.types import CampaignSummary, Decision, Evaluation, Problem, Record, Rollouts
+from crestfall.types import CampaignSummary, Decision, Evaluation, Problem, Record, Rollouts, Snapshot
 
 Event = dict[str, Any]
 

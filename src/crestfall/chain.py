@@ -16,12 +16,12 @@ import pydantic
 import crestfall
 from crestfall.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.config import RunConfig, digest_of
-from crestfall.engines.base import Engine, Snapshot
+from crestfall.engines.base import Engine
 from crestfall.errors import ConfigError
+from crestfall.io.events import Sink
 from crestfall.io.run_directory import RunDirectory
-from crestfall.sinks.base import Sink
 from crestfall.slices import Slices, origin
-from crestfall.types import CampaignSummary
+from crestfall.types import CampaignSummary, Snapshot
 
 
 class Interrupted(KeyboardInterrupt):

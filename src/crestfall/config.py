@@ -11,23 +11,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from crestfall.build import Kind, build, default, digest, plain
+from crestfall.build import Kind, build, default, plain
 from crestfall.care.base import ChainController
 from crestfall.control.base import Controller
-from crestfall.engines.base import EngineFactory
+from crestfall.engines.base import Engine
 from crestfall.errors import ConfigError
 from crestfall.grading.limits import Limits
 from crestfall.io import yaml
+from crestfall.io.files import digest
 from crestfall.io.origin import Origin
 from crestfall.overlay import overlaid
 from crestfall.registry import import_plugins, nearest
 from crestfall.tasks.base import CampaignSets, Sizes, TaskSource
 
 Count = Annotated[int, Field(ge=1)]
+
+
+class EngineFactory(Protocol):
+    """A registered component of kind `engine`: its fields are the engine's options."""
+
+    name: ClassVar[str]
+
+    def create(self, config: RunConfig) -> Engine:
+        """The engine at the base policy. Heavy libraries are imported here and not before."""
+        ...
 
 
 @dataclass(frozen=True)

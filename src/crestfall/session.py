@@ -10,8 +10,8 @@ from typing import Any
 from crestfall.chain import run_chain
 from crestfall.config import RunConfig, resolved
 from crestfall.errors import RunDirectoryError
+from crestfall.io.events import Sink
 from crestfall.io.run_directory import RUN_FILE, RunDirectory
-from crestfall.sinks.base import Sink
 from crestfall.slices import origin, unseen
 
 

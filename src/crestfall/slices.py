@@ -13,11 +13,11 @@ from typing import Any
 from crestfall.campaign import Event
 from crestfall.capability import hard_third
 from crestfall.config import RunConfig
-from crestfall.engines.base import Engine, Snapshot
+from crestfall.engines.base import Engine
 from crestfall.errors import ConfigError
 from crestfall.io.origin import Origin
 from crestfall.tasks.base import CampaignSets
-from crestfall.types import Evaluation, Problem
+from crestfall.types import Evaluation, Problem, Snapshot
 
 
 def origin(config: RunConfig) -> Origin | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from crestfall.build import digest
 from crestfall.config import RunConfig, StudyConfig, resolved
+from crestfall.io.files import digest
 from crestfall.io.run_directory import CELLS, STUDY_FILE, read_meta, reject_other_config, write_json
 
 STOPPED = 130

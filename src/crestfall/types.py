@@ -262,3 +262,8 @@ class Rollouts:
     campaign: int = 0
     """Where they were drawn: schedules and random streams of the update are functions of it."""
     step: int = 1
+
+
+Snapshot = Mapping[str, Any]
+"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it. An
+engine that can hand on an average of weights has that too (`average/weights/...`)."""

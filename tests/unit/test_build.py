@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from crestfall.build import Kind, build, component, default, digest, options, plain, summary
+from crestfall.build import Kind, build, component, default, options, plain, summary
 from crestfall.control.early_stop import EarlyStop
 from crestfall.errors import ConfigError
+from crestfall.io.files import digest
 
 
 @dataclass(frozen=True)

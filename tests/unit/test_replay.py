@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crestfall import Guard, replay
+from crestfall import Guard
+from crestfall.analysis import replay
 from crestfall.build import component
 from crestfall.cli.main import main
 from crestfall.control.early_stop import EarlyStop

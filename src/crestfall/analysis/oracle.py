@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crestfall.analysis.replay import records_of, replay
 from crestfall.analysis.trajectory import Trajectory
 from crestfall.control.early_stop import EarlyStop
-from crestfall.replay import records_of, replay
 
 
 @dataclass(frozen=True)

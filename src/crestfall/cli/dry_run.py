@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from crestfall.build import digest, plain
+from crestfall.build import plain
 from crestfall.cli.common import say
 from crestfall.config import RunConfig
 from crestfall.cost import Footprint, Memory, footprint, total
+from crestfall.io.files import digest
 
 
 def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers: int = 1) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
 
 def references(problems: list[Problem]) -> list[Sample]:
     from crestfall.grading.samples import Sample
-    from crestfall.tasks.rows import Row
+    from crestfall.io.rows import Row
 
     return [
         Sample(p, p.reference, p.reference, Row({"task_id": p.task_id}, Path(), 0))
@@ -141,7 +141,7 @@ def references(problems: list[Problem]) -> list[Sample]:
 
 def samples_of(args: argparse.Namespace, problems: list[Problem]) -> list[Sample]:
     from crestfall.grading.samples import Assembly, load_samples
-    from crestfall.tasks.rows import read_rows
+    from crestfall.io.rows import read_rows
 
     prompts = None
     if args.prompts is not None:

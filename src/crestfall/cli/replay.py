@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from crestfall import replay
+from crestfall.analysis import replay
 from crestfall.analysis.trajectory import Series, Trajectory
 from crestfall.build import component, options
 from crestfall.cli.common import console_of, say

@@ -23,9 +23,9 @@ from crestfall.cli.common import (
 )
 from crestfall.cli.dry_run import dry_run
 from crestfall.config import RunConfig, load_run, resolved
+from crestfall.io.events import Sink
 from crestfall.io.run_directory import RunDirectory
 from crestfall.session import train
-from crestfall.sinks.base import Sink
 from crestfall.sinks.console import campaign_table, is_live, run_view
 from crestfall.sinks.progress import RunProgress
 from crestfall.sinks.trackers import NAMES, trackers

@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Protocol
 
-from crestfall.types import Evaluation, Grade, Problem, Rollouts
-
-if TYPE_CHECKING:
-    from crestfall.config import RunConfig
-
-Snapshot = Mapping[str, Any]
-"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it. An
-engine that can hand on an average of weights has that too (`average/weights/...`)."""
+from crestfall.types import Evaluation, Grade, Problem, Rollouts, Snapshot
 
 
 @dataclass(frozen=True)
@@ -76,13 +69,3 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class EngineFactory(Protocol):
-    """A registered component of kind `engine`: its fields are the engine's options."""
-
-    name: ClassVar[str]
-
-    def create(self, config: RunConfig) -> Engine:
-        """The engine at the base policy. Heavy libraries are imported here and not before."""
-        ...

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.engines.average import WeightAverage
-from crestfall.engines.base import Snapshot
 from crestfall.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.engines.fisher import Anchor, diagonal_fisher
 from crestfall.engines.observed import Observed
 from crestfall.engines.optimizer import Optimizer
 from crestfall.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
 from crestfall.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
-from crestfall.types import Rollouts
+from crestfall.types import Rollouts, Snapshot
 from crestfall.updates.base import Advantages, State, UpdateRule
 from crestfall.updates.ewc import FisherEWC
 from crestfall.updates.kl import FixedKL, penalty

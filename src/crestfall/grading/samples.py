@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crestfall.errors import InputError
 from crestfall.grading.extract import extract_code
-from crestfall.tasks.rows import Row, read_rows
+from crestfall.io.rows import Row, read_rows
 from crestfall.types import CallTests, CodeTests, Problem
 
 

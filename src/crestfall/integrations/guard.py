@@ -29,8 +29,8 @@ from crestfall.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.integrations.guard_history import History, Kept, Outcome, Scores
 from crestfall.integrations.guard_journal import make_record, samples_of
 from crestfall.integrations.guard_state import Tree, functions
-from crestfall.integrations.ranks import Ranks, decided_by_first, detect
 from crestfall.io import statetree
+from crestfall.ranks import Ranks, decided_by_first, detect
 from crestfall.types import Decision, Evaluation
 
 Notify = Callable[[Decision, int], object]

@@ -19,8 +19,8 @@ from crestfall.errors import InputError
 from crestfall.grading import CodeGrader
 from crestfall.grading.extract import extract_code
 from crestfall.grading.samples import entry_point
+from crestfall.io.rows import Row
 from crestfall.tasks.formats import problem_of
-from crestfall.tasks.rows import Row
 from crestfall.types import Problem, Verdict
 
 TrlReward = Callable[..., list[float | None]]

@@ -21,8 +21,8 @@ from crestfall.errors import ConfigError, InputError, MissingExtraError
 from crestfall.integrations.guard import Guard, Notify
 from crestfall.integrations.guard_state import GlobalRng
 from crestfall.integrations.importers.keys import signals_in
-from crestfall.integrations.ranks import decided_by_first, detect
 from crestfall.integrations.trainer_state import TrainerState, forget_rollouts, refuse_sharded
+from crestfall.ranks import decided_by_first, detect
 from crestfall.types import Decision, Evaluation
 
 try:

@@ -14,9 +14,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from crestfall.engines.base import Snapshot
 from crestfall.errors import MissingExtraError, RunDirectoryError
 from crestfall.io.files import sync, sync_directory, writing
+from crestfall.types import Snapshot
 
 _SNAPSHOT = "snapshot.safetensors"
 

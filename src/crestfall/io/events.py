@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from crestfall.errors import InputError, RunDirectoryError
 from crestfall.io.files import writing
@@ -94,3 +94,13 @@ class Tail:
             except ValueError:
                 continue
         return events
+
+
+class Sink(Protocol):
+    """Something that is told every event of a run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take note of an event (docs/run_directory.md) that is safely in the run directory."""
+        ...
+
+    def close(self) -> None: ...

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crestfall.engines.base import Snapshot
 from crestfall.errors import ConfigError, CrestfallError
 from crestfall.io.checkpoints import Checkpoints
 from crestfall.io.run_directory import CHECKPOINTS, read_meta
+from crestfall.types import Snapshot
 
 ROLES = ("handed_on", "last", "best")
 

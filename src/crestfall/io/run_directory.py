@@ -14,13 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from crestfall.build import digest
-from crestfall.engines.base import Snapshot
 from crestfall.errors import RunDirectoryError
 from crestfall.io.checkpoints import Checkpoints
 from crestfall.io.events import EventLog, read_events
-from crestfall.io.files import write_atomic, writing
+from crestfall.io.files import digest, write_atomic, writing
 from crestfall.io.lock import Lock
+from crestfall.types import Snapshot
 
 Status = Literal["running", "done", "interrupted", "failed"]
 Event = Mapping[str, Any]

@@ -19,16 +19,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crestfall.build import build, component, digest, plain
+from crestfall.build import build, component, plain
 from crestfall.errors import ConfigError, CrestfallError, GraderError, InputError
 from crestfall.grading import CodeGrader, Limits
 from crestfall.grading.passk import pass_at_k
 from crestfall.io import yaml
 from crestfall.io.events import EventLog, read_events
-from crestfall.io.files import write_atomic
+from crestfall.io.files import digest, write_atomic
+from crestfall.io.rows import Row
 from crestfall.policies.base import LoadedPolicy
 from crestfall.rng import stream
-from crestfall.tasks.rows import Row
 from crestfall.types import Problem, Verdict
 
 

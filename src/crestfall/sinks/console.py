@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crestfall.sinks.base import Sink
+from crestfall.io.events import Sink
 from crestfall.sinks.plain import PlainView
 from crestfall.sinks.progress import CampaignProgress, RunProgress
 from crestfall.sinks.words import decision, duration, percent, points, sparkline, verdict_mix

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from crestfall.sinks.base import Sink
+from crestfall.io.events import Sink
 
 _log = logging.getLogger("crestfall")
 

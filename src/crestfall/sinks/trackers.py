@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crestfall.sinks.base import Sink
+from crestfall.io.events import Sink
 from crestfall.sinks.tolerant import Tolerant
 
 NAMES = ("tensorboard", "wandb", "trackio")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from crestfall.errors import InputError
+from crestfall.io.rows import Row
 from crestfall.registry import register
 from crestfall.tasks.benchmark import Benchmark
-from crestfall.tasks.rows import Row
 from crestfall.types import CallCase, CallTests, Problem, StdioCase, StdioTests
 
 # APPS's own checker compares with numpy.allclose.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from crestfall.errors import ConfigError, InputError, MissingExtraError
+from crestfall.io.rows import Row, read_rows
 from crestfall.tasks.base import CampaignSets, Sizes
-from crestfall.tasks.rows import Row, read_rows
 from crestfall.tasks.split import Pool, Pools, Shares, distinct
 from crestfall.types import Problem
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from crestfall.errors import InputError
+from crestfall.io.rows import Row, read_rows
 from crestfall.tasks import apps, humaneval, jsonl, livecodebench, mbpp
-from crestfall.tasks.rows import Row, read_rows
 from crestfall.types import Problem
 
 # In this order: an own line may carry fields of another format beside its `tests`.

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from crestfall.io.rows import Row
 from crestfall.registry import register
 from crestfall.tasks.benchmark import Benchmark
-from crestfall.tasks.rows import Row
 from crestfall.types import CodeTests, Problem
 
 # HumanEval+ gives inputs and a reference; the reference runs beside the tests, never beside the program. `CACHE` lives

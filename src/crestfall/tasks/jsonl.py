@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
 from crestfall.errors import InputError
+from crestfall.io.rows import Row
 from crestfall.registry import register
 from crestfall.tasks.benchmark import Benchmark
-from crestfall.tasks.rows import Row
 from crestfall.types import CallCase, CallTests, CodeTests, Problem, StdioCase, StdioTests, Tests
 
 TOLERANCE = 1e-6

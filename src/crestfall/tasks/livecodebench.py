@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NoReturn
 
 from crestfall.errors import InputError
+from crestfall.io.rows import Row
 from crestfall.registry import register
 from crestfall.tasks.apps import question
 from crestfall.tasks.benchmark import Benchmark
-from crestfall.tasks.rows import Row
 from crestfall.types import CallCase, CallTests, Problem, StdioCase, StdioTests
 
 MAX_TESTS_BYTES = 512 << 20

@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crestfall.errors import InputError
+from crestfall.io.rows import Row
 from crestfall.registry import register
 from crestfall.tasks.benchmark import Benchmark
-from crestfall.tasks.rows import Row
 from crestfall.types import CodeTests, Problem
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from crestfall.grading.results import result_lines, scores, write_evalplus, write_lines
 from crestfall.grading.samples import Sample
-from crestfall.tasks.rows import Row
+from crestfall.io.rows import Row
 from crestfall.types import CodeTests, Grade, Problem, Verdict
 
 PROBLEMS = [Problem(f"HumanEval/{i}", "", CodeTests("", "f"), "k", stub="def f(x):\n") for i in range(2)]

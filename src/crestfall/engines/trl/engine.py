@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crestfall.engines.base import Snapshot
 from crestfall.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
 from crestfall.engines.trl.batches import BLANK, layout, microbatch
 from crestfall.engines.trl.models import Parts, parts_of
@@ -27,7 +26,7 @@ from crestfall.engines.trl.trainer import StepTrainer, arguments
 from crestfall.errors import GraderError
 from crestfall.policies.base import Samples, distinct
 from crestfall.rng import seed_of
-from crestfall.types import Grade, Problem, Rollouts
+from crestfall.types import Grade, Problem, Rollouts, Snapshot
 from crestfall.updates.base import State, UpdateRule
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crestfall.engines.base import Engine, EvaluationResult, Snapshot
+from crestfall.engines.base import Engine, EvaluationResult
 from crestfall.engines.trl.engine import TrlEngine
 from crestfall.engines.trl.trainer import arguments
 from crestfall.errors import CrestfallError
-from crestfall.integrations.ranks import Ranks, detect
-from crestfall.types import Problem, Rollouts
+from crestfall.ranks import Ranks, detect
+from crestfall.types import Problem, Rollouts, Snapshot
 
 if TYPE_CHECKING:
     from crestfall.config import RunConfig
