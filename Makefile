@@ -27,14 +27,14 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 paper: $(VENV)/.installed-dev
-	$(BIN)/python -m crestfall.paper runs/study --out docs/study
+	$(BIN)/python -m research.paper runs/study --out docs/study
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/crestfall bench step
 	$(BIN)/crestfall bench grader
 
 warmstart: $(VENV)/.installed-demo
-	$(BIN)/python -m crestfall.policies.tiny.warmstart src/crestfall/policies/tiny/weights.safetensors
+	$(BIN)/python -m research.warmstart src/crestfall/testbed/policies/tiny/weights.safetensors
 
 # torch comes first and alone: what is installed after it finds its need met and does not fetch another build.
 $(VENV)/.torch: constraints.txt

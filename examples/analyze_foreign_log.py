@@ -14,10 +14,10 @@ from pathlib import Path
 
 from crestfall.analysis import replay
 from crestfall.analysis.analyze import analyze
+from crestfall.analysis.importers.load import load
 from crestfall.control.alert import SignificantFall
 from crestfall.control.early_stop import EarlyStop
-from crestfall.integrations.importers.load import load
-from crestfall.rng import stream
+from crestfall.core.rng import stream
 
 
 def made_up_log(path: Path) -> Path:

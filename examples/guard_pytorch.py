@@ -14,7 +14,7 @@ import tempfile
 import torch
 
 import crestfall
-from crestfall.sinks.alerts import Console
+from crestfall.report.live.alerts import Console
 
 QUESTIONS, ANSWERS, SAMPLES = 30, 10, 16
 right = torch.arange(QUESTIONS) % ANSWERS

@@ -3,7 +3,7 @@
     python examples/guard_trl.py
 
 The reward counts a word; the held-out score wants that word once and no more, so what is paid for leads past the peak.
-With a model that writes code, `evaluate` is a `crestfall.integrations.code_evaluation.CodeEvaluation` on problems of
+With a model that writes code, `evaluate` is a `crestfall.guard.code_evaluation.CodeEvaluation` on problems of
 your own.
 """
 

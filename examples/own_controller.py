@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from crestfall.analysis import replay
-from crestfall.registry import register
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "entropy_guard")

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crestfall.registry import register
-from crestfall.updates.base import Advantages, State, UpdateRule
+from crestfall.core.registry import register
+from crestfall.testbed.updates.base import Advantages, State, UpdateRule
 
 
 @register("update", "focal")

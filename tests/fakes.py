@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crestfall.config import RunConfig
-from crestfall.engines.base import EvaluationResult, Shown
-from crestfall.registry import register
-from crestfall.rng import stream
-from crestfall.tasks.base import CampaignSets
-from crestfall.types import CallCase, CallTests, Evaluation, Grade, Problem, Rollouts, Verdict
+from crestfall.core.registry import register
+from crestfall.core.rng import stream
+from crestfall.core.types import CallCase, CallTests, Evaluation, Grade, Problem, Rollouts, Verdict
+from crestfall.testbed.config import RunConfig
+from crestfall.testbed.engines.base import EvaluationResult, Shown
+from crestfall.testbed.tasks.base import CampaignSets
 
 # How long a step takes: not an option, so that a run can be slow first and go on fast.
 STEP_SECONDS = "FAKE_STEP_SECONDS"

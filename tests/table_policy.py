@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from crestfall.config import CampaignConfig, RunConfig
-from crestfall.engines.native import NativeEngine
-from crestfall.policies.base import Samples, TokenScores
-from crestfall.types import CallTests, Grade, Problem, Rollouts, Verdict
-from crestfall.updates.base import UpdateRule
+from crestfall.core.types import CallTests, Grade, Problem, Rollouts, Verdict
+from crestfall.testbed.config import CampaignConfig, RunConfig
+from crestfall.testbed.engines.native import NativeEngine
+from crestfall.testbed.policies.base import Samples, TokenScores
+from crestfall.testbed.updates.base import UpdateRule
 
 
 class TablePolicy:

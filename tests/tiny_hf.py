@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crestfall.policies.hf import HfPolicy, Lora
-from crestfall.registry import register
-from crestfall.tasks.base import CampaignSets
-from crestfall.types import CallCase, CallTests, Problem
+from crestfall.core.registry import register
+from crestfall.core.types import CallCase, CallTests, Problem
+from crestfall.testbed.policies.hf import HfPolicy, Lora
+from crestfall.testbed.tasks.base import CampaignSets
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<eos>\n{% endfor %}"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from crestfall.integrations.guard import Guard as Guard
-    from crestfall.integrations.guard_state import GlobalRng as GlobalRng
-    from crestfall.integrations.trl_callback import CrestfallCallback as CrestfallCallback
+    from crestfall.guard.guard import Guard as Guard
+    from crestfall.guard.state import GlobalRng as GlobalRng
+    from crestfall.guard.trl_callback import CrestfallCallback as CrestfallCallback
 
 _LAZY = {
-    "Guard": "crestfall.integrations.guard",
-    "GlobalRng": "crestfall.integrations.guard_state",
-    "CrestfallCallback": "crestfall.integrations.trl_callback",
+    "Guard": "crestfall.guard.guard",
+    "GlobalRng": "crestfall.guard.state",
+    "CrestfallCallback": "crestfall.guard.trl_callback",
 }
 
 

@@ -1,4 +1,4 @@
-"""What every registered chain controller promises (crestfall.care.base)."""
+"""What every registered chain controller promises (crestfall.control.care.base)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crestfall.build import component, plain
-from crestfall.care.base import ChainController
-from crestfall.registry import components
-from crestfall.types import CampaignSummary
+from crestfall.control.care.base import ChainController
+from crestfall.core.build import component, plain
+from crestfall.core.registry import components
+from crestfall.core.types import CampaignSummary
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "care_v1": [{"threshold": 1.0}],

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crestfall.build import component, plain
 from crestfall.control.base import Controller
-from crestfall.registry import components
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.build import component, plain
+from crestfall.core.registry import components
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "early_stop": [{"reading": "budget"}, {"then": "go_on"}, {"margin": 1}],

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from crestfall.errors import InputError
-from crestfall.integrations.importers.base import HEAD_BYTES, Importer
-from crestfall.registry import components
+from crestfall.analysis.importers.base import HEAD_BYTES, Importer
+from crestfall.core.errors import InputError
+from crestfall.core.registry import components
 
 LOGS = Path(__file__).parent.parent / "golden" / "logs"
 FILES = sorted(p for p in LOGS.rglob("*") if p.is_file())

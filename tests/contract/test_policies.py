@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import tiny_hf
-from crestfall.policies.base import distinct
-from crestfall.tasks.base import Sizes
-from crestfall.tasks.builtin import Builtin
-from crestfall.types import Problem
+from crestfall.core.types import Problem
+from crestfall.testbed.policies.base import distinct
+from crestfall.testbed.tasks.base import Sizes
+from crestfall.testbed.tasks.builtin import Builtin
 
 T = 24
 G = 5
@@ -31,11 +31,11 @@ class Case:
 
 
 def tiny(_: Any) -> Case:
-    from crestfall.policies.tiny.model import Shape, TinyTransformer
-    from crestfall.policies.tiny.policy import LoadedTiny
-    from crestfall.policies.tiny.tokenizer import CODE, EOS
-    from crestfall.policies.tiny.tree import padded
-    from crestfall.policies.tiny.warmstart import vocabulary
+    from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
+    from crestfall.testbed.policies.tiny.policy import LoadedTiny
+    from crestfall.testbed.policies.tiny.tokenizer import CODE, EOS
+    from crestfall.testbed.policies.tiny.tree import padded
+    from research.warmstart import vocabulary
 
     tokenizer = vocabulary()
     model = TinyTransformer(Shape(len(tokenizer), width=32, layers=2, heads=2))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from crestfall.build import component, options, plain
-from crestfall.registry import components
-from crestfall.tasks.base import Conventions, Sizes
-from crestfall.types import Problem
+from crestfall.core.build import component, options, plain
+from crestfall.core.registry import components
+from crestfall.core.types import Problem
+from crestfall.testbed.tasks.base import Conventions, Sizes
 
 SIZES = Sizes(train=6, select=3, report=3)
 SOURCES = {name: cls for name, cls in components("tasks").items() if cls.__module__.startswith("crestfall.")}

@@ -1,4 +1,4 @@
-"""What every registered update rule promises (crestfall.updates.base)."""
+"""What every registered update rule promises (crestfall.testbed.updates.base)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from crestfall.build import component, options, plain, summary
-from crestfall.registry import components
-from crestfall.updates.base import UpdateRule
+from crestfall.core.build import component, options, plain, summary
+from crestfall.core.registry import components
+from crestfall.testbed.updates.base import UpdateRule
 from table_policy import ascent, make, rollouts
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crestfall.integrations.importers.load import load
+from crestfall.analysis.importers.load import load
 
 LOGS = Path(__file__).parent / "logs"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from crestfall.paper.arms import BASE, Arm, Results
-from crestfall.paper.chain_tables import table06
-from crestfall.paper.table import comma_separated, latex, markdown
+from research.paper.arms import BASE, Arm, Results
+from research.paper.chain_tables import table06
+from research.paper.table import comma_separated, latex, markdown
 
 GOLDEN = Path(__file__).parent / "paper"
 NAIVE = dict(enumerate((0.0, 0.0125, 0.05, 0.004, 0.021, 0.11, 0.0, 0.03)))

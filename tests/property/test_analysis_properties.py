@@ -15,6 +15,8 @@ from crestfall.analysis.analyze import analyze
 from crestfall.analysis.bootstrap import iqm, mean_interval
 from crestfall.analysis.classify import classify
 from crestfall.analysis.compare import compare, holm, probability_of_improvement, sign_flip_p_value
+from crestfall.analysis.importers.history import tidy
+from crestfall.analysis.importers.load import load
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.noise import noise_of, unimodal_fit
 from crestfall.analysis.null import statistics
@@ -22,10 +24,8 @@ from crestfall.analysis.oracle import hindsight_oracle, stopped_oracle, trace_or
 from crestfall.analysis.scan import p_value_of_fall
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.control.early_stop import EarlyStop
-from crestfall.errors import InputError
-from crestfall.integrations.importers.history import tidy
-from crestfall.integrations.importers.load import load
-from crestfall.rng import stream
+from crestfall.core.errors import InputError
+from crestfall.core.rng import stream
 
 # Scores on a grid, as pass rates are: no two differ by rounding alone.
 SCORES = st.integers(0, 480).map(lambda count: count / 480)

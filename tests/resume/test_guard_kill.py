@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from crestfall import Guard
-from crestfall.io import statetree
+from crestfall.store import statetree
 
 VALUES = [0.2, 0.5, 0.4, 0.7, 0.3, 0.6, 0.2]
 """The peak is step 3; `early_stop` with margin 3 stops at step 6."""

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import fakes
-from crestfall.config import RunConfig, run_config
-from crestfall.session import train
+from crestfall.testbed.config import RunConfig, run_config
+from crestfall.testbed.session import train
 
 OPTIONS = fakes.options(
     campaign=fakes.options()["campaign"] | {"steps": 5},

@@ -9,8 +9,8 @@ import pytest
 from test_kill import dies_at, outcome
 
 import tiny_hf
-from crestfall.config import run_config
-from crestfall.session import train
+from crestfall.testbed.config import run_config
+from crestfall.testbed.session import train
 
 pytest.importorskip("transformers")
 

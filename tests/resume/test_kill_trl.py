@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from test_kill import dies_at, outcome
 
-from crestfall.config import run_config
-from crestfall.session import train
+from crestfall.testbed.config import run_config
+from crestfall.testbed.session import train
 
 pytest.importorskip("trl")
 

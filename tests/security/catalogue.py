@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crestfall.types import Verdict as V
+from crestfall.core.types import Verdict as V
 
 REFUSED = {V.RUNTIME_ERROR, V.VIOLATION, V.WRONG_ANSWER}
 F = "\ndef f(x): return 0\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.grading import CodeGrader, Limits
-from crestfall.types import CallCase, CallTests, Problem
 
 MODES = {"full": (), "no-namespaces": ("namespaces",), "no-landlock": ("landlock",)}
 CPU, WALL = 0.4, 0.75

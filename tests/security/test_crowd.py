@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from catalogue import CATALOGUE
 
+from crestfall.core.types import CallCase, CallTests, Problem, Verdict
 from crestfall.grading import CodeGrader, Limits
-from crestfall.types import CallCase, CallTests, Problem, Verdict
 
 QUICK = [
     source

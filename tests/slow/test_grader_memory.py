@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.grading import CodeGrader, Limits, grader
-from crestfall.types import CallCase, CallTests, Problem
 
 GRADES, STEP = 100_000, 500
 # Per step: distinct programs that run (6,000 forks in all) and that do not parse; the rest repeats these.

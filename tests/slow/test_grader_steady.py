@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.types import CallCase, CallTests, Problem, Verdict
 from crestfall.grading import CodeGrader, Limits
-from crestfall.tasks.formats import load_problems
-from crestfall.types import CallCase, CallTests, Problem, Verdict
+from crestfall.grading.problems.formats import load_problems
 
 BUSY = 4
 LIMITS = Limits(cpu_seconds=2, wall_seconds=4, workers=2)

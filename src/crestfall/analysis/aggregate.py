@@ -13,8 +13,8 @@ import numpy as np
 from crestfall.analysis.bootstrap import RESAMPLES, Interval, iqm
 from crestfall.analysis.compare import probability_of_improvement
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.errors import InputError
-from crestfall.rng import stream
+from crestfall.core.errors import InputError
+from crestfall.core.rng import stream
 
 
 def iqm_interval(

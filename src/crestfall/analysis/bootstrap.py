@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.errors import InputError
-from crestfall.rng import stream
+from crestfall.core.errors import InputError
+from crestfall.core.rng import stream
 
 Method = Literal["percentile", "bca", "studentised", "Student's t"]
 

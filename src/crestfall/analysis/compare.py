@@ -14,8 +14,8 @@ import numpy as np
 
 from crestfall.analysis.bootstrap import Interval, mean_interval
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.errors import InputError
-from crestfall.rng import stream
+from crestfall.core.errors import InputError
+from crestfall.core.rng import stream
 
 FEWEST_SEEDS = 6
 MOST_ENUMERATED = 16

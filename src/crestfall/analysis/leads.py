@@ -16,7 +16,7 @@ import numpy as np
 
 from crestfall.analysis.noise import MAX_POINTS, ar1, bin_means
 from crestfall.analysis.trajectory import FloatArray, IntArray, Series
-from crestfall.rng import stream
+from crestfall.core.rng import stream
 
 COMPANIONS: tuple[str, ...] = (
     "entropy",

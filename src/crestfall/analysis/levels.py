@@ -12,7 +12,7 @@ import numpy as np
 
 from crestfall.analysis.noise import Noise, ar1, unimodal_fit
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.rng import stream
+from crestfall.core.rng import stream
 
 REPLICATES = 399
 

@@ -15,7 +15,7 @@ from crestfall.analysis.onset import ROUNDING, largest_fall, left_for_good
 from crestfall.analysis.oracle import Oracle, hindsight_oracle, trace_oracle
 from crestfall.analysis.phase import phase_transition_score
 from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
 
 COLLAPSE = 0.2
 

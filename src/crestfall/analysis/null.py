@@ -27,8 +27,8 @@ import numpy.typing as npt
 from crestfall.analysis.measures import COLLAPSE, measure_campaign
 from crestfall.analysis.onset import FALL_FOR_GOOD, ROUNDING
 from crestfall.analysis.trajectory import FloatArray, Trajectory
-from crestfall.errors import InputError
-from crestfall.types import Evaluation
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
 
 Kind = Literal["flat", "plateau", "gradual"]
 REPLICATES = 200

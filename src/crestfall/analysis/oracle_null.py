@@ -10,7 +10,7 @@ import numpy as np
 from crestfall.analysis.null import REPLICATES, AgainstNull, against, simulate_null
 from crestfall.analysis.oracle import Oracle, hindsight_oracle, trace_oracle
 from crestfall.analysis.trajectory import Trajectory
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray, Series, Trajectory
 from crestfall.control.base import Controller
-from crestfall.types import Decision, Record
+from crestfall.core.types import Decision, Record
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from crestfall.analysis.noise import Noise, ar1, robust_sigma
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.rng import stream
+from crestfall.core.rng import stream
 
 REPLICATES = 999
 

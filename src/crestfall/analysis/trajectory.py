@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crestfall.errors import InputError
-from crestfall.types import Decision, Evaluation
+from crestfall.core.errors import InputError
+from crestfall.core.types import Decision, Evaluation
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
+from crestfall.core.types import CodeTests, Problem
 from crestfall.grading import CodeGrader, Limits
-from crestfall.io.events import read_events
-from crestfall.types import CodeTests, Problem
+from crestfall.store.events import read_events
 
 PROMPT = "def add_all(xs, y):\n"
 CHECK = """

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from crestfall.config import CampaignConfig, RunConfig
-from crestfall.engines.native import NativeEngine
+from crestfall.core.types import Problem, Verdict
 from crestfall.grading import CodeGrader
-from crestfall.policies.tiny.policy import LoadedTiny
-from crestfall.policies.tiny.tokenizer import EOS
-from crestfall.types import Problem, Verdict
+from crestfall.testbed.config import CampaignConfig, RunConfig
+from crestfall.testbed.engines.native import NativeEngine
+from crestfall.testbed.policies.tiny.policy import LoadedTiny
+from crestfall.testbed.policies.tiny.tokenizer import EOS
 
 LENGTH = 24  # tokens of every completion: the mean of what the policy writes for the default levels, and its EOS
 WIDTHS = (10, 50)  # problems in a step
@@ -118,7 +118,7 @@ def _trl_steps(config: RunConfig, train: Sequence[Problem], parts: int) -> list[
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from crestfall.policies.tiny.convert import prompt_text, to_tokenizer, to_transformers
+    from crestfall.testbed.policies.tiny.convert import prompt_text, to_tokenizer, to_transformers
 
     policy = config.policy.load()
     by_prompt = {prompt_text(problem): problem for problem in train}

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crestfall.config import StudyConfig, study_config
-from crestfall.errors import CrestfallError
-from crestfall.executors import executor
-from crestfall.io.provenance import usable_cpus
-from crestfall.study import Cell, cells_of, run_cells
+from crestfall.core.errors import CrestfallError
+from crestfall.store.provenance import usable_cpus
+from crestfall.testbed.config import StudyConfig, study_config
+from crestfall.testbed.executors import executor
+from crestfall.testbed.study import Cell, cells_of, run_cells
 
 WORKERS = 2
 ROUNDS = 2

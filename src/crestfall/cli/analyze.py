@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
-from crestfall.errors import CrestfallWarning
+from crestfall.core.errors import CrestfallWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from crestfall.analysis.analyze import analyze
-    from crestfall.integrations.importers.load import load
+    from crestfall.analysis.importers.load import load
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CrestfallWarning)

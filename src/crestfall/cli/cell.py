@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from crestfall.cli.common import StopRequest, provenance_of
-from crestfall.config import run_config
-from crestfall.errors import CrestfallError
-from crestfall.session import train
+from crestfall.core.errors import CrestfallError
+from crestfall.testbed.config import run_config
+from crestfall.testbed.session import train
 
 # A cell of a study that was killed may still be finishing its step.
 _PATIENCE = 120.0

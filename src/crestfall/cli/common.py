@@ -15,10 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crestfall.config import RunConfig
-from crestfall.errors import CrestfallError
+from crestfall.core.errors import CrestfallError
 from crestfall.grading import CodeGrader
-from crestfall.io.provenance import provenance
+from crestfall.store.provenance import provenance
+from crestfall.testbed.config import RunConfig
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from crestfall.build import plain
 from crestfall.cli.common import say
-from crestfall.config import RunConfig
-from crestfall.cost import Footprint, Memory, footprint, total
-from crestfall.io.files import digest
+from crestfall.core.build import plain
+from crestfall.store.files import digest
+from crestfall.testbed.config import RunConfig
+from crestfall.testbed.cost import Footprint, Memory, footprint, total
 
 
 def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers: int = 1) -> dict[str, Any]:

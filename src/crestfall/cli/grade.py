@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of
-from crestfall.errors import ConfigError
+from crestfall.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from crestfall.core.types import Grade, Problem
     from crestfall.grading import CodeGrader, Limits
     from crestfall.grading.samples import Sample
-    from crestfall.types import Grade, Problem
 
 # The stop strings of the Codex paper, with which most published HumanEval completions were made.
 STOPS = {"humaneval": ("\nclass", "\ndef", "\n#", "\nif", "\nprint")}
@@ -103,8 +103,8 @@ def explain(grader: CodeGrader, console: Console) -> dict[str, str]:
 
 
 def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dict[str, Any]:
+    from crestfall.grading.problems.formats import load_problems
     from crestfall.grading.results import result_lines, summary, write_evalplus, write_lines
-    from crestfall.tasks.formats import load_problems
 
     problems = load_problems(args.problems)
     samples = references(problems) if args.references else samples_of(args, problems)
@@ -130,7 +130,7 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
 
 def references(problems: list[Problem]) -> list[Sample]:
     from crestfall.grading.samples import Sample
-    from crestfall.io.rows import Row
+    from crestfall.store.rows import Row
 
     return [
         Sample(p, p.reference, p.reference, Row({"task_id": p.task_id}, Path(), 0))
@@ -141,7 +141,7 @@ def references(problems: list[Problem]) -> list[Sample]:
 
 def samples_of(args: argparse.Namespace, problems: list[Problem]) -> list[Sample]:
     from crestfall.grading.samples import Assembly, load_samples
-    from crestfall.io.rows import read_rows
+    from crestfall.store.rows import read_rows
 
     prompts = None
     if args.prompts is not None:

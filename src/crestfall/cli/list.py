@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from crestfall.build import Option, options, summary
 from crestfall.cli.common import console_of
-from crestfall.config import CampaignConfig, ChainConfig, RunConfig, StudyConfig
+from crestfall.core.build import Option, options, summary
+from crestfall.core.registry import components, kinds
 from crestfall.grading.limits import Limits
-from crestfall.registry import components, kinds
+from crestfall.testbed.config import CampaignConfig, ChainConfig, RunConfig, StudyConfig
 
 # Sections of a configuration that are no components: listed the same way.
 _SECTIONS: dict[str, type[Any]] = {

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 import crestfall
-from crestfall.errors import CrestfallError
+from crestfall.core.errors import CrestfallError
 
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from crestfall.cli.common import StopRequest
-from crestfall.config import RunConfig
-from crestfall.errors import ConfigError
+from crestfall.core.errors import ConfigError
+from crestfall.testbed.config import RunConfig
 
 
 def serve(config: RunConfig) -> bool:

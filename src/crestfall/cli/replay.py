@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from crestfall.analysis import replay
+from crestfall.analysis.importers.load import load
 from crestfall.analysis.trajectory import Series, Trajectory
-from crestfall.build import component, options
 from crestfall.cli.common import console_of, say
 from crestfall.control.base import Controller
-from crestfall.errors import ConfigError, InputError
-from crestfall.integrations.importers.load import load
-from crestfall.io import yaml
-from crestfall.registry import lookup, nearest
+from crestfall.core.build import component, options
+from crestfall.core.errors import ConfigError, InputError
+from crestfall.core.registry import lookup, nearest
+from crestfall.store import yaml
 
 BIASED = "biased: chosen and scored on"
 

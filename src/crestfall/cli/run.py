@@ -22,14 +22,14 @@ from crestfall.cli.common import (
     write_report,
 )
 from crestfall.cli.dry_run import dry_run
-from crestfall.config import RunConfig, load_run, resolved
-from crestfall.io.events import Sink
-from crestfall.io.run_directory import RunDirectory
-from crestfall.session import train
-from crestfall.sinks.console import campaign_table, is_live, run_view
-from crestfall.sinks.progress import RunProgress
-from crestfall.sinks.trackers import NAMES, trackers
-from crestfall.sinks.words import duration, percent
+from crestfall.report.live.console import campaign_table, is_live, run_view
+from crestfall.report.live.progress import RunProgress
+from crestfall.report.live.trackers import NAMES, trackers
+from crestfall.report.live.words import duration, percent
+from crestfall.store.events import Sink
+from crestfall.store.run_directory import RunDirectory
+from crestfall.testbed.config import RunConfig, load_run, resolved
+from crestfall.testbed.session import train
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,14 +12,14 @@ from rich.live import Live
 from rich.text import Text
 
 from crestfall.cli.common import console_of
-from crestfall.errors import InputError
-from crestfall.io.events import Tail
-from crestfall.io.lock import Lock
-from crestfall.io.run_directory import EVENTS_FILE, read_meta, read_study
-from crestfall.sinks.console import campaign_table, now
-from crestfall.sinks.progress import RunProgress
-from crestfall.sinks.study_view import RunRow, count_line, run_table
-from crestfall.sinks.words import duration
+from crestfall.cli.study_view import RunRow, count_line, run_table
+from crestfall.core.errors import InputError
+from crestfall.report.live.console import campaign_table, now
+from crestfall.report.live.progress import RunProgress
+from crestfall.report.live.words import duration
+from crestfall.store.events import Tail
+from crestfall.store.lock import Lock
+from crestfall.store.run_directory import EVENTS_FILE, read_meta, read_study
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -18,15 +18,15 @@ from crestfall.cli.common import (
     write_report,
 )
 from crestfall.cli.dry_run import dry_run
-from crestfall.config import load_study
-from crestfall.executors import EXECUTORS, executor
-from crestfall.io.files import writing
-from crestfall.io.lock import Lock
-from crestfall.io.provenance import usable_cpus
-from crestfall.sinks.console import is_live
-from crestfall.sinks.study_view import StudyView, count_line
-from crestfall.sinks.words import duration
-from crestfall.study import cells_of, prepare, run_cells
+from crestfall.cli.study_view import StudyView, count_line
+from crestfall.report.live.console import is_live
+from crestfall.report.live.words import duration
+from crestfall.store.files import writing
+from crestfall.store.lock import Lock
+from crestfall.store.provenance import usable_cpus
+from crestfall.testbed.config import load_study
+from crestfall.testbed.executors import EXECUTORS, executor
+from crestfall.testbed.study import cells_of, prepare, run_cells
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from crestfall.control.base import State
 from crestfall.control.fall_test import Fall, FallTest
-from crestfall.registry import register
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "alert")

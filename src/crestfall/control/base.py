@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 State = Mapping[str, Any]
 

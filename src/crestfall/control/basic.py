@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crestfall.control.base import State
-from crestfall.registry import register
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "none")

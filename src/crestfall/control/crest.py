@@ -15,8 +15,8 @@ from pydantic import Field
 
 from crestfall.control.alert import SignificantFall
 from crestfall.control.base import State
-from crestfall.registry import register
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "crest")

@@ -15,9 +15,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from crestfall.control.base import State
-from crestfall.errors import ConfigError
-from crestfall.registry import register
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.errors import ConfigError
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "early_stop")

@@ -31,7 +31,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from crestfall.types import Record
+from crestfall.core.types import Record
 
 _DELTAS = np.array([1.0, 2.0, 4.0, 8.0])
 """Falls that are looked for, in standard errors of one evaluation: a factor of two off costs little power."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from crestfall.errors import CrestfallWarning
+from crestfall.core.errors import CrestfallWarning
+from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading.limits import Limits
 from crestfall.grading.plans import Plan, plan_of
 from crestfall.grading.pool import Worker, WorkerDied
 from crestfall.grading.progress import progress_bar
-from crestfall.types import Grade, Problem, Verdict
 
 CACHE_SIZE = 100_000
 CHUNK = 8

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from crestfall.errors import ConfigError, MissingExtraError
+from crestfall.core.errors import ConfigError, MissingExtraError
+from crestfall.core.types import CodeTests, Grade
 from crestfall.grading.samples import Sample
-from crestfall.types import CodeTests, Grade
 
 
 def compare(samples: Sequence[Sample], grades: Sequence[Grade], timeout: float, workers: int) -> dict[str, Any]:

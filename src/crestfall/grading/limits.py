@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crestfall.errors import ConfigError
+from crestfall.core.errors import ConfigError
 
 LAYERS = ("namespaces", "root", "landlock", "seccomp", "uid")
 

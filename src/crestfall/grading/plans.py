@@ -7,8 +7,8 @@ import marshal
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.errors import InputError
-from crestfall.types import CallTests, Problem, StdioTests
+from crestfall.core.errors import InputError
+from crestfall.core.types import CallTests, Problem, StdioTests
 
 
 @dataclass(frozen=True, slots=True)

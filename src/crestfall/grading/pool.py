@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crestfall.errors import GraderError
+from crestfall.core.errors import GraderError
 from crestfall.grading.limits import Limits
 from crestfall.grading.plans import Plan
 

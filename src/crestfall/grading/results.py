@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crestfall.grading.passk import PassAtK, pass_at_k
+from crestfall.core.passk import PassAtK, pass_at_k
+from crestfall.core.types import Grade, Verdict
 from crestfall.grading.samples import Sample
-from crestfall.io.files import write_atomic
-from crestfall.types import Grade, Verdict
+from crestfall.store.files import write_atomic
 
 KS = (1, 5, 10, 100)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
+from crestfall.core.types import CallTests, CodeTests, Problem
 from crestfall.grading.extract import extract_code
-from crestfall.io.rows import Row, read_rows
-from crestfall.types import CallTests, CodeTests, Problem
+from crestfall.store.rows import Row, read_rows
 
 
 @dataclass(frozen=True)

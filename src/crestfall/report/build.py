@@ -7,14 +7,14 @@ from pathlib import Path
 
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.trajectory import Run, Study, is_run, is_study, read_run, read_study
-from crestfall.errors import InputError
-from crestfall.io.files import write_atomic
+from crestfall.core.errors import InputError
 from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
 from crestfall.report.nulls import gap_noise
 from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
 from crestfall.report.text import visible
+from crestfall.store.files import write_atomic
 
 REPORT_FILE = "report.html"
 

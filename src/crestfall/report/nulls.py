@@ -10,9 +10,9 @@ import numpy as np
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.null import REPLICATES, AgainstNull, NullComparison, against_null, simulate_null
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.core.rng import stream
 from crestfall.report.groups import Group
 from crestfall.report.words import p_value, percent, points
-from crestfall.rng import stream
 
 # One-sided: a gap below it is what 95 of 100 curves show that rise alike and never fall.
 LEVEL = 0.95

@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from crestfall.analysis.compare import FEWEST_SEEDS
+from crestfall.core.signals import SIGNALS
 from crestfall.report import headline, tables
 from crestfall.report.between import between_rows
 from crestfall.report.charts.dots import end_chart
@@ -30,7 +31,6 @@ from crestfall.report.provenance import Provenance
 from crestfall.report.svg import extent
 from crestfall.report.text import visible
 from crestfall.report.words import compact
-from crestfall.signals import SIGNALS
 
 # Beyond so many chains, the single ones are left to their own reports.
 MOST_CHAINS = 12

@@ -12,13 +12,13 @@ from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, mean_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.core.rng import stream
+from crestfall.core.types import Decision
 from crestfall.report.groups import Group, number_of
 from crestfall.report.headline import last_handed_on
 from crestfall.report.nulls import Noise
 from crestfall.report.text import visible
 from crestfall.report.words import compact, percent, points, with_error
-from crestfall.rng import stream
-from crestfall.types import Decision
 
 MOST_ROWS = 60
 

@@ -10,11 +10,11 @@ import zlib
 
 import pytest
 
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
+from crestfall.core.types import CallTests, CodeTests, StdioTests
 from crestfall.grading.extract import extract_code
+from crestfall.grading.problems.formats import load_problems
 from crestfall.grading.samples import Assembly, load_samples
-from crestfall.tasks.formats import load_problems
-from crestfall.types import CallTests, CodeTests, StdioTests
 
 HUMANEVAL = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",  # noqa: E501
              "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip

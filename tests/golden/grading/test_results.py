@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.types import CodeTests, Grade, Problem, Verdict
 from crestfall.grading.results import result_lines, scores, write_evalplus, write_lines
 from crestfall.grading.samples import Sample
-from crestfall.io.rows import Row
-from crestfall.types import CodeTests, Grade, Problem, Verdict
+from crestfall.store.rows import Row
 
 PROBLEMS = [Problem(f"HumanEval/{i}", "", CodeTests("", "f"), "k", stub="def f(x):\n") for i in range(2)]
 COMPLETIONS = ["    return x\n", "    return 1 / 0\n", "    while True: pass\n", "    return 2\n"]

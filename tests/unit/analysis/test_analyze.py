@@ -12,7 +12,7 @@ from crestfall.analysis.analyze import analyze
 from crestfall.analysis.levels import levels
 from crestfall.analysis.noise import noise_of
 from crestfall.analysis.trajectory import Series, Trajectory
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
 
 
 def curve(values_S: np.ndarray, **more: object) -> Trajectory:

@@ -12,8 +12,8 @@ from crestfall.analysis.bootstrap import (
     measured_coverage,
     proportion_interval,
 )
-from crestfall.errors import InputError
-from crestfall.rng import stream
+from crestfall.core.errors import InputError
+from crestfall.core.rng import stream
 
 SEEDS = np.array([0.11, 0.35, 0.22, 0.41, 0.18, 0.95, 0.30, 0.27])
 

@@ -9,8 +9,8 @@ from crestfall.analysis.classify import classify, counts, scale_of
 from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.noise import ar1, bin_means, correlation, noise_of, robust_sigma, unimodal_fit
 from crestfall.analysis.scan import fall_statistic, p_value_of_fall
-from crestfall.analysis.simulate import CLASSES, confusion, simulate, simulate_counts
-from crestfall.rng import stream
+from crestfall.core.rng import stream
+from research.simulate import CLASSES, confusion, simulate, simulate_counts
 
 UP, HIGH, LOW = np.linspace(0.2, 0.7, 20), np.full(20, 0.7), np.full(20, 0.1)
 SHAPES = {

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from crestfall.analysis.compare import compare, holm, paired_t_p_value, probability_of_improvement, sign_flip_p_value
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
 
 D = np.array([0.02, 0.05, -0.01, 0.08, 0.03, 0.04, 0.01, 0.06])
 

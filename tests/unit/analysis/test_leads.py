@@ -8,7 +8,7 @@ import pytest
 from crestfall.analysis.leads import break_point, lead_of, line_errors, p_value_of_break
 from crestfall.analysis.noise import ar1
 from crestfall.analysis.trajectory import Series
-from crestfall.rng import stream
+from crestfall.core.rng import stream
 
 
 def series(values: np.ndarray) -> Series:

@@ -12,8 +12,8 @@ from crestfall.analysis.measures import measure_campaign, measure_chain, split_r
 from crestfall.analysis.onset import largest_fall, left_for_good
 from crestfall.analysis.phase import phase_transition_score
 from crestfall.analysis.trajectory import Trajectory, read_run
-from crestfall.errors import InputError
-from crestfall.types import Evaluation
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
 
 
 def curve(values: Sequence[float], **more: object) -> Trajectory:

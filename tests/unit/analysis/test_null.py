@@ -10,8 +10,8 @@ import pytest
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.null import against_null, intraclass_correlation, simulate_null, statistics, true_level
 from crestfall.analysis.trajectory import FloatArray, Trajectory
-from crestfall.errors import InputError
-from crestfall.types import Evaluation
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
 
 N, PROBLEMS = 16, 30
 

@@ -11,8 +11,8 @@ from crestfall.analysis.oracle import hindsight_oracle, stopped_oracle, trace_or
 from crestfall.analysis.oracle_null import oracles_against_null
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.control.early_stop import EarlyStop
-from crestfall.errors import InputError
-from crestfall.types import Evaluation
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
 
 N, PROBLEMS = 16, 30
 

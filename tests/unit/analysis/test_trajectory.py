@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crestfall.analysis.trajectory import read_run, read_study
-from crestfall.errors import InputError
+from crestfall.core.errors import InputError
 
 Maker = Callable[..., Path]
 SELECT = [[4, 8], [8, 8], [16, 16], [0, 4]]

@@ -14,8 +14,8 @@ from markupsafe import escape
 
 import fakes
 from crestfall.cli.main import main
-from crestfall.cost import Footprint
 from crestfall.grading import CodeGrader, Limits
+from crestfall.testbed.cost import Footprint
 
 
 @pytest.fixture
@@ -155,8 +155,8 @@ def test_status_of_a_run_and_of_a_study(config: str, study: str, capsys: pytest.
     main(["run", config, "--json"])
     capsys.readouterr()
     assert run_json(capsys, "status", "runs/small")["cells"][0]["status"] == "done"
-    from crestfall.config import load_study
-    from crestfall.study import prepare
+    from crestfall.testbed.config import load_study
+    from crestfall.testbed.study import prepare
 
     prepare(load_study(study), Path("s"))
     main(["status", "s"])
@@ -176,13 +176,13 @@ def test_a_run_that_was_killed_is_not_called_running(config: str, capsys: pytest
 
 def test_watching_goes_on_while_somebody_is_at_work(study: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Also where no cell of a study runs at the moment."""
-    from crestfall.config import load_study
-    from crestfall.study import prepare
+    from crestfall.testbed.config import load_study
+    from crestfall.testbed.study import prepare
 
     prepare(load_study(study), Path("s"))
     holder = """
 import pathlib, sys
-from crestfall.io.lock import Lock
+from crestfall.store.lock import Lock
 lock = Lock(pathlib.Path("s"))
 lock.acquire()
 print(flush=True)

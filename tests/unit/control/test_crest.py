@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from crestfall.control.crest import Crest
-from crestfall.rng import stream
-from crestfall.types import Decision, Evaluation, Record
+from crestfall.core.rng import stream
+from crestfall.core.types import Decision, Evaluation, Record
 
 
 def decisions(control: Crest, values: Sequence[float]) -> tuple[list[Decision], Any]:

@@ -4,8 +4,8 @@ import pytest
 
 from crestfall.control.basic import FixedStop, NoControl
 from crestfall.control.early_stop import EarlyStop
-from crestfall.errors import ConfigError
-from crestfall.types import CampaignSummary, Decision, Record
+from crestfall.core.errors import ConfigError
+from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 def decisions(controller: EarlyStop, values: list[float]) -> list[Decision]:

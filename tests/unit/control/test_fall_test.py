@@ -5,8 +5,8 @@ import pytest
 
 from crestfall.control.alert import Alert, SignificantFall
 from crestfall.control.fall_test import FallTest, known_noise
-from crestfall.rng import stream
-from crestfall.types import Evaluation, Record
+from crestfall.core.rng import stream
+from crestfall.core.types import Evaluation, Record
 
 PLATEAU = [0.5] * 30
 RISE = [min(0.25 + 0.02 * step, 0.5) for step in range(30)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from crestfall.core.types import CodeTests, Problem, StdioCase, StdioTests, Verdict
 from crestfall.grading import CodeGrader, Limits
-from crestfall.types import CodeTests, Problem, StdioCase, StdioTests, Verdict
 
 
 @pytest.fixture(scope="module")

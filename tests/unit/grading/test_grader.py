@@ -2,8 +2,8 @@
 
 import pytest
 
+from crestfall.core.types import CallCase, CallTests, Problem, Verdict
 from crestfall.grading import CodeGrader, Limits
-from crestfall.types import CallCase, CallTests, Problem, Verdict
 
 
 def problem(*cases: tuple[tuple, object], entry: str = "f", stub: str = "") -> Problem:

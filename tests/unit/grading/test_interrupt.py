@@ -8,7 +8,7 @@ import sys
 SCRIPT = """
 import os, signal
 from crestfall.grading import CodeGrader, Limits
-from crestfall.types import CallCase, CallTests, Problem
+from crestfall.core.types import CallCase, CallTests, Problem
 
 signal.signal(signal.SIGINT, lambda *_: None)
 problem = Problem("p", "", CallTests("f", (CallCase((2,), 6),)), "p")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from crestfall.analysis.trajectory import CampaignFacts, Final, Run, Trajectory
+from crestfall.core.types import Evaluation
 from crestfall.report.groups import group_runs
 from crestfall.report.headline import end_of_chain, headline, rise_split
 from crestfall.report.nulls import GapNoise
-from crestfall.types import Evaluation
 
 N, P = 16, 30
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.core.types import Verdict
 from crestfall.report.charts.axis import ChainAxis, Frame, Readings
 from crestfall.report.charts.signals import chain_axis
 from crestfall.report.groups import Group
 from crestfall.report.svg import Scale, area, group
 from crestfall.report.words import percent
-from crestfall.types import Verdict
 
 # Bottom to top: what passed, then ever less like a program.
 ORDER = tuple(Verdict)

@@ -1,0 +1,109 @@
+"""What the figures share: a palette that survives colour blindness and grey printing, type, and saving.
+
+matplotlib comes with the extra `report` and is imported when the first figure is drawn. Figures are made without
+pyplot: no global state, no display.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crestfall.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), ordered so that neighbours differ in lightness as well.
+PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4b8a", "#7f7f7f")
+MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
+INK, MUTED, FAINT = "#1d2433", "#667085", "#d9dde5"
+
+_RC: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+    "hatch.linewidth": 0.5,
+    "svg.hashsalt": "crestfall",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The two files of one figure."""
+
+    svg: Path
+    pdf: Path
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """matplotlib's settings for one figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "report") from error
+    with matplotlib.rc_context(dict(_RC)):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, bound to no window."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def save(figure: Figure, stem: Path) -> Saved:
+    """Write `stem`.svg and `stem`.pdf, each complete or not at all, without the time of day in them."""
+    with styled():
+        saved = Saved(stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".pdf"))
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for target, dates in ((saved.svg, ("Date",)), (saved.pdf, ("CreationDate", "ModDate"))):
+            part = target.with_name(f".{target.name}.part")
+            figure.savefig(part, format=target.suffix[1:], metadata=dict.fromkeys(dates))
+            os.replace(part, target)
+    return saved
+
+
+def percent_axis(axis: Any, step: float = 0.2) -> None:
+    """Label a matplotlib Axis (not Axes) of fractions in per cent."""
+    from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+    axis.set_major_locator(MultipleLocator(step))
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

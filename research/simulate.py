@@ -1,0 +1,143 @@
+"""Curves of every class to measure the classifier on; `python -m research.simulate` prints its confusions.
+
+Nothing here was fitted to a log. Sizes, lengths, levels, shapes and noise are drawn over the ranges that published runs
+show; two kinds of noise: binomial evaluations (counts known to the classifier) and AR(1) noise (it knows nothing).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crestfall.analysis.classify import CLASSES, CurveClass, classify
+from crestfall.analysis.noise import ar1
+from crestfall.analysis.trajectory import FloatArray
+from crestfall.core.rng import stream
+
+LENGTHS = (10, 20, 50, 100, 300)
+NOISE_LEVELS = (0.01, 0.03, 0.06)
+CORRELATIONS = (0.0, 0.5)
+SAMPLES = (200, 500, 2000)
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """A noisy curve, its standard errors where it was evaluated by counting, and the class it was made from."""
+
+    label: CurveClass
+    values_S: FloatArray
+    errors_S: FloatArray | None
+
+
+def level_curve(label: CurveClass, size: int, rng: np.random.Generator) -> FloatArray:
+    """A noise-free curve of a class, within [0, 1].
+
+    rise: +0.1 to +0.5; rise_and_collapse: the same, then half to all of it (at least 0.1) is lost again, over 1 step to
+    half of the run; collapse: from 0.5-0.95 to below a third; decline: -0.06 to -0.18 over at least half of the run.
+    """
+    x_S = np.linspace(0, 1, size)
+    if label == "flat":
+        return np.full(size, rng.uniform(0.1, 0.9))
+    if label == "rise":
+        return rng.uniform(0.05, 0.45) + rng.uniform(0.1, 0.5) * _rise(x_S, rng.uniform(0.3, 1.0), rng)
+    if label == "decline":
+        begin = rng.uniform(0, 0.5)
+        return rng.uniform(0.25, 0.9) - rng.uniform(0.06, 0.18) * np.clip((x_S - begin) / (1 - begin), 0, 1)
+    if label == "collapse":
+        level = rng.uniform(0.5, 0.95)
+        return level * (1 - rng.uniform(0.67, 1.0) * _fall(x_S, rng.uniform(0.2, 0.8), rng))
+    start, height, turn = rng.uniform(0.05, 0.45), rng.uniform(0.1, 0.5), rng.uniform(0.3, 0.7)
+    loss = max(0.1, height * rng.uniform(0.5, 1.0))
+    return np.clip(start + height * _rise(x_S, turn, rng) - loss * _fall(x_S, turn, rng), 0, 1)
+
+
+def _rise(x_S: FloatArray, until: float, rng: np.random.Generator) -> FloatArray:
+    """0 at the start, 1 from `until` on: straight, saturating or sigmoid."""
+    u_S = np.clip(x_S / until, 0, 1)
+    shape = rng.integers(3)
+    if shape == 0:
+        return u_S
+    if shape == 1:
+        return np.asarray((1 - np.exp(-4 * u_S)) / (1 - np.exp(-4.0)))
+    return np.asarray(u_S**2 * (3 - 2 * u_S))
+
+
+def _fall(x_S: FloatArray, after: float, rng: np.random.Generator) -> FloatArray:
+    """0 until `after`, 1 in the end: anything between a cliff and a slope over half of what is left and more."""
+    width = (1 - after) * rng.uniform(0.02, 0.9)
+    return np.clip((x_S - after) / width, 0, 1)
+
+
+def simulate(label: CurveClass, size: int, rng: np.random.Generator, noise: float, correlation: float) -> Simulated:
+    """A curve with AR(1) noise of a given size, unknown to the classifier."""
+    level_S = level_curve(label, size, rng)
+    return Simulated(label, level_S + noise * ar1(rng, 1, size, correlation)[0], None)
+
+
+def simulate_counts(label: CurveClass, size: int, rng: np.random.Generator, samples: int) -> Simulated:
+    """A curve of pass rates of `samples` samples a point, with their standard errors."""
+    level_S = level_curve(label, size, rng)
+    values_S = rng.binomial(samples, level_S) / samples
+    return Simulated(label, values_S, np.sqrt(values_S * (1 - values_S) / samples))
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """`counts_KK[i, j]`: curves of class i called class j, in the order of `CLASSES`."""
+
+    counts_KK: FloatArray
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over the classes that occur of the share called right."""
+        totals_K = self.counts_KK.sum(axis=1)
+        return float(np.mean(np.diag(self.counts_KK)[totals_K > 0] / totals_K[totals_K > 0]))
+
+    def __str__(self) -> str:
+        lines = ["true \\ called    " + "".join(f"{name:>19}" for name in CLASSES)]
+        for name, row in zip(CLASSES, self.counts_KK, strict=True):
+            lines.append(f"{name:<17}" + "".join(f"{int(x):>19}" for x in row))
+        return "\n".join([*lines, f"balanced accuracy {self.balanced_accuracy:.3f}"])
+
+
+def confusion(curves: Sequence[Simulated], replicates: int = 499) -> Confusion:
+    counts_KK = np.zeros((len(CLASSES), len(CLASSES)))
+    for curve in curves:
+        called = classify(curve.values_S, curve.errors_S, replicates).label
+        counts_KK[CLASSES.index(curve.label), CLASSES.index(called)] += 1
+    return Confusion(counts_KK)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m research.simulate", description=__doc__)
+    parser.add_argument("--each", type=int, default=20, help="curves per class and setting (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    total_KK = np.zeros((len(CLASSES), len(CLASSES)))
+    for size in LENGTHS:
+        settings = [("sigma", level, rho) for level in NOISE_LEVELS for rho in CORRELATIONS]
+        settings += [("samples", float(samples), 0.0) for samples in SAMPLES]
+        for kind, level, rho in settings:
+            rng = stream("simulate", args.seed, size, kind, str(level), str(rho))
+            curves = [
+                simulate(label, size, rng, level, rho)
+                if kind == "sigma"
+                else simulate_counts(label, size, rng, int(level))
+                for label in CLASSES
+                for _ in range(args.each)
+            ]
+            result = confusion(curves)
+            recalls = np.diag(result.counts_KK) / args.each
+            shown = "  ".join(f"{name} {recall:.2f}" for name, recall in zip(CLASSES, recalls, strict=True))
+            print(
+                f"{size:>4} points, {kind} {level:g}, rho {rho:g}: {result.balanced_accuracy:.2f}   {shown}", flush=True
+            )
+            total_KK += result.counts_KK
+    print(Confusion(total_KK))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What a chain controller is: it plans the next campaign from those that are done.
+
+Between campaigns as `control` is within one. It sees `CampaignSummary`s (scores on select only) and returns a
+`Plan`, which the chain carries out and records with its evidence in a `care` event. Its state is a plain dict that
+JSON can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from crestfall.core.build import plain
+from crestfall.core.registry import register
+from crestfall.core.types import CampaignSummary
+
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the next campaign runs with.
+
+    `budget` is its number of steps (0: it is evaluated, and its first weights are handed on). `learning_rate_scale`
+    multiplies the configured learning rate for this campaign. `roll_back`: it starts from the best step (on select) of
+    the campaign before it, and not from what that one handed on. `verdict` is the controller's own word for it
+    (`reuse`, `pilot` ...); an empty one means that there was nothing to decide, and no event is written.
+    """
+
+    budget: int
+    learning_rate_scale: float = 1.0
+    roll_back: bool = False
+    verdict: str = ""
+    reason: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = plain(self)
+        return out
+
+
+class ChainController(Protocol):
+    """A frozen dataclass with these methods."""
+
+    name: ClassVar[str]
+
+    def init(self) -> State:
+        """The state before the first campaign; asked for once a chain, so it may read a file. Must survive
+        `json.loads(json.dumps(state))` unchanged.
+
+        Raises:
+            InputError: a file that it should start with cannot be used.
+        """
+        ...
+
+    def plan(self, state: State, budget: int, history: Sequence[CampaignSummary]) -> tuple[State, Plan]:
+        """The next campaign, given the steps that its own controller asks for and all campaigns so far. Pure."""
+        ...
+
+    def remember(self, state: State, history: Sequence[CampaignSummary]) -> Mapping[str, Any] | None:
+        """What outlives the chain, campaigns that no plan has seen yet included: the run's memory.json. None: nothing.
+        Pure."""
+        ...
+
+
+@register("care", "none")
+@dataclass(frozen=True)
+class NoChainControl:
+    """Every campaign runs as configured."""
+
+    name: ClassVar[str]
+
+    def init(self) -> State:
+        return {}
+
+    def plan(self, state: State, budget: int, history: Sequence[CampaignSummary]) -> tuple[State, Plan]:
+        return state, Plan(budget)
+
+    def remember(self, state: State, history: Sequence[CampaignSummary]) -> Mapping[str, Any] | None:
+        return None

@@ -1,0 +1,269 @@
+"""The words of crestfall as types: problems, verdicts, rollouts, evaluations, records and decisions.
+
+Shape suffixes, used everywhere: `P` problems, `G` samples of one problem (the group), `T` tokens, `S` steps,
+`N` = P x G. `counts_P` is one number per problem, `rewards_PG` one per problem and sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+# --- problems -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallCase:
+    """One call of the entry point: `f(*args) == expected`. Arguments and result are plain Python literals."""
+
+    args: tuple[Any, ...]
+    expected: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CallTests:
+    """The program defines `entry_point`; the child gets the arguments, the trusted side compares what it returns.
+
+    `compare`: `exact` is Python's `==`; `json` takes tuples for lists and dictionary keys as strings. Floats may be off
+    by `tolerance`, relative or absolute.
+    """
+
+    entry_point: str
+    cases: tuple[CallCase, ...]
+    compare: Literal["exact", "json"] = "exact"
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StdioCase:
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True)
+class StdioTests:
+    """The program reads stdin and writes stdout; the trusted side compares the output, token by token.
+
+    Numbers with a fraction may be off by `tolerance`, relative or absolute.
+    """
+
+    cases: tuple[StdioCase, ...]
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTests:
+    """Test code that has to run beside the program (HumanEval's `check`, asserts that are not plain comparisons)."""
+
+    code: str
+    entry_point: str | None = None
+
+
+Tests = CallTests | StdioTests | CodeTests
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A programming problem.
+
+    `key` says which problems are the same problem: pools are disjoint by key. `program = stub + completion`, where
+    `stub` is the source that stands before what the policy writes (a signature, HumanEval's prompt).
+    """
+
+    task_id: str
+    prompt: str
+    tests: Tests
+    key: str
+    stub: str = ""
+    reference: str | None = None
+    level: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- grading --------------------------------------------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    """What became of a program. Only `PASSED` earns a reward; `INFRA` is the grader's own fault."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong_answer"
+    RUNTIME_ERROR = "runtime_error"
+    SYNTAX_ERROR = "syntax_error"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    VIOLATION = "violation"
+    NO_CODE = "no_code"
+    INFRA = "infra"
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The verdict on one program. `detail` is one printable line that says why; `cpu_seconds` is what it used."""
+
+    verdict: Verdict
+    detail: str = ""
+    cpu_seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASSED
+
+
+# --- evaluations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How many of `n` samples of each problem passed.
+
+    `competent_P` counts the samples that compute the right values under any answering convention (`print` for
+    `return`), where the task source can tell; `greedy_P` is 1 where the greedy completion passed; `distinct_P` counts
+    the different programs among those that passed (equal up to layout and the names they give: grading.distinct).
+    """
+
+    passed_P: tuple[int, ...]
+    n: int
+    competent_P: tuple[int, ...] | None = None
+    greedy_P: tuple[int, ...] | None = None
+    distinct_P: tuple[int, ...] | None = None
+
+    @property
+    def pass_at_1(self) -> float:
+        return sum(self.passed_P) / (self.n * len(self.passed_P))
+
+    @property
+    def competence(self) -> float | None:
+        return None if self.competent_P is None else sum(self.competent_P) / (self.n * len(self.competent_P))
+
+    @property
+    def greedy(self) -> float | None:
+        return None if self.greedy_P is None else sum(self.greedy_P) / len(self.greedy_P)
+
+    @property
+    def standard_error(self) -> float:
+        """Of pass@1 as an estimate for *these* problems: sampling noise alone, sqrt(sum p(1-p)/n) / P."""
+        shares = [c / self.n for c in self.passed_P]
+        return math.sqrt(sum(p * (1 - p) for p in shares) / self.n) / len(shares)
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"n": self.n, "pass_at_1": self.pass_at_1, "passed": list(self.passed_P)}
+        if self.competent_P is not None:
+            out |= {"competence": self.competence, "competent": list(self.competent_P)}
+        if self.greedy_P is not None:
+            out |= {"greedy_pass_at_1": self.greedy, "greedy": list(self.greedy_P)}
+        if self.distinct_P is not None:
+            out["distinct_passing"] = list(self.distinct_P)
+        return out
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        def counts(key: str) -> tuple[int, ...] | None:
+            return tuple(data[key]) if key in data else None
+
+        passed, n = tuple(data["passed"]), int(data["n"])
+        return cls(passed, n, counts("competent"), counts("greedy"), counts("distinct_passing"))
+
+
+# --- control --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that a controller may look at after one step: the score on select and what the step's training left behind.
+
+    `value` is a score to be maximised (pass@1 as a fraction, a reward). `counts_P` and `n` are there when the score is
+    pass@1 of known samples; `standard_error` when it is known. A signal that was not measured is absent, never 0.
+    """
+
+    step: int
+    value: float
+    standard_error: float | None = None
+    counts_P: tuple[int, ...] | None = None
+    n: int | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, step: int, evaluation: Evaluation, signals: Mapping[str, float] | None = None) -> Record:
+        return cls(
+            step, evaluation.pass_at_1, evaluation.standard_error, evaluation.passed_P, evaluation.n, signals or {}
+        )
+
+
+Action = Literal["continue", "stop", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do after a step.
+
+    `continue`: train on. `stop`: end the campaign and hand on the weights of `target_step`. `rollback`: restore weights
+    *and* optimizer of `target_step` and train on from there (the step counter goes on: it never runs backwards).
+    `learning_rate_scale`: with a rollback, what the learning rate is multiplied with from here on, in the campaigns
+    that follow too.
+    """
+
+    action: Action
+    target_step: int | None = None
+    reason: str = ""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    learning_rate_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.learning_rate_scale != 1.0 and self.action != "rollback":
+            raise ValueError(f"a decision to {self.action} leaves the learning rate as it is")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "action": self.action,
+            "target_step": self.target_step,
+            "reason": self.reason,
+            "evidence": dict(self.evidence),
+            "learning_rate_scale": self.learning_rate_scale,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSummary:
+    """What a finished campaign leaves for the decisions between campaigns. All scores are on select.
+
+    `capability_start` and `capability_handed_on` are the capability vectors (`control.capability`) of the weights that
+    the campaign started from and of those that it handed on; a member that was not measured is absent.
+    `learning_rate_scale`: what rollbacks, of this campaign and of those before it, have left of the learning rate.
+    """
+
+    campaign: int
+    steps: int
+    start: float
+    peak: float
+    peak_step: int
+    end: float
+    handed_on_step: int
+    capability_start: Mapping[str, float] = field(default_factory=dict)
+    capability_handed_on: Mapping[str, float] = field(default_factory=dict)
+    learning_rate_scale: float = 1.0
+
+
+# --- rollouts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """G completions of each of P problems, graded. Token tensors stay with the policy that made them (`handle`)."""
+
+    problems: Sequence[Problem]
+    completions_PG: Sequence[Sequence[str]]
+    grades_PG: Sequence[Sequence[Grade]]
+    handle: Any = None
+    campaign: int = 0
+    """Where they were drawn: schedules and random streams of the update are functions of it."""
+    step: int = 1
+
+
+Snapshot = Mapping[str, Any]
+"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it. An
+engine that can hand on an average of weights has that too (`average/weights/...`)."""

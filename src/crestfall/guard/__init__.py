@@ -1,0 +1,1 @@
+"""What people take into their own training runs: guard, TRL callback, rewards."""

@@ -1,0 +1,148 @@
+"""pass@1 on problems that only the controller sees, by the real grader: the `evaluate` of a CrestfallCallback.
+
+Sampling goes through the model's own `generate`, problem by problem, each from a random stream of its own: the same
+weights give the same score whatever was sampled before and however many ranks share the work. With a vLLM engine at
+hand a function of your own that samples there is faster.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from crestfall.core.errors import ConfigError, CrestfallWarning
+from crestfall.core.rng import seed_of
+from crestfall.core.types import Problem, Verdict
+from crestfall.grading import CodeGrader
+
+_BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+
+
+class CodeEvaluation:
+    """Counts of passing samples per problem, for `CrestfallCallback(evaluate=...)`.
+
+    In a distributed run every rank samples its share of the problems; all get the whole result.
+
+    Args:
+        problems: the select set. Disjoint from what is trained on, and from what you report.
+        tokenizer: of the model.
+        samples: of each problem. Below 16 the noise of pass@1 hides falls of 10 points.
+        temperature: of sampling; that of training, unless you know better.
+        max_new_tokens: completions longer than this are cut off, and fail as a rule: see `eval_truncated`.
+        seed: of the samples. Every step draws others, so that its noise is independent.
+        prompt: the text that the model continues; by default the problem's prompt in the tokenizer's chat template, if
+        any. program: (problem, completion) -> source to be judged; by default the last fenced block, else the
+        completion as it is,
+            after the problem's stub.
+        grader: by default one with its own default limits. Close yours yourself.
+
+    Called with (model, step) it returns counts, n and `eval_truncated` for `Guard.observe`; None where the grader
+    itself was at fault, which says nothing of the model.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        tokenizer: Any,
+        *,
+        samples: int = 16,
+        temperature: float = 0.7,
+        max_new_tokens: int = 512,
+        seed: int = 0,
+        prompt: Callable[[Problem], str] | None = None,
+        program: Callable[[Problem, str], str] | None = None,
+        grader: CodeGrader | None = None,
+    ) -> None:
+        if not problems:
+            raise ConfigError("CodeEvaluation: at least one problem is needed")
+        self._problems, self._tokenizer = list(problems), tokenizer
+        self._samples, self._temperature, self._max_new_tokens = samples, temperature, max_new_tokens
+        self._seed = seed
+        self._prompt = prompt or self._chat
+        self._program = program or program_of
+        self._grader = grader or CodeGrader()
+
+    def __call__(self, model: Any, step: int) -> Mapping[str, Any] | None:
+        rank, size = _place()
+        mine = range(rank, len(self._problems), size)
+        pairs, owners, cut = [], [], 0
+        for i in mine:
+            problem = self._problems[i]
+            completions, truncated = self._sample(model, problem, step)
+            pairs += [(problem, self._program(problem, text)) for text in completions]
+            owners += [i] * len(completions)
+            cut += truncated
+        passed, infra = [0] * len(self._problems), 0
+        for i, grade in zip(owners, self._grader.grade_batch(pairs), strict=True):
+            passed[i] += grade.passed
+            infra += grade.verdict is Verdict.INFRA
+        *passed, cut, infra = _summed_over_ranks([*passed, cut, infra])
+        if infra:
+            warnings.warn(
+                f"step {step}: the grader failed on {infra} programs; this evaluation is left out",
+                CrestfallWarning,
+                stacklevel=2,
+            )
+            return None
+        total = len(self._problems) * self._samples
+        return {"select": passed, "n": self._samples, "eval_truncated": cut / total}
+
+    def _sample(self, model: Any, problem: Problem, step: int) -> tuple[list[str], int]:
+        """Completions of one problem and how many of them were cut off."""
+        import torch
+
+        tokens = self._tokenizer(self._prompt(problem), return_tensors="pt", add_special_tokens=False).to(model.device)
+        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(seed_of("code evaluation", self._seed, step, problem.task_id))
+            # Said in full: a model's generation_config may bring filters and penalties along.
+            out = model.generate(
+                **tokens,
+                do_sample=True,
+                temperature=self._temperature,
+                top_p=1.0,
+                top_k=0,
+                repetition_penalty=1.0,
+                num_return_sequences=self._samples,
+                max_new_tokens=self._max_new_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                use_cache=True,
+            )
+        new = out[:, tokens["input_ids"].shape[1] :]
+        ended = (new == self._tokenizer.eos_token_id).any(dim=1)
+        texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        return texts, int((~ended).sum())
+
+    def _chat(self, problem: Problem) -> str:
+        if not getattr(self._tokenizer, "chat_template", None):
+            return problem.prompt
+        message = [{"role": "user", "content": problem.prompt}]
+        text: str = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        return text
+
+
+def program_of(problem: Problem, completion: str) -> str:
+    """The last fenced block of a completion, else all of it, after the problem's stub."""
+    blocks = _BLOCK.findall(completion)
+    return problem.stub + (blocks[-1] if blocks else completion)
+
+
+def _place() -> tuple[int, int]:
+    import torch.distributed as dist
+
+    if not dist.is_available() or not dist.is_initialized():
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _summed_over_ranks(counts: list[int]) -> list[int]:
+    import torch
+    import torch.distributed as dist
+
+    if _place()[1] == 1:
+        return counts
+    on_gpu = dist.get_backend() == "nccl"
+    total = torch.tensor(counts, device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else "cpu")
+    dist.all_reduce(total)
+    return [int(count) for count in total]

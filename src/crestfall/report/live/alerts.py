@@ -1,0 +1,115 @@
+"""Ways to tell somebody, for `Guard(notify=[...])` and `CrestfallCallback(notify=[...])`.
+
+Each is called with a decision and the step it was made at, returns at once and raises nothing that could end a run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import queue
+import sys
+import threading
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+from crestfall.core.errors import ConfigError
+from crestfall.core.types import Decision
+
+_log = logging.getLogger("crestfall")
+_WAITING = 100
+"""Messages that may wait for a slow webhook; beyond that the newest are dropped."""
+
+
+def message(decision: Decision, step: int) -> str:
+    """One line for people."""
+    what = "alert" if decision.action == "continue" else decision.action
+    where = f" to step {decision.target_step}" if decision.action == "rollback" else ""
+    reason = decision.reason.removeprefix("alert: ")
+    return f"crestfall: {what}{where} at step {step}: {reason}"
+
+
+class Console:
+    """A line on stderr."""
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
+
+    def __call__(self, decision: Decision, step: int) -> None:
+        print(message(decision, step), file=self._file or sys.stderr, flush=True)
+
+
+class Webhook:
+    """POSTs JSON to a URL from a thread of its own: `text` (what Slack and Mattermost show), `step`, and the decision.
+
+    A server that is slow, away or refuses costs a line in the log. At the end of the process what is still waiting gets
+    one more `timeout` seconds.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> None:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ConfigError(f"webhook: expected a http(s) URL, found {url!r}")
+        self._url, self._timeout = url, timeout
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._queue: queue.Queue[bytes] = queue.Queue(_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, decision: Decision, step: int) -> None:
+        body: dict[str, Any] = {"text": message(decision, step), "step": step, **decision.to_json()}
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="crestfall-webhook", daemon=True)
+            self._thread.start()
+            atexit.register(self.flush)
+        try:
+            self._queue.put_nowait(json.dumps(body).encode())
+        except queue.Full:
+            _log.warning("webhook: %d alerts are waiting already, this one is dropped", _WAITING)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything has been sent (or given up), up to `timeout` seconds; has it?"""
+        with self._queue.all_tasks_done:
+            return self._queue.all_tasks_done.wait_for(
+                lambda: not self._queue.unfinished_tasks, self._timeout if timeout is None else timeout
+            )
+
+    def _work(self) -> None:
+        while True:
+            body = self._queue.get()
+            try:
+                request = urllib.request.Request(self._url, body, self._headers, method="POST")
+                with urllib.request.urlopen(request, timeout=self._timeout):
+                    pass
+            except Exception as error:
+                # The host alone: the path of a webhook is its password.
+                _log.warning("webhook at %s: %s", urlsplit(self._url).hostname, error)
+            finally:
+                self._queue.task_done()
+
+
+class WandbAlert:
+    """An alert in a W&B run: `WandbAlert(wandb.run)`."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def __call__(self, decision: Decision, step: int) -> None:
+        text = message(decision, step)
+        self._run.alert(title=text[:63], text=text)
+
+
+class TrackioAlert:
+    """An alert in a trackio run, by default the current one."""
+
+    def __init__(self, run: Any = None) -> None:
+        self._run = run
+
+    def __call__(self, decision: Decision, step: int) -> None:
+        if self._run is not None:
+            self._run.alert(message(decision, step))
+            return
+        import trackio
+
+        trackio.alert(message(decision, step))

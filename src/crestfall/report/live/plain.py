@@ -1,0 +1,44 @@
+"""A run as plain lines, one per step: for logs, pipes and terminals without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from crestfall.report.live.progress import RunProgress
+from crestfall.report.live.words import decision, duration, percent, verdict_mix
+
+
+class PlainView:
+    def __init__(self, console: Console, progress: RunProgress) -> None:
+        self._console, self._progress = console, progress
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        self._progress.event(event)
+        line = self._line(event)
+        if line is not None:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None: ...
+
+    def _line(self, event: Mapping[str, Any]) -> str | None:
+        progress = self._progress
+        if event["type"] == "step":
+            campaign = progress.campaigns[-1]
+            scores = campaign.scores()
+            parts = [
+                f"campaign {campaign.number + 1}/{progress.campaigns_planned} step {event['step']}/{campaign.budget}",
+                f"pass@1 {percent(scores['end'])}",
+                f"peak {percent(scores['peak'])} at {scores['peak_step']}",
+                verdict_mix(event["verdicts"]),
+                decision(event) if event["decision"]["action"] != "continue" else "",
+                f"{duration(progress.seconds_left())} left",
+            ]
+            return "  ".join(part for part in parts if part)
+        if event["type"] == "final":
+            return f"final set: pass@1 {percent(event['evaluation']['pass_at_1'])} ({event['when'].replace('_', ' ')})"
+        if event["type"] == "care":
+            return f"between campaigns: {event['verdict']}: {event['reason']}"
+        return None

@@ -1,0 +1,106 @@
+"""events.jsonl: append-only, one JSON object a line, line number = `seq`.
+
+The log follows the chain's state file, which is the truth: every commit stores its own lines in the state first and
+appends them here second. Opening the log after a crash cuts what the state does not know and adds what it knows and
+the log lacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from crestfall.core.errors import InputError, RunDirectoryError
+from crestfall.store.files import writing
+
+
+class EventLog:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, lines: Sequence[str]) -> None:
+        """Add lines; they are on the disk when this returns."""
+        with writing(self._path), self._path.open("ab") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def reconcile(self, seq: int, pending: Sequence[str]) -> None:
+        """Make the log end with `pending`, the lines of the last commit, after which `seq` lines are written in all.
+
+        Raises:
+            RunDirectoryError: lines of earlier commits are missing.
+        """
+        raw = self._path.read_bytes() if self._path.exists() else b""
+        lines = raw.splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines.pop()
+        before = seq - len(pending)
+        if len(lines) < before:
+            raise RunDirectoryError(
+                f"{self._path}: has {len(lines)} whole lines where the checkpoint was saved after {before}: something "
+                f"else has cut it; restore the file, or start again with --out elsewhere"
+            )
+        kept = b"".join(lines[:before])
+        if raw != kept + "".join(f"{line}\n" for line in pending).encode():
+            with writing(self._path), self._path.open("ab") as file:
+                file.truncate(len(kept))
+            self.append(pending)
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a log in order; a torn last line, as a writer at work or a crash leaves it, is left out.
+
+    Raises:
+        InputError: any other line is no JSON object; names file and line.
+    """
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                event = None
+            if not isinstance(event, dict):
+                raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:60]!r}")
+            yield event
+
+
+class Tail:
+    """The whole lines that have been added to a log since the last look. For watching; a broken line is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def new(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                raw = file.read()
+        except OSError:
+            return []
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        events = []
+        for line in whole.splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue
+        return events
+
+
+class Sink(Protocol):
+    """Something that is told every event of a run."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take note of an event (docs/run_directory.md) that is safely in the run directory."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,66 @@
+"""Files that are either the old or the new version, whatever happens; and failures to write as one clear line."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from crestfall.core.errors import RunDirectoryError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a RunDirectoryError that names the place and the way out."""
+    try:
+        yield
+    except RunDirectoryError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            way_out = "the disk is full; what stands there is intact: free some space and run the same command again"
+        else:
+            way_out = f"cannot be written: {error.strerror or error}"
+        raise RunDirectoryError(f"{path}: {way_out}") from error
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace `path` by a file with this text (UTF-8) that is on the disk when this returns."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with writing(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content survive a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory (a rename, a new file) survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def digest(data: Any) -> str:
+    """16 hex digits that identify plain data, whatever the order of its keys."""
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,5 +1,0 @@
-"""A generated family of small programming problems, each with a canonical key by meaning."""
-
-from crestfall.tasks.builtin.source import CONVENTIONS, Builtin, drawn, pool_of, problem_of, returning
-
-__all__ = ["CONVENTIONS", "Builtin", "drawn", "pool_of", "problem_of", "returning"]

@@ -1,0 +1,310 @@
+"""Configuration: frozen dataclasses, read from YAML plus `dotted.key=value` overrides.
+
+The paper (arXiv 2606.21090) leaves a good deal open; where a default below settles such a gap, the text at the field
+says so. A resolved configuration names every option, defaults included; its digest identifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from crestfall.control.base import Controller
+from crestfall.control.care.base import ChainController
+from crestfall.core.build import Kind, build, default, plain
+from crestfall.core.errors import ConfigError
+from crestfall.core.registry import import_plugins, nearest
+from crestfall.grading.limits import Limits
+from crestfall.store import yaml
+from crestfall.store.files import digest
+from crestfall.store.origin import Origin
+from crestfall.testbed.engines.base import Engine
+from crestfall.testbed.overlay import overlaid
+from crestfall.testbed.tasks.base import CampaignSets, Sizes, TaskSource
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class EngineFactory(Protocol):
+    """A registered component of kind `engine`: its fields are the engine's options."""
+
+    name: ClassVar[str]
+
+    def create(self, config: RunConfig) -> Engine:
+        """The engine at the base policy. Heavy libraries are imported here and not before."""
+        ...
+
+
+@dataclass(frozen=True)
+class CampaignConfig:
+    """One campaign: training steps on one fixed set of problems, evaluated after every step."""
+
+    steps: Count = 20
+    """Gradient steps of a campaign, unless a controller sets another budget. 20 as in the paper's main study."""
+    train: Count = 50
+    """Problems trained on. 50 as in the paper."""
+    select: Count = 30
+    """Problems whose score the controllers see. The paper has 30 held-out problems and does not say whether the set
+    that picks the peak also reports it; here it never does."""
+    report: Count = 30
+    """Problems that score what was decided on `select`; no controller ever sees them."""
+    problems_per_step: Count = 50
+    """Train problems in one step's batch. The paper does not say; all 50 is one epoch a step. Below that, every
+    epoch is a fresh shuffle cut into batches without repetition (what is left over waits for the next epoch)."""
+    group_size: Annotated[int, Field(ge=2)] = 16
+    """Samples of each problem in the batch. 16 as in the paper."""
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    """Of sampling, in training and evaluation alike. 0.7 as in the paper."""
+    eval_samples: Count = 16
+    """Samples of each problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
+    greedy: bool = True
+    """Evaluate the greedy completion beside the samples."""
+    show: Annotated[int, Field(ge=0)] = 4
+    """Greedy programs to keep of each evaluation on `report`, for a person to read."""
+    restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
+    """What going back to an earlier step brings back. Weights alone leave Adam's moments of the very steps that led
+    down; that variant exists because `load_best_model_at_end` works that way."""
+    hand_on: Literal["weights", "mean", "ema"] = "weights"
+    """What is handed on of the step that the controller picks: its weights, or the average of the campaign's weights up
+    to it, step 0 included (a mean, or exponential). An average is scored on the final set like everything handed on."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """Of the exponential average: a <- decay a + (1 - decay) w after every step. 0.8 looks back some 5 steps of 20."""
+
+    def __post_init__(self) -> None:
+        if self.problems_per_step > self.train:
+            raise ConfigError(f"problems_per_step ({self.problems_per_step}) cannot exceed train ({self.train})")
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(self.train, self.select, self.report)
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """Campaigns in sequence, each starting from the weights that the one before handed on."""
+
+    campaigns: Count = 10
+    """10 as in the paper's main study."""
+    final: Count = 200
+    """Problems of the final set, the same for every arm and seed. The paper scores the end of a chain on 30
+    problems, which leaves +-17 points on a single number."""
+    final_samples: Count = 16
+    """Samples of each problem of the final set."""
+    problems: Literal["fresh", "same"] = "fresh"
+    """`fresh`: every campaign draws new disjoint sets of one distribution; `same`: all train on the first
+    campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
+    start_from: str | None = None
+    """RUN, or RUN@last, RUN@best, RUN@handed_on (the default): start from these weights of another run of the same
+    policy instead of the base policy; `{seed}` in RUN is this run's. `last` of a collapsed run shows whether training
+    comes back from there (the paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new
+    optimizer."""
+    revisit: Count | None = None
+    """Re-evaluate the report sets of the first so many campaigns on what every later campaign hands on (`revisit`
+    events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,
+    as it costs one evaluation a set and campaign."""
+    hard_cases: Count | None = None
+    """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
+    hard-case accuracy is not measured. One evaluation a campaign, apart from those that are scored: the third that did
+    worst in an evaluation would rise in the next by chance alone."""
+    ood: Count | None = None
+    """Problems in the out-of-distribution slice (`ood` events): of the task source's `unseen` kind, the same in every
+    campaign, evaluated at the start of the chain and on what each campaign hands on. No controller sees them. The paper
+    has such a slice and names neither its size nor its problems. None: off."""
+
+    def __post_init__(self) -> None:
+        if self.start_from is not None:
+            Origin.parse(self.start_from)
+        if self.revisit is not None and self.problems == "same":
+            raise ConfigError("revisit: needs problems: fresh (with `same` every campaign reports on the first's set)")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One chain."""
+
+    seed: int = 0
+    """Every random number is a function of this and of where it is used."""
+    method: str = "run"
+    """A label: what tables and figures call this arm."""
+    tasks: Annotated[TaskSource, Kind("tasks")] = field(default_factory=default("tasks", "builtin"))
+    """Where the problems come from."""
+    policy: Annotated[Any, Kind("policy")] = field(default_factory=default("policy", "tiny"))
+    """The language model that is trained."""
+    update: Annotated[Any, Kind("update")] = field(default_factory=default("update", "reinforce"))
+    """The rule that turns graded samples into a gradient step."""
+    control: Annotated[Controller, Kind("control")] = field(default_factory=default("control", "none"))
+    """Within a campaign: when to stop or go back, and which step is handed on."""
+    care: Annotated[ChainController, Kind("care")] = field(default_factory=default("care", "none"))
+    """Between campaigns: the next campaign's budget and learning rate."""
+    engine: Annotated[EngineFactory, Kind("engine")] = field(default_factory=default("engine", "native"))
+    """What holds weights and optimizer and does the work of a step."""
+    campaign: CampaignConfig = field(default_factory=CampaignConfig)
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    grader: Limits = field(default_factory=Limits)
+    plugins: tuple[str, ...] = ()
+    """Modules to import first: they register components of your own."""
+
+    def sets(self, campaign: int) -> CampaignSets:
+        """The problems of a campaign: its own, or the first campaign's where all share them."""
+        return self.tasks.campaign(self.seed, self.drawn_for(campaign), self.campaign.sizes)
+
+    def drawn_for(self, campaign: int) -> int:
+        """The campaign that this one's problems were drawn for."""
+        return 0 if self.chain.problems == "same" else campaign
+
+    def check_problems(self) -> None:
+        """Raises ConfigError where there are fewer problems than the chain will draw, InputError for a broken file."""
+        campaigns = 1 if self.chain.problems == "same" else self.chain.campaigns
+        self.tasks.check(campaigns, self.campaign.sizes, self.chain.final)
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Methods x seeds of chains. Beside its own keys a study's file holds the run options that all cells share."""
+
+    seeds: tuple[int, ...]
+    """One chain of every method is run for each."""
+    methods: dict[str, dict[str, Any]]
+    """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
+    other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
+    groups run in the order in which their first methods stand."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
+    Ray's). No cell's result depends on it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """Every other key of the file: the shared run options."""
+
+    def __post_init__(self) -> None:
+        for name, what in (("seeds", self.seeds), ("methods", self.methods)):
+            if not what:
+                raise ConfigError(f"{name}: at least one is needed")
+        for method in self.methods:
+            self.seeds_of(method)
+            if not method or method.startswith(".") or not set(method) <= set(_METHOD_CHARACTERS):
+                raise ConfigError(f"methods.{method}: a method's name is letters, digits, '_', '-', '+', '.'")
+
+    def cells(self) -> list[RunConfig]:
+        """One run configuration per cell, seed by seed within methods that have the same seeds, so that a study that is
+        cut short can compare them."""
+        together: dict[tuple[int, ...], list[str]] = {}
+        for method in self.methods:
+            together.setdefault(self.seeds_of(method), []).append(method)
+        return [self.cell(m, seed) for seeds, methods in together.items() for seed in seeds for m in methods]
+
+    def seeds_of(self, method: str) -> tuple[int, ...]:
+        """The study's seeds, or the method's own. Raises ConfigError."""
+        own = "seeds" in self.methods[method]
+        seeds, where = (self.methods[method]["seeds"], f"methods.{method}.seeds") if own else (self.seeds, "seeds")
+        whole = isinstance(seeds, list | tuple) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
+        if not whole or not seeds:
+            raise ConfigError(f"{where}: expected a list of at least one whole number, found {seeds!r}")
+        if len(set(seeds)) != len(seeds):
+            raise ConfigError(f"{where}: each may be given once")
+        return tuple(seeds)
+
+    def cell(self, method: str, seed: int) -> RunConfig:
+        own = {key: value for key, value in self.methods[method].items() if key != "seeds"}
+        options = overlaid(self.base, own) | {"seed": seed, "method": method}
+        try:
+            return run_config(options)
+        except ConfigError as error:
+            raise ConfigError(f"method {method!r}: {error}") from None
+
+
+_METHOD_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+."
+_SHIPPED = Path(str(resources.files("crestfall.testbed") / "configs"))
+_STUDY_KEYS = ("seeds", "methods", "workers")
+
+
+def run_config(options: Mapping[str, Any]) -> RunConfig:
+    """The run that plain options describe. Raises ConfigError that names the key."""
+    import_plugins(options.get("plugins", ()))
+    return build(RunConfig, options)
+
+
+def study_config(options: Mapping[str, Any]) -> StudyConfig:
+    """The study that plain options describe; every cell's options are checked too. Raises ConfigError."""
+    own = {key: value for key, value in options.items() if key in _STUDY_KEYS}
+    base = {key: value for key, value in options.items() if key not in _STUDY_KEYS}
+    for key, way_out in (("seed", "a study has 'seeds'"), ("method", "a study has 'methods'")):
+        if key in base:
+            raise ConfigError(f"{key}: {way_out}")
+    study = build(StudyConfig, {**own, "base": base})
+    study.cells()
+    return study
+
+
+def load_run(config: str, words: Sequence[str] = ()) -> RunConfig:
+    """The run in a configuration file (or a shipped one) with `key=value` overrides; of a study, the cell that the
+    overrides `method` and `seed` name. Raises ConfigError."""
+    path, options = _read(config, words)
+    with _naming(path):
+        if "methods" not in options and "seeds" not in options:
+            return run_config(options)
+        method, seed = options.pop("method", None), options.pop("seed", None)
+        study = study_config(options)
+        if method not in study.methods or not isinstance(seed, int):
+            known = ", ".join(study.methods)
+            raise ConfigError(
+                "describes a study (methods x seeds): use crestfall study, or name one of its cells with "
+                f"method=NAME seed=N; methods: {known}"
+            )
+        return study.cell(method, seed)
+
+
+def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
+    """The study in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
+    path, options = _read(config, words)
+    with _naming(path):
+        if "methods" not in options and "seeds" not in options:
+            raise ConfigError("describes a single run (no methods, no seeds): use crestfall run")
+        return study_config(options)
+
+
+def _read(config: str, words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    path = find(config)
+    options, over = yaml.load(path), yaml.overrides(words)
+    with _naming(path):
+        return path, overlaid(options, over)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def shipped() -> list[str]:
+    """Names of the configurations that come with the package; launch files for accelerate are none."""
+    files = (file.relative_to(_SHIPPED) for file in _SHIPPED.rglob("*.yaml"))
+    return sorted(str(file.with_suffix("")) for file in files if file.parts[0] != "accelerate")
+
+
+def find(config: str) -> Path:
+    """A configuration file by its path, or a shipped one by its name (`quickstart`, `paper/qwen2.5-3b.yaml`)."""
+    path = Path(config)
+    if path.exists():
+        return path
+    names = shipped()
+    stem = config.removesuffix(".yaml")
+    if stem in names:
+        return _SHIPPED / f"{stem}.yaml"
+    raise ConfigError(f"{config}: no such file{nearest(stem, names)}; shipped configurations: {', '.join(names)}")
+
+
+def resolved(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """Every option as plain data, defaults included."""
+    out: dict[str, Any] = plain(config)
+    return out
+
+
+def digest_of(config: RunConfig | StudyConfig) -> str:
+    return digest(resolved(config))

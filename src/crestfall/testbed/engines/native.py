@@ -1,0 +1,270 @@
+"""The reference engine: one process, one device, readable and deterministic.
+
+Equal completions of a group are scored and differentiated once, weighted by how often they were drawn: exactly the same
+gradient, for a fraction of the work once the policy has made up its mind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crestfall.core.types import Rollouts, Snapshot
+from crestfall.testbed.engines.average import WeightAverage
+from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
+from crestfall.testbed.engines.fisher import Anchor, diagonal_fisher
+from crestfall.testbed.engines.observed import Observed
+from crestfall.testbed.engines.optimizer import Optimizer
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
+from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
+from crestfall.testbed.updates.base import Advantages, State, UpdateRule
+from crestfall.testbed.updates.ewc import FisherEWC
+from crestfall.testbed.updates.kl import FixedKL, penalty
+
+if TYPE_CHECKING:
+    from crestfall.grading import CodeGrader
+    from crestfall.testbed.config import RunConfig
+    from crestfall.testbed.tasks.base import TaskSource
+
+Weights = Mapping[str, Tensor]
+
+MEASURED = 4
+"""KL and drift are measured on what the first so many samples of each group wrote: they decide nothing, and would cost
+as much as the update."""
+
+
+class NativeEngine(SamplingEngine):
+    """Holds the policy, its optimizer and the weights that it is compared with. See `engines.base.Engine`."""
+
+    def __init__(
+        self, policy: LoadedPolicy, rule: UpdateRule, tasks: TaskSource, grader: CodeGrader, config: RunConfig
+    ) -> None:
+        super().__init__(policy, tasks, grader, config)
+        self.policy, self.rule = policy, rule
+        self.parameters = dict(policy.named_parameters())
+        self.optimizer = Optimizer(rule, self.parameters)
+        self.rule_state: State = rule.init()
+        self.kl_state: State = rule.kl.init()
+        self.config, self.campaign = config, 0
+        self.base = self.weights()
+        self.start = self.base
+        self.anchor: Anchor | None = None
+        hand_on = config.campaign.hand_on
+        self.average = None if hand_on == "weights" else WeightAverage(hand_on, config.campaign.ema_decay, self.base)
+
+    @classmethod
+    def create(cls, config: RunConfig, threads: int = 1) -> NativeEngine:
+        from crestfall.grading import CodeGrader
+
+        torch.set_num_threads(threads)
+        return cls(config.policy.load(), config.update, config.tasks, CodeGrader(config.grader), config)
+
+    # --- weights ---
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the weights."""
+        return {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+
+    def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
+        self.campaign, now = campaign, self.weights()
+        # The first campaign starts from the base policy: its distances to the two are one.
+        self.start = self.base if all(torch.equal(now[name], base) for name, base in self.base.items()) else now
+        self.scale_learning_rate(learning_rate_scale)
+        if isinstance(self.rule.ewc, FisherEWC) and self.rule.ewc.anchor == "start":
+            self.anchor = None
+        if self.average is not None:
+            self.average.reset(self.start)
+        if self.rule.optimizer_state == "fresh":
+            self.optimizer.reset()
+            self.rule_state, self.kl_state = self.rule.init(), self.rule.kl.init()
+
+    def scale_learning_rate(self, scale: float) -> None:
+        self.optimizer.scale = scale
+
+    def snapshot(self) -> Snapshot:
+        return {
+            **{f"policy/{name}": weight for name, weight in self.weights().items()},
+            **{f"optimizer/{name}": value.clone() for name, value in self.optimizer.state().items()},
+            **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+            **{f"kl/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.kl_state.items()},
+            **{f"average/{name}": value for name, value in (self.average.state() if self.average else {}).items()},
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.load_weights(snapshot)
+        self.optimizer.load(section(snapshot, "optimizer"))
+        self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
+        self.kl_state = {name: float(value) for name, value in section(snapshot, "kl").items()}
+
+    @torch.no_grad()
+    def load_weights(self, snapshot: Snapshot) -> None:
+        for name, value in section(snapshot, "policy").items():
+            self.parameters[name].copy_(value)
+        average = section(snapshot, "average")
+        if self.average is not None and average:
+            self.average.load(average)
+
+    @contextmanager
+    def _as(self, weights: Weights) -> Iterator[None]:
+        """The policy with other weights, for as long as the block lasts."""
+        own = {name: parameter.data for name, parameter in self.parameters.items()}
+        for name, parameter in self.parameters.items():
+            parameter.data = weights[name]
+        try:
+            yield
+        finally:
+            for name, parameter in self.parameters.items():
+                parameter.data = own[name]
+
+    # --- the update ---
+
+    def update(self, rollouts: Rollouts) -> Mapping[str, float]:
+        samples: Samples = rollouts.handle
+        passed_PG = passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
+        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
+        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
+        self.rule_state = advantages.state
+        self.optimizer.decay = self.rule.decay(rollouts.step, self.config.campaign.steps)
+        before, unique = self.weights(), distinct(samples)
+        few = unique.take(np.flatnonzero(unique.first_R % samples.group_size < MEASURED))
+        batch = self._batch(unique, advantages, rewarded_PG)
+        signals = batch_signals(samples, unique, passed_PG, advantages)
+        signals |= self._distances(few)
+        signals["baseline_drift"] = self._drift(batch, advantages)
+        signals |= self._train(batch, passed_PG)
+        signals |= self._observe_kl(signals)
+        if self.average is not None:
+            self.average.add(self.parameters)
+        moved = sum(float((p.detach() - before[name]).square().sum()) for name, p in self.parameters.items())
+        return {**signals, "update_norm": math.sqrt(moved)}
+
+    def _batch(self, unique: Rows, advantages: Advantages, rewarded_PG: NDArray[np.bool_]) -> Batch:
+        rows = rows_for(unique, advantages.values_PG)
+        old = self._logprobs(rows) if self.rule.needs_old_logprobs else None
+        reference = None
+        if isinstance(self.rule.kl, FixedKL):
+            with self._as(self.base if self.rule.kl.reference == "base" else self.start):
+                reference = self._logprobs(rows)
+        return Batch(rows, advantages.values_PG, counted(self.rule, rewarded_PG), old, reference)
+
+    def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
+        """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
+        observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
+        anchor = self._anchor(self.rule.ewc) if isinstance(self.rule.ewc, FisherEWC) else None
+        norms, rate = [], 0.0
+        for epoch in range(self.rule.epochs):
+            for part in self._minibatches(batch.rows):
+                self.optimizer.zero()
+                self._accumulate(batch, part, observed if epoch == 0 else None, tally)
+                if anchor is not None:
+                    tally.see_pull(anchor.pull(self.parameters))
+                norm, rate = self.optimizer.step()
+                norms.append(norm)
+        signals = {**observed.signals(), **tally.signals(updates=len(norms))}
+        return {**signals, "grad_norm": float(np.mean(norms)), "learning_rate": rate}
+
+    def _minibatches(self, rows: Rows) -> Iterator[NDArray[np.int64]]:
+        """The rows of each update of a pass: minibatches of whole problems."""
+        problems = len(rows.samples.problems)
+        for chunk in np.array_split(np.arange(problems), min(self.rule.minibatches, problems)):
+            yield np.flatnonzero(np.isin(rows.problem_R, chunk))
+
+    def _accumulate(
+        self, batch: Batch, part: NDArray[np.int64], watch: Observed | None = None, tally: Tally | None = None
+    ) -> None:
+        """Add the gradient of minus the objective, and of the KL penalty, over `part`, one of the minibatches."""
+        rows, rule, beta = batch.rows.take(part), self.rule, self.kl_state.get("coefficient", 0.0)
+        scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
+        advantages_R, count_R = batch.advantages_of(rows), torch.from_numpy(rows.count_R)
+
+        def loss(scores: TokenScores) -> Tensor:
+            if watch is not None:
+                watch.see(part[scores.rows_R], scores)
+            index, logprobs_RT = torch.from_numpy(scores.rows_R), scores.logprobs_RT
+            weight_RT = scores.mask_RT * scale_R[index, None]
+            old_RT = aligned(batch.old, part[scores.rows_R], logprobs_RT)
+            if old_RT is not None and tally is not None:
+                ratio_RT = (logprobs_RT.detach() - old_RT).exp()
+                clipped_RT = rule.clipped(ratio_RT, advantages_R[index])
+                tally.see_ratio(ratio_RT, clipped_RT, scores.mask_RT * count_R[index, None])
+            total = -(rule.objective(logprobs_RT, old_RT, advantages_R[index]) * weight_RT).sum()
+            reference_RT = aligned(batch.reference, part[scores.rows_R], logprobs_RT)
+            if reference_RT is not None and isinstance(rule.kl, FixedKL):
+                penalty_RT, value_RT = penalty(rule.kl.estimator, logprobs_RT, reference_RT)
+                total = total + beta * (penalty_RT * weight_RT).sum()
+                if tally is not None:
+                    tally.see_penalty(beta * value_RT, weight_RT)
+            return total
+
+        self.policy.accumulate(rows, self._loss_temperature, loss)
+
+    def _anchor(self, ewc: FisherEWC) -> Anchor:
+        """What weights are pulled to. Its Fisher is a function of those weights, seed and campaign: computed when first
+        needed, and again after a resume, it is the same to the last bit."""
+        if self.anchor is None:
+            start = ewc.anchor == "start"
+            campaign, weights = (self.campaign, self.start) if start else (0, self.base)
+            problems = self.config.sets(campaign).train[: ewc.problems]
+            with self._as(weights):
+                batches = (self._sample((p,), ewc.samples, ("fisher", self.seed, campaign)) for p in problems)
+                fisher = diagonal_fisher(self.policy, batches, self.temperature)
+            self.anchor = Anchor(weights, fisher, ewc.strength)
+        return self.anchor
+
+    def _observe_kl(self, signals: Mapping[str, float]) -> dict[str, float]:
+        """Let the penalty see how far the step's samples were from its reference. Returns the step's coefficient."""
+        if not isinstance(self.rule.kl, FixedKL):
+            return {}
+        used = self.kl_state["coefficient"]
+        self.kl_state = self.rule.kl.observe(self.kl_state, signals[f"kl_{self.rule.kl.reference}"])
+        return {"kl_coefficient": used}
+
+    @property
+    def _loss_temperature(self) -> float:
+        return self.temperature if self.rule.logprob_temperature == "sampling" else 1.0
+
+    def _logprobs(self, rows: Rows) -> list[Tensor]:
+        """Per row, the log-probs of its tokens under the weights of now."""
+        return by_row(self.policy.score(rows, self._loss_temperature), len(rows.first_R))
+
+    # --- what is measured and changes nothing ---
+
+    def _drift(self, batch: Batch, advantages: Advantages) -> float:
+        """Norm of baseline x mean score over a few of the rows. With log-probs of the sampling policy the expected
+        score is 0 and this is noise that shrinks with the batch; with those of another policy it is a push in a fixed
+        direction."""
+        if not advantages.baseline_PG.any():
+            return 0.0
+        rows = batch.rows
+        few = np.flatnonzero(rows.first_R % rows.samples.group_size < MEASURED)
+        self.optimizer.zero()
+        self._accumulate(replace(batch, advantages_PG=advantages.baseline_PG, old=None, reference=None), few)
+        return self.optimizer.grad_norm()
+
+    def _distances(self, few: Rows) -> dict[str, float]:
+        """KL per token to the base policy and to the campaign's start: the k3 estimate (Schulman 2020), mean of
+        exp(d) - 1 - d with d = log ref - log pi. log pi is what the samples were drawn under."""
+        base = self._distance(few, self.base)
+        return {"kl_base": base, "kl_start": base if self.start is self.base else self._distance(few, self.start)}
+
+    def _distance(self, few: Rows, weights: Weights) -> float:
+        with self._as(weights):
+            reference = self.policy.score(few, self.temperature)
+        drawn_under = [torch.from_numpy(few.samples.logprobs_N[n]) for n in few.first_R]
+        total = tokens = 0.0
+        for scores in reference:
+            own_RT = aligned(drawn_under, scores.rows_R, scores.logprobs_RT)
+            assert own_RT is not None
+            difference = scores.logprobs_RT - own_RT
+            count = torch.from_numpy(few.count_R[scores.rows_R])[:, None] * scores.mask_RT
+            total += float(((difference.exp() - 1 - difference) * count).sum())
+            tokens += float(count.sum())
+        return total / tokens

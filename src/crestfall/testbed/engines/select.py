@@ -1,0 +1,31 @@
+"""The engines that a configuration can name. Their code, and torch with it, is imported when one is created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from crestfall.core.registry import register
+from crestfall.testbed.engines.base import Engine
+
+if TYPE_CHECKING:
+    from crestfall.testbed.config import RunConfig
+
+
+@register("engine", "native")
+@dataclass(frozen=True)
+class Native:
+    """The reference: readable, deterministic, one device."""
+
+    name: ClassVar[str]
+
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of torch. Sums are rounded differently with another number, so it belongs to the run; with one, as
+    many chains as there are cores run side by side at full speed."""
+
+    def create(self, config: RunConfig) -> Engine:
+        from crestfall.testbed.engines.native import NativeEngine
+
+        return NativeEngine.create(config, threads=self.threads)

@@ -1,0 +1,86 @@
+"""The `trl` engine: the same campaigns through TRL's GRPOTrainer on accelerate, for what outgrows one process.
+
+The campaign stays in charge, as with `native`: it asks for rollouts, for one step's updates, for an evaluation, and
+decides. TRL and accelerate do what is hard at scale: the model's preparation for DDP or FSDP2, the loss, backward and
+gradient reduction, clipping, mixed precision, vLLM. `Trainer.train()` itself is not called. The alternative, a
+campaign inside the callbacks of one `train()` a campaign, was rejected: its loop cannot step back (prompt order,
+buffered completions and step counters are its own, and have to be patched behind its back after a rollback), every
+call prepares model and optimizer anew (under FSDP2 on sharded weights; with DeepSpeed it destroys the engine), and a
+decision taken inside a callback has to be taken identically on all ranks. Here the model is prepared once a run, no
+state of the trainer outlives a step unless it is in the snapshot, and only the first rank decides (`leader`).
+
+    models     the policy as a transformers model        loss      which rules TRL's loss can follow
+    trainer    GRPOTrainer, one optimizer step at a time  batches   completions as its microbatches
+    sampler    completions, sharded over ranks            vllm      the same from vLLM (untested)
+    state      weights and moments, gathered and put back engine    all of it as an Engine
+    leader     one rank leads, the others follow
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from crestfall.core.registry import register
+from crestfall.testbed.engines.base import Engine
+
+if TYPE_CHECKING:
+    from crestfall.testbed.config import RunConfig
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@register("engine", "trl")
+@dataclass(frozen=True)
+class Trl:
+    """TRL's GRPOTrainer on accelerate: several processes (DDP, FSDP2), mixed precision, vLLM."""
+
+    name: ClassVar[str]
+
+    microbatch: Count = 16
+    """Completions that a process differentiates at once. Memory; the gradient is the same to rounding."""
+    sample_rows: Count = 128
+    """Completions that a process samples at once, where the policy brings no sampler of its own. Memory."""
+    device: Literal["auto", "cpu"] = "auto"
+    """`auto`: the GPUs where there are any."""
+    threads: Count = 1
+    """CPU threads of torch in each process; part of the run, as with `native`."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    """`bf16`: forward and backward in bfloat16 under autocast, weights and Adam in their own type."""
+    gradient_checkpointing: bool = False
+    """Computes activations again in the backward pass: less memory, about a third more work."""
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """Who samples. `off`: transformers, with keyed random numbers, the same draws for any number of processes;
+    `colocate`: vLLM in the training processes; `server`: a `trl vllm-serve` elsewhere. vLLM draws as it likes: a run is
+    then not repeatable to the bit. UNTESTED: written against TRL's source, no GPU was at hand."""
+    vllm_memory: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of a GPU that a colocated vLLM takes."""
+    vllm_tensor_parallel: Count = 1
+    """GPUs that one colocated vLLM spans."""
+    vllm_server: str = "http://localhost:8000"
+    """Address of the vLLM server."""
+
+    def create(self, config: RunConfig) -> Engine:
+        """In the only process, or in the first of several, which leads the others.
+
+        Raises:
+            ConfigError: TRL cannot do what the configuration asks for.
+            MissingExtraError: TRL is not installed.
+        """
+        from crestfall.testbed.engines.trl.leader import lead
+
+        return lead(config, self)
+
+    def serve(self, config: RunConfig) -> None:
+        """In every process but the first: do what the first one asks for, until its run is over."""
+        from crestfall.testbed.engines.trl.leader import follow
+
+        follow(config, self)
+
+    def dismiss(self, config: RunConfig) -> None:
+        """In the first process, when there is nothing to run: let the others go."""
+        from crestfall.testbed.engines.trl.leader import dismiss
+
+        dismiss(config, self)

@@ -1,0 +1,221 @@
+"""The engine: samples and grades as every engine does, trains through `StepTrainer`.
+
+In a run of several processes every method is called in all of them, with the same arguments (see `leader`): problems
+are dealt out for sampling and programs for grading, and all processes get all results.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crestfall.core.errors import GraderError
+from crestfall.core.rng import seed_of
+from crestfall.core.types import Grade, Problem, Rollouts, Snapshot
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
+from crestfall.testbed.engines.trl.batches import BLANK, layout, microbatch
+from crestfall.testbed.engines.trl.models import Parts, parts_of
+from crestfall.testbed.engines.trl.sampler import KeyedSampler, Sharded
+from crestfall.testbed.engines.trl.state import gathered, moments, put_back, put_back_moments, trained
+from crestfall.testbed.engines.trl.trainer import StepTrainer, arguments
+from crestfall.testbed.policies.base import Samples, distinct
+from crestfall.testbed.updates.base import State, UpdateRule
+
+if TYPE_CHECKING:
+    from crestfall.grading import CodeGrader
+    from crestfall.testbed.config import RunConfig
+    from crestfall.testbed.engines.trl import Trl
+
+
+@dataclass(frozen=True)
+class Part:
+    """One update, as far as it is this process's."""
+
+    rows_KB: NDArray[np.int64]
+    """Sample numbers of its microbatches' rows."""
+    batches: list[dict[str, Tensor]]
+    factor: float
+    """What the loss is multiplied with."""
+
+
+class TrlEngine(SamplingEngine):
+    """See `engines.base.Engine`. KL, drift and update norm, which need a second set of weights, are not measured."""
+
+    def __init__(self, config: RunConfig, options: Trl, grader: CodeGrader) -> None:
+        torch.set_num_threads(options.threads)
+        self._scratch = tempfile.TemporaryDirectory(prefix="crestfall-trl-")
+        args = arguments(config, options, Path(self._scratch.name))  # first: it picks each process's own device
+        self.parts: Parts = parts_of(config.policy)
+        self.trainer = StepTrainer(self.parts, config, args)
+        self.accelerator = self.trainer.accelerator
+        super().__init__(Sharded(self._sampler(options), self.accelerator), config.tasks, grader, config)
+        self.rule: UpdateRule = config.update
+        self.rule_state: State = self.rule.init()
+        self.microbatch, self.steps = options.microbatch, config.campaign.steps
+        self.parameters = trained(self.trainer.model)
+
+    def _sampler(self, options: Trl) -> Any:
+        if options.vllm != "off":
+            from crestfall.testbed.engines.trl.vllm import VllmSampler
+
+            return VllmSampler(self.parts, self.trainer)
+        if self.parts.sampler is not None and not self.trainer.is_fsdp_enabled:
+            return self.parts.sampler
+        return KeyedSampler(self.parts, self.trainer, options.sample_rows)
+
+    def close(self) -> None:
+        super().close()
+        self._scratch.cleanup()
+
+    # --- weights and optimizer ---
+
+    @property
+    def adam(self) -> torch.optim.Optimizer:
+        """The optimizer inside accelerate's wrapper."""
+        optimizer: torch.optim.Optimizer = getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
+        return optimizer
+
+    def begin_campaign(self, campaign: int, learning_rate_scale: float = 1.0) -> None:
+        if self.rule.optimizer_state == "fresh":
+            self.adam.state.clear()
+            self.trainer.set_updates(0)
+            self.rule_state = self.rule.init()
+        self.scale_learning_rate(learning_rate_scale)
+
+    def scale_learning_rate(self, scale: float) -> None:
+        self.trainer.rate_scale = scale
+        self.trainer.set_updates(self.trainer.updates)
+
+    def snapshot(self) -> Snapshot:
+        adam = gathered(dict(moments(self.parameters, self.adam)))
+        return {
+            **{f"policy/{name}": weight for name, weight in gathered(self.parameters).items()},
+            **{f"optimizer/{name}": value for name, value in adam.items()},
+            "optimizer/updates": torch.tensor(self.trainer.updates),
+            **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.load_weights(snapshot)
+        adam = section(snapshot, "optimizer")
+        self.trainer.set_updates(int(adam.pop("updates")))
+        put_back_moments(self.parameters, self.adam, adam)
+        self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
+
+    def load_weights(self, snapshot: Snapshot) -> None:
+        put_back(self.parameters, section(snapshot, "policy"))
+        # vLLM has its own copy, which TRL renews when this number is not the trainer's step.
+        self.trainer._last_loaded_step = -1
+
+    # --- grading ---
+
+    def _grade(self, programs: Sequence[tuple[Problem, str]]) -> list[Grade]:
+        """Each process grades its share; a grader that fails in one fails in all."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        if world == 1:
+            return super()._grade(programs)
+        from accelerate.utils import gather_object
+
+        grades: list[Grade] = []
+        fault = ""
+        try:
+            grades = super()._grade(programs[rank::world])
+        except GraderError as error:
+            fault = f"rank {rank}: {error}"
+        shares = gather_object([(grades, fault)])
+        for _, message in shares:
+            if message:
+                raise GraderError(message)
+        return [shares[i % world][0][i // world] for i in range(len(programs))]
+
+    # --- the update ---
+
+    def update(self, rollouts: Rollouts) -> Mapping[str, float]:
+        samples: Samples = rollouts.handle
+        passed_PG = passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
+        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
+        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
+        self.rule_state = advantages.state
+        self.trainer.rate_decay = self.rule.decay(rollouts.step, self.steps)
+        self.trainer.set_updates(self.trainer.updates)
+        # What the update draws at random (dropout) is a function of the step, too.
+        torch.manual_seed(
+            seed_of("update", self.seed, rollouts.campaign, rollouts.step, self.accelerator.process_index)
+        )
+        signals = batch_signals(samples, distinct(samples), passed_PG, advantages)
+        counted_PG = np.broadcast_to(counted(self.rule, rewarded_PG)[:, None], rewarded_PG.shape)
+        values_N = np.where(counted_PG, advantages.values_PG, 0.0).reshape(-1)
+        parts = [self._part(samples, values_N, counted_PG.reshape(-1), chosen) for chosen in self._minibatches(samples)]
+        return signals | self._train(parts, passed_PG.reshape(-1))
+
+    def _train(self, parts: Sequence[Part], passed_N: NDArray[np.bool_]) -> dict[str, float]:
+        """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
+        if self.rule.needs_old_logprobs:
+            for part in parts:
+                for batch in part.batches:
+                    batch["old_per_token_logps"] = self.trainer.logprobs(batch)
+        observed = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
+        norms, rate = [], 0.0
+        for epoch in range(self.rule.epochs):
+            for part in parts:
+                norm, rate, seen = self.trainer.optimizer_step(part.batches, part.factor)
+                norms.append(norm)
+                if epoch == 0:
+                    for rows_B, batch, (logprobs, entropies) in zip(part.rows_KB, part.batches, seen, strict=True):
+                        observed += _observe(rows_B, batch["completion_mask"], logprobs, entropies, passed_N)
+        observed = self.accelerator.reduce(observed, "sum")
+        return {**_signals(observed), "grad_norm": float(np.mean(norms)), "learning_rate": rate}
+
+    def _minibatches(self, samples: Samples) -> list[NDArray[np.int64]]:
+        """The samples of each update: minibatches of whole problems."""
+        numbers_PG = np.arange(len(samples.tokens_N)).reshape(-1, samples.group_size)
+        return [chunk.reshape(-1) for chunk in np.array_split(numbers_PG, min(self.rule.minibatches, len(numbers_PG)))]
+
+    def _part(
+        self,
+        samples: Samples,
+        advantages_N: NDArray[np.float64],
+        counted_N: NDArray[np.bool_],
+        chosen: NDArray[np.int64],
+    ) -> Part:
+        """The update on the `chosen` samples. The loss is a mean over those of them that count."""
+        plan = layout(samples, chosen, self.microbatch, self.accelerator.process_index, self.accelerator.num_processes)
+        counting = chosen[counted_N[chosen]]
+        # TRL takes the tokens of `steps_per_generation` microbatches, and scales them to those it accumulates.
+        tokens = max(1, sum(len(samples.tokens_N[n]) for n in counting))
+        items = tokens * self.trainer.args.steps_per_generation / len(plan.rows_KB)
+        prompts = [self.parts.encode(problem) for problem in samples.problems]
+        pad, device = self.parts.pad, self.accelerator.device
+        batches = [microbatch(samples, rows_B, prompts, advantages_N, items, pad, device) for rows_B in plan.rows_KB]
+        token_mean = self.rule.normalization == "token_mean"
+        return Part(plan.rows_KB, batches, 1.0 if token_mean else plan.factor(len(counting)))
+
+
+def _observe(
+    rows_B: NDArray[np.int64], mask: Tensor, logprobs: Tensor, entropies: Tensor, passed_N: NDArray[np.bool_]
+) -> Tensor:
+    """Sums over a microbatch: entropy; log-probs and tokens of what passed; the same of what failed."""
+    did_pass = torch.from_numpy(passed_N[np.maximum(rows_B, 0)] & (rows_B != BLANK)).to(mask.device)
+    sums = [(entropies * mask).sum()]
+    for which in (did_pass, ~did_pass):
+        chosen = mask * which[:, None]
+        sums += [(logprobs * chosen).sum(), chosen.sum()]
+    return torch.stack([value.double() for value in sums])
+
+
+def _signals(sums: Tensor) -> dict[str, float]:
+    entropy, logprob_passed, tokens_passed, logprob_failed, tokens_failed = sums.tolist()
+    out = {"entropy": entropy / (tokens_passed + tokens_failed)}
+    if tokens_passed:
+        out["logprob_passed"] = logprob_passed / tokens_passed
+    if tokens_failed:
+        out["logprob_failed"] = logprob_failed / tokens_failed
+    return out

@@ -1,0 +1,21 @@
+"""Where the cells of a study run: one module per executor, chosen by `--executor`."""
+
+from __future__ import annotations
+
+from crestfall.core.errors import ConfigError
+from crestfall.testbed.study import Executor
+
+EXECUTORS = ("local", "ray")
+
+
+def executor(name: str, gpus_per_cell: float = 0) -> Executor:
+    """Raises ConfigError for GPUs that cannot be handed out, MissingExtraError for Ray where it is not installed."""
+    if name == "ray":
+        from crestfall.testbed.executors.ray import RayExecutor
+
+        return RayExecutor.connect(gpus_per_cell)
+    if gpus_per_cell:
+        raise ConfigError("--gpus-per-cell: local cells share what CUDA_VISIBLE_DEVICES names; use --executor ray")
+    from crestfall.testbed.executors.local import LocalExecutor
+
+    return LocalExecutor()

@@ -1,0 +1,101 @@
+"""Sampling by inverting the CDF at given uniform numbers, with a key-value cache.
+
+A prompt is computed once for its whole group. Rows that have ended are dropped from the batch when they are a quarter
+of it: before, moving the cache costs more than they do.
+
+Shapes: P problems, G samples of each, T tokens at most, N = P x G; R rows still in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crestfall.testbed.policies.base import FloatArray, IntArray
+from crestfall.testbed.policies.hf.model import CausalLM
+
+Ended = Callable[[int, Sequence[int]], bool]
+"""(sample, its tokens so far) -> whether it ends with the last of them."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Of sample n = p * G + g: its tokens with the one that ended it, their log-probs, and whether none ended it."""
+
+    tokens_N: list[list[int]]
+    logprobs_N: list[list[float]]
+    truncated_N: NDArray[np.bool_]
+
+
+@torch.inference_mode()
+def decode(
+    lm: CausalLM,
+    prompts: Sequence[IntArray],
+    uniforms_PGT: FloatArray,
+    temperature: float,
+    greedy_N: NDArray[np.bool_],
+    ended: Ended,
+    pad: int,
+) -> Decoded:
+    """Sample from softmax(logits / temperature); `greedy_N`: take the most likely token instead."""
+    _, group, longest = uniforms_PGT.shape
+    uniforms_NT = torch.from_numpy(uniforms_PGT.reshape(-1, longest)).to(lm.device)
+    tokens: list[list[int]] = [[] for _ in uniforms_NT]
+    logprobs: list[list[float]] = [[] for _ in uniforms_NT]
+    live = np.ones(len(tokens), dtype=bool)
+    row_R = np.arange(len(tokens))  # which sample stands in which row of the batch
+    greedy_R = torch.from_numpy(greedy_N).to(lm.device)
+    with lm.computing():
+        ids, mask = (tensor.to(lm.device) for tensor in left_padded(prompts, pad))
+        cache = lm.new_cache()
+        states = lm.states(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)[:, -1].repeat_interleave(group, 0)
+        cache.batch_repeat_interleave(group)
+        mask = mask.repeat_interleave(group, 0)
+        for t in range(longest):
+            choice_R, logprob_R = _draw(lm, states, uniforms_NT[row_R, t], temperature, greedy_R)
+            for n, token, logprob in zip(row_R, choice_R.tolist(), logprob_R.tolist(), strict=True):
+                if live[n]:
+                    tokens[n].append(token)
+                    logprobs[n].append(logprob)
+                    live[n] = not ended(int(n), tokens[n])
+            kept = np.flatnonzero(live[row_R])
+            if len(kept) == 0 or t == longest - 1:
+                break
+            if len(kept) <= 0.75 * len(row_R):
+                index = torch.from_numpy(kept).to(lm.device)
+                cache.batch_select_indices(index)
+                choice_R, mask, greedy_R, row_R = choice_R[index], mask[index], greedy_R[index], row_R[kept]
+            mask = torch.cat((mask, mask.new_ones(len(mask), 1)), dim=1)
+            states = lm.states(choice_R[:, None], mask, mask.sum(1, keepdim=True) - 1, cache)[:, -1]
+    return Decoded(tokens, logprobs, live)
+
+
+def left_padded(sequences: Sequence[IntArray], pad: int) -> tuple[Tensor, Tensor]:
+    """Ids [B, L] and mask [B, L]: all end in the last column, where the next token is read off."""
+    longest = max(map(len, sequences))
+    ids = np.full((len(sequences), longest), pad, dtype=np.int64)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[longest - len(sequence) :] = sequence
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return torch.from_numpy(ids), (torch.arange(longest) >= longest - lengths[:, None]).long()
+
+
+def _draw(
+    lm: CausalLM, states_RD: Tensor, uniforms_R: Tensor, temperature: float, greedy_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One token [R] a row with its log-prob [R]."""
+    parts = []
+    for c in lm.chunks(len(states_RD)):
+        log_p = (lm.logits(states_RD[c]) / temperature).log_softmax(dim=-1)
+        # Summed in float64: over 262,144 words the rounding of float32 is larger than most of their probabilities.
+        cdf = log_p.exp().cumsum(dim=-1, dtype=torch.float64)
+        choice = torch.searchsorted(cdf, uniforms_R[c, None] * cdf[:, -1:], right=True)[:, 0]
+        choice = torch.where(greedy_R[c], log_p.argmax(dim=-1), choice.clamp(max=log_p.shape[1] - 1))
+        parts.append((choice, log_p.gather(-1, choice[:, None])[:, 0]))
+    choices, logprobs = zip(*parts, strict=True)
+    return torch.cat(choices), torch.cat(logprobs)

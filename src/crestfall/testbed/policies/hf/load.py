@@ -1,0 +1,88 @@
+"""From a name or a path to weights and tokenizer."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import torch
+
+from crestfall.core.errors import ConfigError, InputError, MissingExtraError
+from crestfall.core.rng import seed_of
+from crestfall.testbed.policies.hf import HfPolicy, Lora
+from crestfall.testbed.policies.hf.model import CausalLM
+from crestfall.testbed.policies.hf.policy import LoadedHf
+from crestfall.testbed.policies.hf.text import Text
+
+
+def load(policy: HfPolicy) -> LoadedHf:
+    """Raises InputError, ConfigError, MissingExtraError."""
+    for library, needed in (("transformers", True), ("gguf", policy.gguf_file), ("peft", policy.lora)):
+        if needed and importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, "hf")
+    device = _device(policy.device)
+    tokenizer, model = _read(policy)
+    if policy.lora is not None:
+        _add_adapters(model, policy.lora)
+    if policy.gradient_checkpointing:
+        # Called `gradient_...` before transformers 5.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    model.eval().to(device)
+    lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
+    return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("policy.device: 'cuda' is asked for and torch finds none; use 'cpu' or 'auto'")
+    return torch.device(name)
+
+
+def _read(policy: HfPolicy) -> tuple[Any, Any]:
+    """Tokenizer and model on the CPU."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    source = {"revision": policy.revision or "main", "gguf_file": policy.gguf_file}
+    frozen = policy.lora is not None
+    dtype = torch.bfloat16 if frozen and policy.dtype == "bfloat16" else torch.float32
+    try:
+        config = AutoConfig.from_pretrained(policy.model, **source)
+        _without_dropout(config)
+        model = AutoModelForCausalLM.from_pretrained(policy.model, config=config, dtype=dtype, **source)
+        if policy.tokenizer is None:
+            tokenizer = AutoTokenizer.from_pretrained(policy.model, **source)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(policy.tokenizer)
+    except Exception as error:  # the readers' errors have no common root
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"policy.model: cannot load {policy.model!r}: {type(error).__name__}: {reason}") from error
+    return tokenizer, model
+
+
+def _without_dropout(config: Any) -> None:
+    """Gradient checkpointing needs training mode, which must not change what the model says."""
+    for part in (config, config.get_text_config()):
+        for name, value in vars(part).items():
+            if "drop" in name and isinstance(value, float):  # attention_dropout, resid_pdrop, layerdrop ...
+                setattr(part, name, 0.0)
+
+
+def _add_adapters(model: Any, lora: Lora) -> None:
+    """In place. Their first values are a function of nothing but the model's shape; the global generator is left as it
+    was."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("lora"))
+        try:
+            inject_adapter_in_model(config, model)
+        except ValueError as error:
+            raise ConfigError(f"policy.lora.targets: {' '.join(str(error).split())[:300]}") from error
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()

@@ -1,0 +1,68 @@
+"""One process at work on one run directory: opens it, trains, and leaves word of how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from crestfall.core.errors import RunDirectoryError
+from crestfall.store.events import Sink
+from crestfall.store.run_directory import RUN_FILE, RunDirectory
+from crestfall.testbed.chain import run_chain
+from crestfall.testbed.config import RunConfig, resolved
+from crestfall.testbed.slices import origin, unseen
+
+
+def train(
+    config: RunConfig,
+    path: Path,
+    provenance: Mapping[str, Any],
+    sinks: Callable[[RunDirectory], Sequence[Sink]] = lambda _: (),
+    should_stop: Callable[[], bool] = lambda: False,
+    patience: float = 2.0,
+) -> bool:
+    """Run the chain of `config` in `path`, or go on with it. Returns False if there was nothing left to do.
+
+    `sinks` gets the opened directory, whose earlier events a sink may want to see first. `patience`: seconds to wait
+    for another process that holds the directory.
+
+    Raises:
+        RunDirectoryError: the directory cannot be used.
+        ConfigError, InputError: another file that the run should start with cannot be used; nothing has been made.
+        KeyboardInterrupt: interrupted; the same call goes on.
+    """
+    if not (path / RUN_FILE).exists():
+        check_sources(config)
+    with RunDirectory(path) as directory:
+        saved = directory.open(resolved(config), provenance, patience)
+        if directory.status == "done":
+            return False
+        directory.set_status("running")
+        told: Sequence[Sink] = ()
+        try:
+            told = sinks(directory)
+            run_chain(config, directory, saved, lambda: config.engine.create(config), told, should_stop)
+        except KeyboardInterrupt:
+            directory.set_status("interrupted")
+            raise
+        except BaseException as error:
+            # What went wrong may be the disk itself: the first error is the one to report.
+            with suppress(RunDirectoryError):
+                directory.set_status("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            for sink in told:
+                sink.close()
+        directory.set_status("done")
+    return True
+
+
+def check_sources(config: RunConfig) -> None:
+    """Look at what a new chain will read, before there is a directory to leave behind."""
+    config.care.init()
+    unseen(config)
+    start = origin(config)
+    if start is not None:
+        start.facts()

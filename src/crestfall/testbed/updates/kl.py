@@ -1,0 +1,139 @@
+"""KL penalties, for any rule: beta times KL(policy || reference), estimated on the step's own samples.
+
+With d = log pi - log ref of a sampled token the estimators of its KL are (Schulman 2020, "Approximating KL divergence")
+
+    k1 = d            unbiased, of either sign
+    k2 = d^2 / 2      biased, not negative
+    k3 = e^-d - 1 + d unbiased, not negative
+
+They estimate the same number, but their gradients are three different things, on samples y of the policy itself:
+
+    estimator    what is descended (per token t)          its expectation, for one token
+    k1           (sum_{u >= t} d_u, held fixed) log pi_t  grad KL(pi || ref), and for a sequence too: in the reward
+    k2           d_t^2 / 2                                grad KL(pi || ref), token by token: in the loss
+    k3           e^-d_t - 1 + d_t                         grad KL(ref || pi), token by token: in the loss
+
+k1 differentiated as a loss would have the score itself as its gradient, whose expectation is 0: no penalty at all. So
+it goes where RLHF has it (Ziegler et al. 2019), in the reward: every token pays for the log-ratios from there on. k2
+and k3 leave out what a token does to the KL of later ones. A penalty is weighted by the rule's own normaliser: a mean
+over sequences of their summed KL with `sequence_sum`, a mean per token with `sequence_mean` and `token_mean`.
+
+Degenerate cases: at the reference itself all three gradients are 0; on samples of another policy than the current one
+(minibatches, epochs) they are biased, as in the libraries that do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from crestfall.core.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = Mapping[str, float]
+"""What a penalty remembers from step to step; part of every snapshot."""
+
+Estimator = Literal["k1", "k2", "k3"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+@register("kl", "none")
+@dataclass(frozen=True, kw_only=True)
+class KLPenalty:
+    """No penalty."""
+
+    name: ClassVar[str]
+
+    def init(self) -> State:
+        """Must survive `json.loads(json.dumps(state))` unchanged. `coefficient` is the beta of the next step."""
+        return {}
+
+    def observe(self, state: State, kl: float) -> State:
+        """The state after a step whose samples were `kl` nats a token away from the reference."""
+        return state
+
+
+@register("kl", "fixed")
+@dataclass(frozen=True, kw_only=True)
+class FixedKL(KLPenalty):
+    """The same coefficient throughout."""
+
+    name: ClassVar[str]
+
+    coefficient: Annotated[float, Field(ge=0)] = 0.05
+    """Reward that a nat of KL costs. The paper gives 0.05 for its strong arm and nothing for the others."""
+    estimator: Estimator = "k3"
+    """How the KL is estimated, and with it which divergence is descended: see the module's text. k3 in the loss is what
+    GRPO's libraries do; the paper does not say."""
+    reference: Literal["base", "start"] = "base"
+    """The policy before any training (the usual reference), or the weights that the campaign started from. The paper
+    can be read both ways."""
+
+    def init(self) -> State:
+        return {"coefficient": self.coefficient}
+
+
+@register("kl", "adaptive")
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveKL(FixedKL):
+    """A coefficient that steers the KL to a target: beta <- beta (1 + gain clip((KL - target) / target, -c, c)) after
+    every step (Ziegler et al. 2019, section 2.2). `coefficient` is where it starts.
+
+    Degenerate case: with gain 0.1 and c 0.2 it moves by 2% a step at most, a factor of 1.5 in 20 steps.
+    """
+
+    name: ClassVar[str]
+
+    target: Positive = 0.02
+    """Nats per token. The paper gives none; Ziegler's 6 nats a sequence are of this size for some 300 tokens."""
+    gain: Annotated[float, Field(ge=0)] = 0.1
+    """How fast beta follows. As in Ziegler et al."""
+    clip: Positive = 0.2
+    """Bound on the relative error that is answered. As in Ziegler et al."""
+
+    def observe(self, state: State, kl: float) -> State:
+        error = min(max((kl - self.target) / self.target, -self.clip), self.clip)
+        return {"coefficient": state["coefficient"] * (1 + self.gain * error)}
+
+
+@register("kl", "paper_ewc")
+@dataclass(frozen=True, kw_only=True)
+class PaperEWC(FixedKL):
+    """What the paper calls EWC: a strong KL penalty (0.05) to the weights that each campaign starts from. It has no
+    Fisher information in it; `ewc: {name: fisher}` has.
+    """
+
+    name: ClassVar[str]
+
+    reference: Literal["base", "start"] = "start"
+    """The campaign's start: the paper says that the penalty "anchors the model to each campaign's degraded end-state".
+    """
+
+
+def estimate(estimator: Estimator, difference_RT: Tensor) -> Tensor:
+    """The KL of each token from d = log pi - log ref."""
+    match estimator:
+        case "k1":
+            return difference_RT
+        case "k2":
+            return difference_RT.square() / 2
+        case "k3":
+            return (-difference_RT).exp() - 1 + difference_RT
+
+
+def penalty(estimator: Estimator, logprobs_RT: Tensor, reference_RT: Tensor) -> tuple[Tensor, Tensor]:
+    """What each token adds to the loss per unit of beta, and its estimate of the KL (without gradient).
+
+    Log-probs are 0 beyond a completion's end.
+    """
+    difference_RT = logprobs_RT - reference_RT
+    value_RT = estimate(estimator, difference_RT)
+    if estimator == "k1":
+        to_go_RT = difference_RT.detach().flip(1).cumsum(1).flip(1)
+        return to_go_RT * logprobs_RT, value_RT.detach()
+    return value_RT, value_RT.detach()

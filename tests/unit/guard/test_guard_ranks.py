@@ -1,0 +1,83 @@
+"""Two real processes over gloo: fed different numbers, they cannot disagree."""
+
+import json
+import math
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crestfall import Guard
+from crestfall.control.early_stop import EarlyStop
+from crestfall.core.errors import CrestfallError
+
+pytest.importorskip("torch")
+
+FIRST = [0.2, 0.5, 0.4, 0.3, 0.2]  # rank 0 sees a peak at step 1
+SECOND = [0.2, 0.3, 0.4, 0.5, 0.6]  # rank 1 sees no peak at all
+
+
+def in_two_processes(work: Any, tmp_path: Path) -> list[Any]:
+    """What `work(rank, tmp_path)` returned on both ranks."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_one_rank, args=(work, rank, tmp_path)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def _one_rank(work: Any, rank: int, tmp_path: Path) -> None:
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=rank, world_size=2)
+    (tmp_path / f"rank{rank}.json").write_text(json.dumps(work(rank, tmp_path)))
+    dist.destroy_process_group()
+
+
+def guarded_run(rank: int, tmp_path: Path) -> dict[str, Any]:
+    import torch
+
+    weights = torch.zeros(3)
+    out: dict[str, Any] = {"decisions": []}
+
+    def guard(**options: Any) -> Guard:
+        return Guard(tmp_path / "guard", control=EarlyStop(margin=2, then="go_on"), state={"w": weights}, **options)
+
+    first = guard()
+    for step, value in enumerate((FIRST, SECOND)[rank]):
+        weights.fill_(step)
+        decision = first.observe(step, select=value)
+        first.carry_out(decision)
+        out["decisions"].append([decision.action, decision.target_step, weights.tolist()])
+    out["has_best"] = first.best is not None
+    first.close()
+
+    # After a restart nobody has it in memory: rank 0 reads the disk, the other one is sent it.
+    again = guard(in_memory=False)
+    weights.fill_(7)
+    again.carry_out(again.finish())
+    out["after_restart"] = weights.tolist()
+
+    # A score that rank 0 cannot use fails on both: none is left waiting for the other.
+    try:
+        again.observe(9, select=math.nan if rank == 0 else 0.5)
+    except CrestfallError as error:
+        out["error"] = str(error)
+    return out
+
+
+def test_ranks_cannot_disagree(tmp_path: Path) -> None:
+    first, second = in_two_processes(guarded_run, tmp_path)
+    assert first["decisions"] == second["decisions"]
+    assert ["rollback", 1, [1.0] * 3] in first["decisions"]
+    assert first["after_restart"] == second["after_restart"] == [1.0] * 3
+    assert "select is nan" in first["error"]
+    assert "rank 0" in second["error"]
+    assert "select is nan" in second["error"]
+    assert (first["has_best"], second["has_best"]) == (True, False)

@@ -1,0 +1,414 @@
+"""What a Hugging Face policy has of its own; `contract/test_policies.py` holds what is asked of every policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tiny_hf
+from crestfall.cli.main import main
+from crestfall.core.build import component
+from crestfall.core.errors import ConfigError, InputError, MissingExtraError
+from crestfall.core.types import CallCase, CallTests, Problem
+from crestfall.testbed import evaluate
+from crestfall.testbed.engines.native import NativeEngine
+from crestfall.testbed.policies.base import distinct
+from crestfall.testbed.policies.hf import Lora, model
+from crestfall.testbed.policies.hf.scoring import batches, blocks
+
+pytest.importorskip("transformers")
+
+TESTS = CallTests("f", (CallCase((1,), 1),))
+PROBLEM = Problem("p", "square it", TESTS, "p", stub="def f(x):\n")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return tiny_hf.save(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    return tiny_hf.save(tmp_path_factory.mktemp("chat"), chat=True)
+
+
+@pytest.fixture(scope="module")
+def loaded(plain):
+    return tiny_hf.policy(plain).load()
+
+
+def draw(policy, problems=None, group=4, length=16, **options):
+    problems = problems or tiny_hf.problems("train", 3)
+    uniforms = np.random.default_rng(0).random((len(problems), group, length), dtype=np.float32)
+    return policy.sample(problems, uniforms, 1.0, **options)
+
+
+# --- prompts and programs -------------------------------------------------------------------------------------------
+
+
+def test_plain_prompts_end_with_the_stub_once(loaded):
+    def shown(problem):
+        return loaded.text.tokenizer.decode(loaded.text.encode(problem))
+
+    assert shown(PROBLEM) == "square it\ndef f(x):\n"
+    assert shown(replace(PROBLEM, prompt="def f(x):\n")) == "def f(x):\n"
+
+
+def test_chat_prompts_are_a_users_message_and_the_turn_of_the_assistant(chat):
+    text = tiny_hf.policy(chat).load().text
+    assert text.chat
+    shown = text.tokenizer.decode(text.encode(replace(PROBLEM, stub="")))
+    assert shown == "<|user|>\nsquare it<eos>\n<|assistant|>\n"
+    assert "def f(x):" in text.tokenizer.decode(text.encode(PROBLEM))
+    assert not tiny_hf.policy(chat, prompt="plain").load().text.chat
+
+
+WHOLE = "def f(x):\n    return x\n"
+
+
+@pytest.mark.parametrize(
+    ("stub", "answer", "program"),
+    [
+        ("", f"Sure:\n```python\n{WHOLE}```\nDone.", WHOLE),
+        (
+            "import math\ndef f(x):\n    '''Doc.'''\n",
+            f"```python\n{WHOLE}```",
+            "import math\ndef f(x):\n    '''Doc.'''\n" + WHOLE,
+        ),
+        ("def f(x):", f"```python\n{WHOLE}```", WHOLE),
+        ("def f(x):\n", "```python\n    return x\n```", WHOLE),
+        ("def f(x):\n", "I cannot.", ""),
+    ],
+    ids=["whole", "stub kept for its import", "stub that is no program", "body", "no code"],
+)
+def test_the_program_of_a_chat_answer(chat, stub, answer, program):
+    text = tiny_hf.policy(chat).load().text
+    assert text.program(replace(PROBLEM, stub=stub), answer) == program
+
+
+def test_a_stop_string_ends_a_sample_and_is_cut_off(loaded):
+    problems = [replace(p, meta={"stop": ("\n",)}) for p in tiny_hf.problems("train", 3)]
+    free, stopped = draw(loaded), draw(loaded, problems)
+    cut = [n for n, text in enumerate(free.texts_N) if "\n" in text]
+    assert cut
+    for n in cut:
+        assert len(stopped.tokens_N[n]) < 16 or not stopped.truncated_N[n]
+        assert stopped.tokens_N[n].tolist() == free.tokens_N[n].tolist()[: len(stopped.tokens_N[n])]
+        assert not stopped.truncated_N[n]
+        assert stopped.programs_N[n] == problems[0].stub + free.texts_N[n].split("\n")[0]
+
+
+def test_every_end_of_the_model_ends_a_sample_and_is_not_part_of_the_text(loaded):
+    problems = tiny_hf.problems("train", 12)
+    samples = draw(loaded, problems, group=8, length=24)
+    ends = {int(tokens[-1]) for tokens, cut in zip(samples.tokens_N, samples.truncated_N, strict=True) if not cut}
+    assert ends == {1, 2}
+    assert not any("<" in text for text in samples.texts_N)
+
+
+def test_what_the_generation_config_says_does_not_matter(plain, loaded, tmp_path):
+    said = json.loads((plain / "generation_config.json").read_text())
+    assert said["repetition_penalty"] == 2.0
+    assert said["top_k"] == 1
+    other = tiny_hf.save(tmp_path)
+    (other / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
+    a, b = draw(loaded), draw(tiny_hf.policy(other).load())
+    assert [t.tolist() for t in a.tokens_N] == [t.tolist() for t in b.tokens_N]
+    assert len({tuple(t) for t in a.tokens_N}) > 1  # top_k 1 would draw one completion a problem
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+def test_logits_of_all_tokens_never_exist_forward_or_backward(tmp_path, monkeypatch):
+    vocabulary = 4000
+    policy = tiny_hf.policy(tiny_hf.save(tmp_path, vocab_size=vocabulary), tokens_per_microbatch=10_000).load()
+    samples = draw(policy, group=8)
+    rows = distinct(samples)
+    tokens = sum(len(samples.tokens_N[n]) for n in rows.first_R)
+
+    def gradient():
+        policy.lm.model.zero_grad(set_to_none=True)
+        with Largest() as largest:
+            policy.accumulate(rows, 1.0, lambda scores: scores.logprobs_RT.sum())
+        return policy.lm.model.get_input_embeddings().weight.grad.clone(), largest.elements
+
+    whole, without = gradient()
+    monkeypatch.setattr(model, "LOGITS_PER_CHUNK", 10 * vocabulary)
+    chunked, bounded = gradient()
+    weights = policy.lm.model.get_input_embeddings().weight.numel()
+    assert without >= tokens * vocabulary > 2 * weights
+    assert bounded <= max(weights, 10 * vocabulary)
+    torch.testing.assert_close(chunked, whole, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("budget", [10, 100, 250, 10_000])
+def test_microbatches_hold_every_row_once_and_no_more_tokens_than_allowed(budget, shared):
+    prompts, problem = np.array([30, 5, 60]), np.repeat([0, 1, 2], 4)
+    lengths = np.array([5, 9, 30, 30, 31, 20, 7, 1, 1, 2, 3, 4])
+    parts = list(batches(prompts, problem, lengths, budget, shared))
+    assert sorted(np.concatenate(parts)) == list(range(12))
+    for part in parts:
+        own, longest = prompts[problem[part]], lengths[part].max()
+        tokens = len(part) * (own + lengths[part]).max()
+        if shared:
+            tokens = len(set(problem[part])) * own.max() + len(part) * longest
+        assert tokens <= budget or len(part) == 1
+    assert len(parts) == 1 or budget < 10_000
+
+
+@pytest.mark.parametrize("budget", [10, 100, 250, 10_000])
+def test_blocks_cover_every_sample_once_within_the_budget(budget):
+    prompts, group, longest = [10, 40, 20], 4, 10
+    seen = []
+    for problems, columns in blocks(prompts, group, longest, budget):
+        seen += [(p, c) for p in problems.tolist() for c in columns.tolist()]
+        width = max(prompts[p] for p in problems) + longest
+        assert len(problems) * len(columns) * width <= budget or len(problems) * len(columns) == 1
+        assert len(columns) == group or len(problems) == 1
+    assert sorted(seen) == [(p, c) for p in range(3) for c in range(group)]
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_go_where_a_trainer_has_moved_the_model(plain):
+    lm = tiny_hf.policy(plain).load().lm
+    lm.model.to("meta")
+    assert lm.device.type == "meta"
+
+
+def test_tied_weights_are_one_parameter(loaded):
+    names = loaded.named_parameters()
+    assert "model.embed_tokens.weight" in names
+    assert "lm_head.weight" not in names
+    assert loaded.lm.model.lm_head.weight is names["model.embed_tokens.weight"]
+
+
+def test_only_adapters_are_trained_and_they_are_the_same_every_time(plain):
+    state = torch.random.get_rng_state()
+    one, other = (tiny_hf.policy(plain, lora=Lora(rank=4)).load() for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    parameters = one.named_parameters()
+    assert parameters
+    assert all("lora_" in name for name in parameters)
+    assert all(torch.equal(p, other.named_parameters()[name]) for name, p in parameters.items())
+    frozen = {name: p.detach().clone() for name, p in one.lm.model.named_parameters() if name not in parameters}
+    one.accumulate(distinct(draw(one)), 1.0, lambda scores: scores.logprobs_RT.sum())
+    torch.optim.AdamW(parameters.values(), lr=0.1).step()
+    assert all(torch.equal(p, frozen[name]) for name, p in one.lm.model.named_parameters() if name in frozen)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=4)])
+def test_bfloat16_computes_in_it_and_trains_in_float32(plain, lora):
+    policy = tiny_hf.policy(plain, dtype="bfloat16", lora=lora).load()
+    assert {p.dtype for p in policy.named_parameters().values()} == {torch.float32}
+    frozen = {p.dtype for p in policy.lm.model.parameters() if not p.requires_grad}
+    assert frozen == ({torch.bfloat16} if lora else set())
+    samples = draw(policy)
+    rows = distinct(samples)
+    exact = {}
+    for scores in tiny_hf.policy(plain).load().score(rows, 1.0):
+        exact |= dict(zip(scores.rows_R.tolist(), scores.logprobs_RT, strict=True))
+    for scores in policy.score(rows, 1.0):
+        for row, logprobs, mask in zip(scores.rows_R.tolist(), scores.logprobs_RT, scores.mask_RT, strict=True):
+            n = int(mask.sum())
+            assert not torch.equal(logprobs[:n], exact[row][:n])
+            assert (logprobs[:n] - exact[row][:n]).abs().mean() < 0.3
+    policy.accumulate(rows, 1.0, lambda scores: scores.logprobs_RT.sum())
+    assert any(p.grad.abs().max() > 0 for p in policy.named_parameters().values())
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=4)])
+def test_a_dry_run_counts_the_parameters_that_are_there(plain, lora):
+    policy = tiny_hf.policy(plain, lora=lora)
+    size, loaded = policy.model_size(), policy.load()
+    assert size.parameters == sum(p.numel() for p in loaded.lm.model.parameters())
+    assert size.trainable == sum(p.numel() for p in loaded.named_parameters().values())
+
+
+# --- with the engine ------------------------------------------------------------------------------------------------
+
+
+class Newline:
+    """Passes what has no new line: as the grader would judge `tiny_hf.Comments`, without its processes."""
+
+    def grade_batch(self, pairs):
+        from crestfall.core.types import Grade, Verdict
+
+        return [Grade(Verdict.WRONG_ANSWER if p.count("\n") > 1 else Verdict.PASSED) for _, p in pairs]
+
+    def close(self) -> None: ...
+
+
+def engine(directory, **options) -> NativeEngine:
+    from crestfall.testbed.config import CampaignConfig, RunConfig
+    from crestfall.testbed.updates.reinforce import Reinforce
+
+    rule = Reinforce(learning_rate=1e-2, warmup_updates=3)
+    policy = tiny_hf.policy(directory, max_tokens=16, **options)
+    campaign = CampaignConfig(group_size=4, problems_per_step=4)
+    config = replace(RunConfig(), policy=policy, update=rule, campaign=campaign, tasks=tiny_hf.Comments())
+    made = NativeEngine(policy.load(), rule, config.tasks, Newline(), config)
+    made.begin_campaign(0)
+    return made
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=4)}, {"dtype": "bfloat16"}], ids=["full", "lora", "bf16"])
+def test_restoring_a_snapshot_is_as_if_nothing_had_followed(plain, options):
+    trained = engine(plain, **options)
+    problems = tiny_hf.problems("train", 4)
+
+    def step(number):
+        return trained.update(trained.rollout(problems, 0, number))
+
+    first = step(1)
+    assert first["grad_norm"] > 0
+    # bfloat16 rounds differently in sampling and in scoring, and KL compares the two.
+    assert first["kl_base"] == pytest.approx(0, abs=1e-3 if "dtype" in options else 1e-5)
+    then = trained.snapshot()
+    signals = step(2)
+    after = trained.snapshot()
+    step(3)
+    trained.restore(then)
+    assert step(2) == signals
+    assert signals["kl_base"] > 0
+    now = trained.snapshot()
+    assert now.keys() == after.keys()
+    assert all(torch.equal(now[name], after[name]) for name in now)
+
+
+class Kept:
+    """Snapshots as a run directory keeps them, and the campaign cut off right after its first rollback."""
+
+    def __init__(self):
+        self.snapshots, self.rolled_back_to = {}, None
+
+    def save(self, name, snapshot):
+        self.snapshots[name] = snapshot
+
+    def load(self, name):
+        return self.snapshots[name]
+
+    def commit(self, events, campaign):
+        if events[-1]["type"] == "rollback":
+            self.rolled_back_to = events[-1]["target_step"]
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=4)}], ids=["full", "lora"])
+def test_early_stop_brings_back_weights_and_optimizer_of_the_peak(plain, options):
+    from crestfall.control.early_stop import EarlyStop
+    from crestfall.testbed.campaign import CampaignState, run_campaign
+    from crestfall.testbed.config import CampaignConfig, RunConfig
+
+    sizes = {"train": 4, "select": 3, "report": 2, "problems_per_step": 4, "group_size": 4, "eval_samples": 4}
+    config = replace(
+        RunConfig(),
+        tasks=tiny_hf.Comments(),
+        control=EarlyStop(margin=1, then="go_on"),
+        campaign=CampaignConfig(**sizes),
+    )
+    trained, store = engine(plain, **options), Kept()
+    sets = config.tasks.campaign(0, 0, config.campaign.sizes)
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(config, sets, trained, CampaignState(0, 12, dict(config.control.init())), store)
+    peak, now = store.snapshots[f"campaign-000-step-{store.rolled_back_to:03d}"], trained.snapshot()
+    last = store.snapshots[f"campaign-000-step-{store.rolled_back_to + 1:03d}"]
+    assert now.keys() == peak.keys()
+    assert all(torch.equal(now[name], peak[name]) for name in peak)
+    assert any(not torch.equal(last[name], peak[name]) for name in peak if name.startswith("policy/"))
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"model": "/nowhere/at/all"}, InputError, r"policy\.model: cannot load '/nowhere/at/all'"),
+        ({"prompt": "chat"}, ConfigError, "no chat template"),
+        ({"device": "cuda"}, ConfigError, "torch finds none"),
+        ({"lora": Lora(targets=("nothing",))}, ConfigError, r"policy\.lora\.targets"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(plain, monkeypatch, options, error, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=message) as caught:
+        tiny_hf.policy(plain, **options).load()
+    assert "\n" not in str(caught.value)
+
+
+def test_gguf_without_its_library_names_the_extra(plain, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gguf" else real(name))
+    with pytest.raises(MissingExtraError, match=r"crestfall\[hf\]"):
+        tiny_hf.policy(plain, gguf_file="m.gguf").load()
+
+
+def test_a_prompt_that_leaves_no_room_is_named(loaded):
+    with pytest.raises(InputError, match=r"problem long.*max_tokens"):
+        draw(loaded, [replace(PROBLEM, task_id="long", prompt="square it " * 60)])
+
+
+def test_options_are_read_as_plain_data(plain):
+    policy = component("policy", {"name": "hf", "model": str(plain), "lora": {"rank": 8, "targets": ["q_proj"]}})
+    assert policy.lora == Lora(rank=8, targets=("q_proj",))
+    with pytest.raises(ConfigError, match=r"policy\.model: has to be given"):
+        component("policy", {"name": "hf"})
+    assert main(["list", "policy", "--json"]) == 0
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_is_evaluated_and_a_cut_run_goes_on(plain, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tiny_hf.Comments, "rows", lambda self: iter(range(6)), raising=False)
+    monkeypatch.setattr(tiny_hf.Comments, "read", lambda self, row: tiny_hf.problems("final", 6)[row], raising=False)
+    monkeypatch.setattr(tiny_hf.Comments, "pose", lambda self, problem, rows: problem, raising=False)
+    out = tmp_path / "out.jsonl"
+    words = [f"policy.model={plain}", "policy.name=hf", "policy.max_tokens=8", "tasks.name=comments"]
+    command = ["--out", str(out), "--samples", "2", "--batch", "2", *words]
+
+    def run(*more):
+        assert evaluate.main([*command, *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    first = run("--rows", "1:3")
+    assert first["problems"] == 2
+    with out.open("a") as file:
+        file.write('{"task_id": "final/5", "torn')
+    whole = run()
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["task_id"] for line in lines[1:]] == [f"final/{i}" for i in (1, 2, 0, 3, 4, 5)]
+    assert whole["problems"] == 6
+    assert whole["pass_at_1"] == pytest.approx(sum(line["passed"] for line in lines[1:]) / 12)
+    assert whole["greedy_pass_at_1"] == pytest.approx(sum(line["greedy"] for line in lines[1:]) / 6)
+    assert evaluate.main([*command, "policy.max_tokens=9"]) == 2
+    assert "other options" in capsys.readouterr().err

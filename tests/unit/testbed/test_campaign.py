@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fakes
+from crestfall.core.types import Decision, Record
+from crestfall.testbed.campaign import CampaignState, draw, finite, run_campaign
+from crestfall.testbed.config import RunConfig, run_config
+
+
+class Memory:
+    """A store without a disk."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[str, Any] = {}
+        self.commits: list[tuple[list[Any], CampaignState]] = []
+
+    def save(self, name: str, snapshot: Any) -> None:
+        self.snapshots[name] = snapshot
+
+    def load(self, name: str) -> Any:
+        return self.snapshots[name]
+
+    def commit(self, events: Any, campaign: CampaignState) -> None:
+        self.commits.append((list(events), campaign))
+
+
+def config(steps: int = 12, **over: Any) -> RunConfig:
+    options = fakes.options(**over)
+    options["campaign"] = options["campaign"] | {"steps": steps} | over.get("campaign", {})
+    return run_config(options)
+
+
+def run(config: RunConfig) -> tuple[CampaignState, Memory, fakes.FakeEngine]:
+    engine, store = config.engine.create(config), Memory()
+    engine.begin_campaign(0)
+    state = CampaignState(0, config.campaign.steps, dict(config.control.init()))
+    sets = config.tasks.campaign(config.seed, 0, config.campaign.sizes)
+    return run_campaign(config, sets, engine, state, store), store, engine
+
+
+def steps(store: Memory) -> list[dict[str, Any]]:
+    return [event for events, _ in store.commits for event in events if event["type"] == "step"]
+
+
+def test_without_control_every_step_is_taken_and_the_last_handed_on() -> None:
+    state, store, _ = run(config())
+    assert [event["step"] for event in steps(store)] == list(range(13))
+    assert (state.stop, state.handed_on_step, state.step) == ("budget", 12, 12)
+    assert steps(store)[0]["verdicts"] == {}
+    assert sum(steps(store)[1]["verdicts"].values()) == 4 * 4
+    assert state.select_S == tuple(event["select"]["pass_at_1"] for event in steps(store))
+
+
+def test_a_controller_sees_select_and_never_report() -> None:
+    seen: list[Record] = []
+
+    class Spy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            seen.append(record)
+            return base.control.decide(state, record)
+
+    base = config(steps=3)
+    _, store, _ = run(replace(base, control=Spy()))
+    for record, event in zip(seen, steps(store), strict=True):
+        assert list(record.counts_P) == event["select"]["passed"]
+        assert record.signals == event["signals"]
+
+
+def test_stop_hands_on_the_peak_of_select() -> None:
+    state, _, _ = run(config(control={"name": "early_stop"}))
+    peak = max(range(len(state.select_S)), key=lambda step: state.select_S[step])
+    assert (state.handed_on_step, state.step) == (peak, peak + 3)
+    assert state.stop.startswith("nothing above")
+    assert str(peak) in state.snapshots
+    assert state.summary().peak_step == peak
+
+
+def rolled_back(restore: str) -> tuple[fakes.FakeEngine, Memory, CampaignState]:
+    """A campaign cut off right after its first rollback."""
+    options = config(control={"name": "early_stop", "then": "go_on"}, campaign={"restore": restore})
+    engine, store = options.engine.create(options), Memory()
+
+    class Cut(Exception): ...
+
+    def commit(events: Any, campaign: CampaignState) -> None:
+        store.commits.append((list(events), campaign))
+        if events[-1]["type"] == "rollback":
+            raise Cut
+
+    store.commit = commit  # type: ignore[method-assign]
+    engine.begin_campaign(0)
+    sets = options.tasks.campaign(0, 0, options.campaign.sizes)
+    with pytest.raises(Cut):
+        run_campaign(options, sets, engine, CampaignState(0, 12, dict(options.control.init())), store)
+    return engine, store, store.commits[-1][1]
+
+
+def test_rollback_restores_weights_and_optimizer() -> None:
+    engine, store, state = rolled_back("weights_and_optimizer")
+    target = store.commits[-1][0][-1]["target_step"]
+    assert_equal(engine.snapshot(), store.snapshots[f"campaign-000-step-{target:03d}"])
+    assert_equal(engine.snapshot(), store.snapshots[state.current])
+
+
+def test_rollback_of_weights_leaves_the_optimizer() -> None:
+    engine, store, state = rolled_back("weights")
+    target = store.snapshots[f"campaign-000-step-{store.commits[-1][0][-1]['target_step']:03d}"]
+    np.testing.assert_array_equal(engine.snapshot()["policy/weights"], target["policy/weights"])
+    assert not np.array_equal(engine.snapshot()["optimizer/momentum"], target["optimizer/momentum"])
+    assert_equal(engine.snapshot(), store.snapshots[state.current])
+
+
+def test_after_a_rollback_the_counter_goes_on_with_new_samples() -> None:
+    _, store, _ = run(config(steps=12, control={"name": "early_stop", "then": "go_on"}))
+    assert [event["step"] for event in steps(store)] == list(range(13))
+    rolled = [event for events, _ in store.commits for event in events if event["type"] == "rollback"]
+    assert rolled
+    assert all(event["target_step"] < event["step"] for event in rolled)
+
+
+def test_a_rollback_may_slow_down_what_follows() -> None:
+    base = config(steps=12, control={"name": "early_stop", "then": "go_on"})
+
+    class Slower:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            state, decision = base.control.decide(state, record)
+            return state, replace(decision, learning_rate_scale=0.5 if decision.action == "rollback" else 1.0)
+
+    slower = replace(base, control=Slower())
+    engine, store = slower.engine.create(slower), Memory()
+    engine.begin_campaign(0, 0.8)
+    sets = slower.tasks.campaign(0, 0, slower.campaign.sizes)
+    state = CampaignState(0, 12, dict(slower.control.init()), learning_rate_scale=0.8, slowed=0.5)
+    rates = []
+    store.commit = lambda events, campaign: rates.append(  # type: ignore[method-assign]
+        ([e["learning_rate_scale"] for e in events if e["type"] == "rollback"], campaign.rate, engine.scale)
+    )
+    end = run_campaign(slower, sets, engine, state, store)
+    rollbacks = sum(len(scales) for scales, _, _ in rates)
+    assert rollbacks >= 2
+    assert end.summary().learning_rate_scale == end.slowed == 0.5 * 0.5**rollbacks
+    assert end.rate == engine.scale == 0.8 * end.slowed
+    first = next(i for i, (scales, _, _) in enumerate(rates) if scales)
+    assert rates[first] == ([0.5], 0.2, 0.2)
+
+
+def test_a_fall_that_is_seen_at_the_last_step_slows_the_next_campaign() -> None:
+    base = config(steps=3)
+
+    class AtTheEnd:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            return state, Decision("rollback", 1, "", {}, 0.5) if record.step == 3 else Decision("continue")
+
+    state, store, _ = run(replace(base, control=AtTheEnd()))
+    assert (state.stop, state.handed_on_step) == ("budget", 3)
+    assert state.summary().learning_rate_scale == 0.5
+    assert not [event for events, _ in store.commits for event in events if event["type"] == "rollback"]
+
+
+def test_only_last_peak_and_kept_snapshots_are_needed() -> None:
+    _, store, _ = run(config(control={"name": "early_stop", "then": "go_on"}))
+    for _, state in store.commits:
+        assert len(state.snapshots) <= 2
+        assert {str(state.step), str(state.peak_step)} <= set(state.snapshots)
+
+
+def test_no_steps_at_all_is_an_evaluation() -> None:
+    state, store, _ = run(config(control={"name": "fixed", "step": 0}))
+    assert len(store.commits) == 1
+    assert (state.step, state.handed_on_step) == (0, 0)
+
+
+def test_programs_are_shown_from_report() -> None:
+    _, store, _ = run(config(steps=2))
+    (shown,) = steps(store)[1]["shown"]
+    assert shown["task_id"].startswith("report")
+    assert shown["verdict"] == "passed"
+
+
+def test_what_is_not_finite_is_not_there() -> None:
+    assert finite({"a": 1, "b": float("nan"), "c": float("inf")}) == {"a": 1.0}
+    _, store, _ = run(config(steps=2))
+    assert "entropy" not in steps(store)[1]["signals"]  # the fake engine returns NaN for it
+
+
+def test_every_epoch_is_shuffled_and_none_comes_twice_before_all_have() -> None:
+    options = config()
+    train = fakes.problems("train", 8)
+    batches = [draw(train, options, 0, step) for step in range(1, 9)]
+    for first, second in zip(batches[::2], batches[1::2], strict=True):
+        assert Counter(p.task_id for p in first + second) == Counter(p.task_id for p in train)
+    assert [p.task_id for p in batches[0]] != [p.task_id for p in batches[2]]
+    assert draw(train, options, 1, 1) != batches[0]
+
+
+def test_a_remainder_never_repeats_a_problem_within_a_step() -> None:
+    options, train = config(campaign={"problems_per_step": 3}), fakes.problems("train", 8)
+    for step in range(1, 30):
+        assert len({p.task_id for p in draw(train, options, 0, step)}) == 3
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
