@@ -19,48 +19,22 @@ state of the trainer outlives a step unless it is in the snapshot, and only the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar
 
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
+from crestfall.testbed.engines.trl.options import TrlOptions
 
 if TYPE_CHECKING:
     from crestfall.testbed.config import RunConfig
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @register("engine", "trl")
 @dataclass(frozen=True)
-class Trl:
+class Trl(TrlOptions):
     """TRL's GRPOTrainer on accelerate: several processes (DDP, FSDP2), mixed precision, vLLM."""
 
     name: ClassVar[str]
-
-    microbatch: Count = 16
-    """Completions that a process differentiates at once. Memory; the gradient is the same to rounding."""
-    sample_rows: Count = 128
-    """Completions that a process samples at once, where the policy brings no sampler of its own. Memory."""
-    device: Literal["auto", "cpu"] = "auto"
-    """`auto`: the GPUs where there are any."""
-    threads: Count = 1
-    """CPU threads of torch in each process; part of the run, as with `native`."""
-    mixed_precision: Literal["no", "bf16"] = "no"
-    """`bf16`: forward and backward in bfloat16 under autocast, weights and Adam in their own type."""
-    gradient_checkpointing: bool = False
-    """Computes activations again in the backward pass: less memory, about a third more work."""
-    vllm: Literal["off", "colocate", "server"] = "off"
-    """Who samples. `off`: transformers, with keyed random numbers, the same draws for any number of processes;
-    `colocate`: vLLM in the training processes; `server`: a `trl vllm-serve` elsewhere. vLLM draws as it likes: a run is
-    then not repeatable to the bit. UNTESTED: written against TRL's source, no GPU was at hand."""
-    vllm_memory: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Share of a GPU that a colocated vLLM takes."""
-    vllm_tensor_parallel: Count = 1
-    """GPUs that one colocated vLLM spans."""
-    vllm_server: str = "http://localhost:8000"
-    """Address of the vLLM server."""
 
     def create(self, config: RunConfig) -> Engine:
         """In the only process, or in the first of several, which leads the others.

@@ -32,7 +32,7 @@ from crestfall.testbed.updates.base import State, UpdateRule
 if TYPE_CHECKING:
     from crestfall.grading import CodeGrader
     from crestfall.testbed.config import RunConfig
-    from crestfall.testbed.engines.trl import Trl
+    from crestfall.testbed.engines.trl.options import TrlOptions
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Part:
 class TrlEngine(SamplingEngine):
     """See `engines.base.Engine`. KL, drift and update norm, which need a second set of weights, are not measured."""
 
-    def __init__(self, config: RunConfig, options: Trl, grader: CodeGrader) -> None:
+    def __init__(self, config: RunConfig, options: TrlOptions, grader: CodeGrader) -> None:
         torch.set_num_threads(options.threads)
         self._scratch = tempfile.TemporaryDirectory(prefix="crestfall-trl-")
         args = arguments(config, options, Path(self._scratch.name))  # first: it picks each process's own device
@@ -62,7 +62,7 @@ class TrlEngine(SamplingEngine):
         self.microbatch, self.steps = options.microbatch, config.campaign.steps
         self.parameters = trained(self.trainer.model)
 
-    def _sampler(self, options: Trl) -> Any:
+    def _sampler(self, options: TrlOptions) -> Any:
         if options.vllm != "off":
             from crestfall.testbed.engines.trl.vllm import VllmSampler
 

@@ -26,12 +26,12 @@ from crestfall.testbed.engines.trl.trainer import arguments
 
 if TYPE_CHECKING:
     from crestfall.testbed.config import RunConfig
-    from crestfall.testbed.engines.trl import Trl
+    from crestfall.testbed.engines.trl.options import TrlOptions
 
 _GO, _CLOSE = "go", "close"
 
 
-def lead(config: RunConfig, options: Trl) -> Engine:
+def lead(config: RunConfig, options: TrlOptions) -> Engine:
     ranks = _join(config, options)
     if ranks.size == 1:
         return _engine(config, options)
@@ -39,7 +39,7 @@ def lead(config: RunConfig, options: Trl) -> Engine:
     return Leader(_engine(config, options), ranks)
 
 
-def follow(config: RunConfig, options: Trl) -> None:
+def follow(config: RunConfig, options: TrlOptions) -> None:
     """Do what the first process does, until it is done."""
     ranks = _join(config, options)
     if _hear(ranks)[0] == _GO:
@@ -51,7 +51,7 @@ def follow(config: RunConfig, options: Trl) -> None:
     _leave()
 
 
-def dismiss(config: RunConfig, options: Trl) -> None:
+def dismiss(config: RunConfig, options: TrlOptions) -> None:
     ranks = _join(config, options)
     if ranks.size > 1:
         _tell(ranks, _CLOSE)
@@ -120,13 +120,13 @@ class Leader:
             raise
 
 
-def _engine(config: RunConfig, options: Trl) -> TrlEngine:
+def _engine(config: RunConfig, options: TrlOptions) -> TrlEngine:
     from crestfall.grading import CodeGrader
 
     return TrlEngine(config, options, CodeGrader(config.grader))
 
 
-def _join(config: RunConfig, options: Trl) -> Ranks:
+def _join(config: RunConfig, options: TrlOptions) -> Ranks:
     with tempfile.TemporaryDirectory() as scratch:
         arguments(config, options, Path(scratch))  # joins the process group
     return detect()

@@ -30,14 +30,14 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from crestfall.testbed.config import RunConfig
-    from crestfall.testbed.engines.trl import Trl
     from crestfall.testbed.engines.trl.models import Parts
+    from crestfall.testbed.engines.trl.options import TrlOptions
 
 Microbatch = Mapping[str, Tensor]
 """What TRL's loss reads: prompt and completion ids and masks [B, T], advantages [B], num_items_in_batch []."""
 
 
-def arguments(config: RunConfig, options: Trl, directory: Path) -> Any:
+def arguments(config: RunConfig, options: TrlOptions, directory: Path) -> Any:
     """The GRPOConfig of a run. Everything on which a result depends is given, whatever TRL's defaults become.
 
     Making it joins the process group, where the environment describes one.
@@ -47,7 +47,7 @@ def arguments(config: RunConfig, options: Trl, directory: Path) -> Any:
         return GRPOConfig(**_arguments(config, options), output_dir=str(directory))
 
 
-def _arguments(config: RunConfig, options: Trl) -> dict[str, Any]:
+def _arguments(config: RunConfig, options: TrlOptions) -> dict[str, Any]:
     rule, group = config.update, config.campaign.group_size
     return dict(
         per_device_train_batch_size=options.microbatch,
@@ -72,7 +72,7 @@ def _arguments(config: RunConfig, options: Trl) -> dict[str, Any]:
     )
 
 
-def _vllm(options: Trl) -> dict[str, Any]:
+def _vllm(options: TrlOptions) -> dict[str, Any]:
     if options.vllm == "off":
         return {"use_vllm": False}
     return {

@@ -9,13 +9,13 @@ import torch
 
 from crestfall.core.errors import ConfigError, InputError, MissingExtraError
 from crestfall.core.rng import seed_of
-from crestfall.testbed.policies.hf import HfPolicy, Lora
 from crestfall.testbed.policies.hf.model import CausalLM
+from crestfall.testbed.policies.hf.options import HfOptions, Lora
 from crestfall.testbed.policies.hf.policy import LoadedHf
 from crestfall.testbed.policies.hf.text import Text
 
 
-def load(policy: HfPolicy) -> LoadedHf:
+def load(policy: HfOptions) -> LoadedHf:
     """Raises InputError, ConfigError, MissingExtraError."""
     for library, needed in (("transformers", True), ("gguf", policy.gguf_file), ("peft", policy.lora)):
         if needed and importlib.util.find_spec(library) is None:
@@ -41,7 +41,7 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _read(policy: HfPolicy) -> tuple[Any, Any]:
+def _read(policy: HfOptions) -> tuple[Any, Any]:
     """Tokenizer and model on the CPU."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

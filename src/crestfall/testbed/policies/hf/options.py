@@ -1,0 +1,55 @@
+"""The options of the `hf` policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters beside frozen weights (Hu et al. 2021), by peft. No dropout: the policy that is differentiated
+    is the one that was sampled from."""
+
+    rank: Count = 16
+    """Rank of each adapter. For RL's small signal, ranks far below those of supervised fine-tuning do."""
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """The adapter's product is multiplied by alpha / rank."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the modules that get one; `all-linear` is every linear layer but the output head."""
+
+
+@dataclass(frozen=True)
+class HfOptions:
+    """Which model, how it is prompted, and what it may take."""
+
+    model: str
+    """A name on the Hugging Face hub, or a directory."""
+    gguf_file: str | None = None
+    """The GGUF file in it, which is dequantised; none: safetensors."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub. A commit is what makes a run repeatable."""
+    tokenizer: str | None = None
+    """Name or directory of the tokenizer; none: the model's own."""
+    max_tokens: Count = 512
+    """A completion is cut off here, and counted as truncated."""
+    prompt: Literal["auto", "chat", "plain"] = "auto"
+    """`chat`: the problem's prompt as a user's message in the model's chat template, and the program is the code block
+    of the answer. `plain`: the prompt as it stands, with the problem's stub last, which the model continues. `auto`:
+    chat where the tokenizer has a template."""
+    lora: Lora | None = None
+    """Train low-rank adapters (`policy.lora.rank=16`) and leave the weights alone; none: train all weights."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What is computed in. With bfloat16 frozen weights are held in it, too; trained ones stay float32 all the same,
+    because a learning rate of 1e-6 is below what bfloat16 can add to a weight."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: CUDA where there is any."""
+    tokens_per_microbatch: Count = 16384
+    """Tokens, padding included, that are sampled, scored or differentiated at a time. Memory grows with it; results do
+    not depend on it beyond rounding. A single sequence is never split."""
+    gradient_checkpointing: bool = False
+    """Compute each layer again in the backward pass: less memory, about a third more time."""
