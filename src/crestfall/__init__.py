@@ -5,18 +5,51 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from crestfall.core import moved
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from crestfall.guard.guard import Guard as Guard
-    from crestfall.guard.state import GlobalRng as GlobalRng
-    from crestfall.guard.trl_callback import CrestfallCallback as CrestfallCallback
+    from crestfall.core.registry import register
+    from crestfall.core.types import CampaignSummary, Decision, Problem, Record
+    from crestfall.grading.grader import CodeGrader
+    from crestfall.grading.limits import Limits
+    from crestfall.guard.code_evaluation import CodeEvaluation
+    from crestfall.guard.guard import Guard
+    from crestfall.guard.rewards import trl_reward
+    from crestfall.guard.state import GlobalRng
+    from crestfall.guard.trl_callback import CrestfallCallback
 
-_LAZY = {
-    "Guard": "crestfall.guard.guard",
-    "GlobalRng": "crestfall.guard.state",
-    "CrestfallCallback": "crestfall.guard.trl_callback",
+__all__ = [
+    "CampaignSummary",
+    "CodeEvaluation",
+    "CodeGrader",
+    "CrestfallCallback",
+    "Decision",
+    "GlobalRng",
+    "Guard",
+    "Limits",
+    "Problem",
+    "Record",
+    "register",
+    "trl_reward",
+]
+"""What is public: see docs/reference.md. Everything else may move."""
+
+_WHERE = {
+    "core.registry": ("register",),
+    "core.types": ("CampaignSummary", "Decision", "Problem", "Record"),
+    "grading.grader": ("CodeGrader",),
+    "grading.limits": ("Limits",),
+    "guard.code_evaluation": ("CodeEvaluation",),
+    "guard.guard": ("Guard",),
+    "guard.rewards": ("trl_reward",),
+    "guard.state": ("GlobalRng",),
+    "guard.trl_callback": ("CrestfallCallback",),
 }
+_LAZY = {name: f"crestfall.{module}" for module, names in _WHERE.items() for name in names}
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:
