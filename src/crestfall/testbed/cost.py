@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from crestfall.core.types import CampaignSummary
 from crestfall.testbed.config import RunConfig
 from crestfall.testbed.policies.size import ModelSize
-from crestfall.testbed.updates.ewc import FisherEWC
+from crestfall.testbed.updates.ewc import WeightPenalty
 
 # Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before
 # and now, the base policy where hard cases are told by it; and one more while it is being written.
@@ -59,10 +59,13 @@ def cost_of(config: RunConfig) -> Cost:
 
 def _fisher_samples(config: RunConfig) -> int:
     """Drawn to weigh EWC's pull, once for every anchor, and not graded."""
-    ewc = getattr(config.update, "ewc", None)
-    if not isinstance(ewc, FisherEWC):
-        return 0
-    return ewc.problems * ewc.samples * (config.chain.campaigns if ewc.anchor == "start" else 1)
+    ewc = _weight_penalty(config)
+    problems, samples = ewc.drawn()
+    return problems * samples * (config.chain.campaigns if ewc.held_at() == "start" else 1)
+
+
+def _weight_penalty(config: RunConfig) -> WeightPenalty:
+    return getattr(config.update, "ewc", WeightPenalty())
 
 
 def _most_steps(config: RunConfig) -> int:
@@ -167,7 +170,7 @@ def _averages(config: RunConfig) -> bool:
 
 
 def _keeps_fisher(config: RunConfig) -> bool:
-    return isinstance(getattr(config.update, "ewc", None), FisherEWC)
+    return _weight_penalty(config).drawn() != (0, 0)
 
 
 def _max_tokens(config: RunConfig) -> int:

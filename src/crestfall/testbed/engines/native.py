@@ -20,14 +20,12 @@ from torch import Tensor
 from crestfall.core.types import Rollouts, Snapshot
 from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
-from crestfall.testbed.engines.fisher import Anchor, diagonal_fisher
 from crestfall.testbed.engines.observed import Observed
 from crestfall.testbed.engines.optimizer import Optimizer
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
-from crestfall.testbed.updates.ewc import FisherEWC
-from crestfall.testbed.updates.kl import FixedKL, penalty
+from crestfall.testbed.updates.kl import Reference
 
 if TYPE_CHECKING:
     from crestfall.grading import CodeGrader
@@ -56,7 +54,7 @@ class NativeEngine(SamplingEngine):
         self.config, self.campaign = config, 0
         self.base = self.weights()
         self.start = self.base
-        self.anchor: Anchor | None = None
+        self.importance: Weights | None = None
         hand_on = config.campaign.hand_on
         self.average = None if hand_on == "weights" else WeightAverage(hand_on, config.campaign.ema_decay, self.base)
 
@@ -78,8 +76,8 @@ class NativeEngine(SamplingEngine):
         # The first campaign starts from the base policy: its distances to the two are one.
         self.start = self.base if all(torch.equal(now[name], base) for name, base in self.base.items()) else now
         self.scale_learning_rate(learning_rate_scale)
-        if isinstance(self.rule.ewc, FisherEWC) and self.rule.ewc.anchor == "start":
-            self.anchor = None
+        if self.rule.ewc.held_at() == "start":
+            self.importance = None
         if self.average is not None:
             self.average.reset(self.start)
         if self.rule.optimizer_state == "fresh":
@@ -150,22 +148,22 @@ class NativeEngine(SamplingEngine):
         rows = rows_for(unique, advantages.values_PG)
         old = self._logprobs(rows) if self.rule.needs_old_logprobs else None
         reference = None
-        if isinstance(self.rule.kl, FixedKL):
-            with self._as(self.base if self.rule.kl.reference == "base" else self.start):
+        if (compared_with := self.rule.kl.compared_with()) is not None:
+            with self._as(self._reference(compared_with)):
                 reference = self._logprobs(rows)
         return Batch(rows, advantages.values_PG, counted(self.rule, rewarded_PG), old, reference)
 
     def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
         """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
-        anchor = self._anchor(self.rule.ewc) if isinstance(self.rule.ewc, FisherEWC) else None
+        held = self._held()
         norms, rate = [], 0.0
         for epoch in range(self.rule.epochs):
             for part in self._minibatches(batch.rows):
                 self.optimizer.zero()
                 self._accumulate(batch, part, observed if epoch == 0 else None, tally)
-                if anchor is not None:
-                    tally.see_pull(anchor.pull(self.parameters))
+                if held is not None:
+                    tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
                 norm, rate = self.optimizer.step()
                 norms.append(norm)
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
@@ -181,7 +179,7 @@ class NativeEngine(SamplingEngine):
         self, batch: Batch, part: NDArray[np.int64], watch: Observed | None = None, tally: Tally | None = None
     ) -> None:
         """Add the gradient of minus the objective, and of the KL penalty, over `part`, one of the minibatches."""
-        rows, rule, beta = batch.rows.take(part), self.rule, self.kl_state.get("coefficient", 0.0)
+        rows, rule = batch.rows.take(part), self.rule
         scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
         advantages_R, count_R = batch.advantages_of(rows), torch.from_numpy(rows.count_R)
 
@@ -197,34 +195,41 @@ class NativeEngine(SamplingEngine):
                 tally.see_ratio(ratio_RT, clipped_RT, scores.mask_RT * count_R[index, None])
             total = -(rule.objective(logprobs_RT, old_RT, advantages_R[index]) * weight_RT).sum()
             reference_RT = aligned(batch.reference, part[scores.rows_R], logprobs_RT)
-            if reference_RT is not None and isinstance(rule.kl, FixedKL):
-                penalty_RT, value_RT = penalty(rule.kl.estimator, logprobs_RT, reference_RT)
-                total = total + beta * (penalty_RT * weight_RT).sum()
+            if reference_RT is not None:
+                term_RT, penalty_RT = rule.kl.terms(logprobs_RT, reference_RT, self.kl_state)
+                total = total + (term_RT * weight_RT).sum()
                 if tally is not None:
-                    tally.see_penalty(beta * value_RT, weight_RT)
+                    tally.see_penalty(penalty_RT, weight_RT)
             return total
 
         self.policy.accumulate(rows, self._loss_temperature, loss)
 
-    def _anchor(self, ewc: FisherEWC) -> Anchor:
-        """What weights are pulled to. Its Fisher is a function of those weights, seed and campaign: computed when first
-        needed, and again after a resume, it is the same to the last bit."""
-        if self.anchor is None:
-            start = ewc.anchor == "start"
-            campaign, weights = (self.campaign, self.start) if start else (0, self.base)
-            problems = self.config.sets(campaign).train[: ewc.problems]
-            with self._as(weights):
-                batches = (self._sample((p,), ewc.samples, ("fisher", self.seed, campaign)) for p in problems)
-                fisher = diagonal_fisher(self.policy, batches, self.temperature)
-            self.anchor = Anchor(weights, fisher, ewc.strength)
-        return self.anchor
+    def _reference(self, which: Reference) -> Weights:
+        return self.base if which == "base" else self.start
+
+    def _held(self) -> tuple[Weights, Weights] | None:
+        """Where the weight penalty holds the weights, and how much each of them matters: a function of the anchor, seed
+        and campaign. Computed when first needed, and again after a resume, it is the same to the last bit."""
+        held_at = self.rule.ewc.held_at()
+        if held_at is None:
+            return None
+        anchor = self._reference(held_at)
+        if self.importance is None:
+            campaign = self.campaign if held_at == "start" else 0
+            count, samples = self.rule.ewc.drawn()
+            problems = self.config.sets(campaign).train[:count] if count else ()
+            with self._as(anchor):
+                batches = (self._sample((p,), samples, ("fisher", self.seed, campaign)) for p in problems)
+                self.importance = self.rule.ewc.importance(self.policy, batches, self.temperature)
+        return anchor, self.importance
 
     def _observe_kl(self, signals: Mapping[str, float]) -> dict[str, float]:
         """Let the penalty see how far the step's samples were from its reference. Returns the step's coefficient."""
-        if not isinstance(self.rule.kl, FixedKL):
+        compared_with = self.rule.kl.compared_with()
+        if compared_with is None:
             return {}
-        used = self.kl_state["coefficient"]
-        self.kl_state = self.rule.kl.observe(self.kl_state, signals[f"kl_{self.rule.kl.reference}"])
+        used = self.rule.kl.coefficient_of(self.kl_state)
+        self.kl_state = self.rule.kl.observe(self.kl_state, signals[f"kl_{compared_with}"])
         return {"kl_coefficient": used}
 
     @property

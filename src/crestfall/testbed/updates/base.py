@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from crestfall.core.build import Kind, default
-from crestfall.testbed.updates.ewc import NoEWC
+from crestfall.testbed.updates.ewc import WeightPenalty
 from crestfall.testbed.updates.kl import KLPenalty
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class UpdateRule:
     for what an update does without information. All signals still tell what passed."""
     kl: Annotated[KLPenalty, Kind("kl")] = field(default_factory=default("kl", "none"))
     """KL penalty to the base policy or to the campaign's start. None, as in the paper's naive arm."""
-    ewc: Annotated[NoEWC, Kind("ewc")] = field(default_factory=default("ewc", "none"))
+    ewc: Annotated[WeightPenalty, Kind("ewc")] = field(default_factory=default("ewc", "none"))
     """Fisher-weighted pull to where the campaign started, or to the base policy. None."""
 
     @property

@@ -12,27 +12,53 @@ anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from crestfall.core.registry import register
+from crestfall.testbed.updates.kl import Reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from crestfall.testbed.policies.base import LoadedPolicy, Samples
+
+    Weights = Mapping[str, Tensor]
 
 Count = Annotated[int, Field(ge=1)]
 
 
 @register("ewc", "none")
 @dataclass(frozen=True, kw_only=True)
-class NoEWC:
-    """No penalty."""
+class WeightPenalty:
+    """No penalty. One of your own says where weights are held and adds its gradient."""
 
     name: ClassVar[str]
+
+    def held_at(self) -> Reference | None:
+        """The anchor: the policy before any training, or the weights that the campaign started from."""
+        return None
+
+    def drawn(self) -> tuple[int, int]:
+        """Problems, and samples of each, that `importance` needs."""
+        return 0, 0
+
+    def importance(self, policy: LoadedPolicy, batches: Iterable[Samples], temperature: float) -> Weights:
+        """How much each weight matters, at the anchor; `batches` are the anchor's own samples, one problem each."""
+        return {}
+
+    def pull(self, parameters: Mapping[str, Parameter], anchor: Weights, importance: Weights) -> float:
+        """Add the penalty's gradient to the parameters' gradients. Returns the penalty."""
+        raise TypeError(f"{type(self).__name__} has an anchor and defines no pull")
 
 
 @register("ewc", "fisher")
 @dataclass(frozen=True, kw_only=True)
-class FisherEWC(NoEWC):
+class FisherEWC(WeightPenalty):
     """Fisher-weighted distance to the anchor, added to the gradient before it is clipped."""
 
     name: ClassVar[str]
@@ -40,10 +66,26 @@ class FisherEWC(NoEWC):
     strength: Annotated[float, Field(ge=0)] = 100.0
     """lambda. At 100 the penalty came to the size of a KL penalty of 0.05 in a dozen steps of the tiny policy; it is
     not tuned. The paper's "EWC" has none: see `kl: {name: paper_ewc}`."""
-    anchor: Literal["start", "base"] = "start"
+    anchor: Reference = "start"
     """Where weights are held: where the campaign started, or the policy before any training."""
     problems: Count = 16
     """Train problems that F is estimated on: the campaign's own, or the first campaign's for the base."""
     samples: Count = 4
     """Completions of each. Every distinct one costs a backward pass, once a campaign, and once more after a resume: F
     is a function of anchor and seed and is not saved."""
+
+    def held_at(self) -> Reference | None:
+        return self.anchor
+
+    def drawn(self) -> tuple[int, int]:
+        return self.problems, self.samples
+
+    def importance(self, policy: LoadedPolicy, batches: Iterable[Samples], temperature: float) -> Weights:
+        from crestfall.testbed.updates.fisher import diagonal_fisher
+
+        return diagonal_fisher(policy, batches, temperature)
+
+    def pull(self, parameters: Mapping[str, Parameter], anchor: Weights, importance: Weights) -> float:
+        from crestfall.testbed.updates.fisher import pull
+
+        return pull(parameters, anchor, importance, self.strength)

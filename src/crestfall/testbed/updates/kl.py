@@ -39,19 +39,34 @@ State = Mapping[str, float]
 """What a penalty remembers from step to step; part of every snapshot."""
 
 Estimator = Literal["k1", "k2", "k3"]
+Reference = Literal["base", "start"]
+"""The policy before any training, or the weights that the campaign started from."""
 Positive = Annotated[float, Field(gt=0)]
 
 
 @register("kl", "none")
 @dataclass(frozen=True, kw_only=True)
 class KLPenalty:
-    """No penalty."""
+    """No penalty. A penalty of one's own says what it compares with and what each token adds to the loss."""
 
     name: ClassVar[str]
 
+    def compared_with(self) -> Reference | None:
+        """Whose log-probs `terms` needs: the base policy's, or those of the weights that the campaign started from."""
+        return None
+
     def init(self) -> State:
-        """Must survive `json.loads(json.dumps(state))` unchanged. `coefficient` is the beta of the next step."""
+        """Must survive `json.loads(json.dumps(state))` unchanged."""
         return {}
+
+    def coefficient_of(self, state: State) -> float:
+        """What the next step's penalty is weighted with."""
+        return 0.0
+
+    def terms(self, logprobs_RT: Tensor, reference_RT: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """What each token adds to the loss, and the penalty that this stands for (without gradient). Log-probs are 0
+        beyond a completion's end. Called only where `compared_with` names a reference."""
+        raise TypeError(f"{type(self).__name__} compares with a reference and defines no terms")
 
     def observe(self, state: State, kl: float) -> State:
         """The state after a step whose samples were `kl` nats a token away from the reference."""
@@ -70,12 +85,22 @@ class FixedKL(KLPenalty):
     estimator: Estimator = "k3"
     """How the KL is estimated, and with it which divergence is descended: see the module's text. k3 in the loss is what
     GRPO's libraries do; the paper does not say."""
-    reference: Literal["base", "start"] = "base"
+    reference: Reference = "base"
     """The policy before any training (the usual reference), or the weights that the campaign started from. The paper
     can be read both ways."""
 
+    def compared_with(self) -> Reference | None:
+        return self.reference
+
     def init(self) -> State:
         return {"coefficient": self.coefficient}
+
+    def coefficient_of(self, state: State) -> float:
+        return state["coefficient"]
+
+    def terms(self, logprobs_RT: Tensor, reference_RT: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        term_RT, value_RT = penalty(self.estimator, logprobs_RT, reference_RT)
+        return state["coefficient"] * term_RT, state["coefficient"] * value_RT
 
 
 @register("kl", "adaptive")
@@ -110,7 +135,7 @@ class PaperEWC(FixedKL):
 
     name: ClassVar[str]
 
-    reference: Literal["base", "start"] = "start"
+    reference: Reference = "start"
     """The campaign's start: the paper says that the penalty "anchors the model to each campaign's degraded end-state".
     """
 

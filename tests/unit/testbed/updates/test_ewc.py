@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from crestfall.testbed.engines.fisher import Anchor, diagonal_fisher
 from crestfall.testbed.updates.ewc import FisherEWC
+from crestfall.testbed.updates.fisher import diagonal_fisher, pull
 from crestfall.testbed.updates.reinforce import Reinforce
 from table_policy import make, problems, rollouts, samples_of
 
@@ -47,7 +47,7 @@ def test_the_pull_is_the_gradient_of_the_penalty():
     anchor, fisher = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 3.0])
     theta = torch.nn.Parameter(torch.tensor([1.5, 1.0]))
     theta.grad = torch.tensor([0.25, -1.0])
-    penalty = Anchor({"x": anchor}, {"x": fisher}, 0.7).pull({"x": theta})
+    penalty = pull({"x": theta}, {"x": anchor}, {"x": fisher}, 0.7)
     naive = 0.7 / 2 * (fisher * (theta - anchor) ** 2).sum()
     (want,) = torch.autograd.grad(naive, theta)
     assert penalty == pytest.approx(naive.item())
@@ -96,7 +96,7 @@ def test_the_fisher_is_the_same_after_a_resume(anchor):
     other.begin_campaign(1)
     other.restore(middle)
     assert whole.update(MIXED) == other.update(MIXED)
-    assert torch.equal(whole.anchor.fisher["logits"], other.anchor.fisher["logits"])
+    assert torch.equal(whole.importance["logits"], other.importance["logits"])
     assert torch.equal(whole.policy.logits, other.policy.logits)
     assert not any("fisher" in name for name in middle)
 
@@ -104,7 +104,7 @@ def test_the_fisher_is_the_same_after_a_resume(anchor):
 def test_every_campaign_has_a_fisher_of_its_own():
     one = engine()
     one.update(MIXED)
-    first = one.anchor.fisher["logits"]
+    first = one.importance["logits"]
     one.begin_campaign(1)
     one.update(MIXED)
-    assert not np.array_equal(first, one.anchor.fisher["logits"])
+    assert not np.array_equal(first, one.importance["logits"])

@@ -21,14 +21,11 @@ from crestfall.testbed.updates.clipping import Clipped
 
 LOSS_TYPES = {"constant": "dr_grpo", "sequence_sum": "dr_grpo", "sequence_mean": "grpo", "token_mean": "dapo"}
 
-_NONE = ("kl", "ewc")
-"""Penalties, for which a second set of weights is needed."""
-
 
 def loss_options(rule: UpdateRule, sampling_temperature: float) -> dict[str, Any]:
     """Arguments of GRPOConfig. Raises ConfigError for a rule that TRL's loss cannot follow."""
-    for penalty in _NONE:
-        if getattr(rule, penalty).name != "none":
+    for penalty, needs in (("kl", rule.kl.compared_with()), ("ewc", rule.ewc.held_at())):
+        if needs is not None:  # a second set of weights
             raise ConfigError(f"update.{penalty}: engine trl has no penalties; use engine native")
     clips = isinstance(rule, Clipped)
     if type(rule).objective is not (Clipped if clips else UpdateRule).objective:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,24 +11,21 @@ from torch import Tensor
 from crestfall.testbed.policies.base import LoadedPolicy, Samples, TokenScores, distinct
 
 
-@dataclass(frozen=True)
-class Anchor:
-    """Weights to stay close to, and how much each of them matters."""
-
-    weights: Mapping[str, Tensor]
-    fisher: Mapping[str, Tensor]
-    strength: float
-
-    @torch.no_grad()
-    def pull(self, parameters: Mapping[str, torch.nn.Parameter]) -> float:
-        """Add strength x F (theta - anchor) to the gradients. Returns strength / 2 x sum of F (theta - anchor)^2."""
-        total = 0.0
-        for name, parameter in parameters.items():
-            moved = parameter - self.weights[name]
-            force = self.strength * self.fisher[name] * moved
-            parameter.grad = force if parameter.grad is None else parameter.grad + force
-            total += float((force * moved).sum()) / 2
-        return total
+@torch.no_grad()
+def pull(
+    parameters: Mapping[str, torch.nn.Parameter],
+    anchor: Mapping[str, Tensor],
+    fisher: Mapping[str, Tensor],
+    strength: float,
+) -> float:
+    """Add strength x F (theta - anchor) to the gradients. Returns strength / 2 x sum of F (theta - anchor)^2."""
+    total = 0.0
+    for name, parameter in parameters.items():
+        moved = parameter - anchor[name]
+        force = strength * fisher[name] * moved
+        parameter.grad = force if parameter.grad is None else parameter.grad + force
+        total += float((force * moved).sum()) / 2
+    return total
 
 
 def diagonal_fisher(policy: LoadedPolicy, batches: Iterable[Samples], temperature: float) -> dict[str, Tensor]:
