@@ -4,23 +4,24 @@
     crestfall run chain plugins='[own_controller]' control.name=entropy_guard   # with this directory on PYTHONPATH
 
 A controller is a frozen dataclass: its fields are its options, its state is plain JSON data that it is handed and
-returns. Registered, it works in `crestfall run`, `crestfall replay`, `Guard` and the TRL callback.
+returns. `PeakKeeper` hands on the best step, which the state names as `peak_step`. Registered, the controller works in
+`crestfall run`, `crestfall replay`, `Guard` and the TRL callback.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from crestfall.analysis import replay
+from crestfall.control.base import PeakKeeper, State
 from crestfall.core.registry import register
-from crestfall.core.types import CampaignSummary, Decision, Record
+from crestfall.core.types import Decision, Record
 
 
 @register("control", "entropy_guard")
 @dataclass(frozen=True)
-class EntropyGuard:
+class EntropyGuard(PeakKeeper):
     """Stop once entropy is `factor` times what it was at its first measurement; hand on the best step before that."""
 
     name: ClassVar[str]
@@ -28,29 +29,20 @@ class EntropyGuard:
     factor: float = 3.0
     """How far entropy may rise."""
 
-    def init(self) -> Mapping[str, Any]:
-        return {"entropy": None, "best": None, "best_step": None}
+    def init(self) -> State:
+        return {"entropy": None, "peak": None, "peak_step": None}
 
-    def decide(self, state: Mapping[str, Any], record: Record) -> tuple[Mapping[str, Any], Decision]:
+    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
         entropy = record.signals.get("entropy")  # absent where it was not measured, never 0
         if entropy is not None and state["entropy"] is not None and entropy > self.factor * state["entropy"]:
             reason = f"entropy {entropy:.2f} is {entropy / state['entropy']:.1f} times what it was"
-            return state, Decision("stop", state["best_step"], reason, {"entropy": entropy})
+            return state, Decision("stop", state["peak_step"], reason, {"entropy": entropy})
         new = dict(state)
         if state["entropy"] is None:
             new["entropy"] = entropy
-        if state["best"] is None or record.value > state["best"]:
-            new |= {"best": record.value, "best_step": record.step}
+        if state["peak"] is None or record.value > state["peak"]:
+            new |= {"peak": record.value, "peak_step": record.step}
         return new, Decision("continue")
-
-    def keep(self, state: Mapping[str, Any]) -> frozenset[int]:
-        return frozenset() if state["best_step"] is None else frozenset({state["best_step"]})
-
-    def last(self, state: Mapping[str, Any], step: int) -> Decision:
-        return Decision("stop", step if state["best_step"] is None else state["best_step"], "budget used up")
-
-    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        return default
 
 
 def main() -> None:

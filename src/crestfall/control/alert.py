@@ -5,21 +5,21 @@ Both look with the sequential test of `fall_test`, whose false-alarm rate holds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from crestfall.control.base import State
+from crestfall.control.base import Controller, PeakKeeper, State
 from crestfall.control.fall_test import Fall, FallTest
 from crestfall.core.registry import register
-from crestfall.core.types import CampaignSummary, Decision, Record
+from crestfall.core.types import Decision, Record
 
 
 @register("control", "alert")
 @dataclass(frozen=True)
-class Alert:
+class Alert(Controller):
     """Never acts: says once when the score has fallen. The last step is handed on, as without a controller."""
 
     name: ClassVar[str]
@@ -38,15 +38,6 @@ class Alert:
         reason = f"alert: {_said(fall, self.alpha)}" if news else ""
         return {"test": test, "alarmed": fall.alarm}, Decision("continue", None, reason, fall.evidence())
 
-    def keep(self, state: State) -> frozenset[int]:
-        return frozenset()
-
-    def last(self, state: State, step: int) -> Decision:
-        return Decision("stop", step, "budget used up")
-
-    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        return default
-
     @property
     def _test(self) -> FallTest:
         return FallTest(self.alpha, self.horizon)
@@ -54,7 +45,7 @@ class Alert:
 
 @register("control", "significant_fall")
 @dataclass(frozen=True)
-class SignificantFall:
+class SignificantFall(PeakKeeper):
     """Stop (or go back) once the score has fallen by more than the evaluation's own noise explains; hand on the best
     step.
 
@@ -91,16 +82,6 @@ class SignificantFall:
         # What follows continues the curve up to the best step; what came after that has been undone.
         new |= {"test": new["test_at_peak"], "rollbacks": state["rollbacks"] + 1}
         return new, Decision("rollback", peak_step, reason, evidence)
-
-    def keep(self, state: State) -> frozenset[int]:
-        return frozenset() if state["peak_step"] is None else frozenset({state["peak_step"]})
-
-    def last(self, state: State, step: int) -> Decision:
-        target = step if state["peak_step"] is None else state["peak_step"]
-        return Decision("stop", target, "budget used up: the best step is handed on")
-
-    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        return default
 
 
 def _said(fall: Fall, alpha: float) -> str:

@@ -9,34 +9,51 @@ replay.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from crestfall.core.types import CampaignSummary, Decision, Record
 
 State = Mapping[str, Any]
 
 
-class Controller(Protocol):
-    """A frozen dataclass with these methods. Contract tests run over every registered one."""
+@dataclass(frozen=True)
+class Controller:
+    """A frozen dataclass with these methods; those that a controller does not define do nothing. Contract tests run
+    over every registered one."""
 
     name: ClassVar[str]
 
     def init(self) -> State:
         """The state before step 0 of a campaign. Must survive `json.loads(json.dumps(state))` unchanged."""
-        ...
+        return {}
 
     def decide(self, state: State, record: Record) -> tuple[State, Decision]:
         """Take in one record, return the new state and the decision. Pure: the same inputs give the same outputs."""
-        ...
+        return state, Decision("continue")
 
     def keep(self, state: State) -> frozenset[int]:
         """The steps that a later decision may still name as its target: their snapshots must not be deleted."""
-        ...
+        return frozenset()
 
     def last(self, state: State, step: int) -> Decision:
         """The decision when the budget is used up at `step`: always a `stop`, saying which step is handed on."""
-        ...
+        return Decision("stop", step, "budget used up")
 
     def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
         """How many steps the next campaign may take, given those before it."""
-        ...
+        return default
+
+
+@dataclass(frozen=True)
+class PeakKeeper(Controller):
+    """A controller whose target is the best step so far, which its state holds as `peak_step` (None before one)."""
+
+    name: ClassVar[str]
+
+    def keep(self, state: State) -> frozenset[int]:
+        return frozenset() if state["peak_step"] is None else frozenset({state["peak_step"]})
+
+    def last(self, state: State, step: int) -> Decision:
+        target = step if state["peak_step"] is None else state["peak_step"]
+        return Decision("stop", target, "budget used up: the best step is handed on")

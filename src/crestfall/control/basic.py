@@ -8,37 +8,22 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crestfall.control.base import State
+from crestfall.control.base import Controller, State
 from crestfall.core.registry import register
 from crestfall.core.types import CampaignSummary, Decision, Record
 
 
 @register("control", "none")
 @dataclass(frozen=True)
-class NoControl:
+class NoControl(Controller):
     """Use the whole budget and hand on the last step: what an unattended run does."""
 
     name: ClassVar[str]
 
-    def init(self) -> State:
-        return {}
-
-    def decide(self, state: State, record: Record) -> tuple[State, Decision]:
-        return state, Decision("continue")
-
-    def keep(self, state: State) -> frozenset[int]:
-        return frozenset()
-
-    def last(self, state: State, step: int) -> Decision:
-        return Decision("stop", step, "budget used up")
-
-    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        return default
-
 
 @register("control", "fixed")
 @dataclass(frozen=True)
-class FixedStop:
+class FixedStop(Controller):
     """Stop every campaign at the same step, whatever the scores say, and hand that step on.
 
     With the step chosen on other seeds this is the strongest arm that costs nothing; step 0 is the policy left
@@ -50,19 +35,10 @@ class FixedStop:
     step: Annotated[int, Field(ge=0)] = 5
     """The step to stop at. 5: what the paper's early stop took on average (51 steps in 10 campaigns)."""
 
-    def init(self) -> State:
-        return {}
-
     def decide(self, state: State, record: Record) -> tuple[State, Decision]:
         if record.step < self.step:
             return state, Decision("continue")
         return state, Decision("stop", record.step, f"fixed stop at step {self.step}")
-
-    def keep(self, state: State) -> frozenset[int]:
-        return frozenset()
-
-    def last(self, state: State, step: int) -> Decision:
-        return Decision("stop", step, "budget used up")
 
     def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
         return min(default, self.step)

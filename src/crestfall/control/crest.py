@@ -7,21 +7,20 @@ controller uses it: each fall that noise cannot explain halves the learning rate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from crestfall.control.alert import SignificantFall
-from crestfall.control.base import State
+from crestfall.control.base import PeakKeeper, State
 from crestfall.core.registry import register
-from crestfall.core.types import CampaignSummary, Decision, Record
+from crestfall.core.types import Decision, Record
 
 
 @register("control", "crest")
 @dataclass(frozen=True)
-class Crest:
+class Crest(PeakKeeper):
     """On a fall that the evaluation's own noise does not explain, roll back to the best step and train on from there
     with a smaller learning rate; hand on the best step.
 
@@ -48,15 +47,6 @@ class Crest:
             reason = f"{decision.reason}; learning rate x {self.slow_down:g}"
             decision = replace(decision, reason=reason, learning_rate_scale=self.slow_down)
         return state, decision
-
-    def keep(self, state: State) -> frozenset[int]:
-        return self._test.keep(state)
-
-    def last(self, state: State, step: int) -> Decision:
-        return self._test.last(state, step)
-
-    def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        return default
 
     @property
     def _test(self) -> SignificantFall:

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from crestfall.control.base import State
+from crestfall.control.base import PeakKeeper, State
 from crestfall.core.errors import ConfigError
 from crestfall.core.registry import register
 from crestfall.core.types import CampaignSummary, Decision, Record
@@ -22,7 +22,7 @@ from crestfall.core.types import CampaignSummary, Decision, Record
 
 @register("control", "early_stop")
 @dataclass(frozen=True)
-class EarlyStop:
+class EarlyStop(PeakKeeper):
     """Hand on the peak of select, and stop (or go back) a few steps past it.
 
     Step 0, the policy before any update, is a candidate like any other; of equal scores the earliest is the peak.
@@ -62,9 +62,6 @@ class EarlyStop:
         if self.then == "stop":
             return state, Decision("stop", peak_step, reason, evidence)
         return {**state, "since": record.step}, Decision("rollback", peak_step, reason, evidence)
-
-    def keep(self, state: State) -> frozenset[int]:
-        return frozenset() if state["peak_step"] is None else frozenset({state["peak_step"]})
 
     def last(self, state: State, step: int) -> Decision:
         evidence = {"peak": state["peak"], "peak_step": state["peak_step"]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from crestfall.core.build import plain
 from crestfall.core.registry import register
@@ -40,8 +40,9 @@ class Plan:
         return out
 
 
-class ChainController(Protocol):
-    """A frozen dataclass with these methods."""
+@dataclass(frozen=True)
+class ChainController:
+    """A frozen dataclass with these methods; those that it does not define let every campaign run as configured."""
 
     name: ClassVar[str]
 
@@ -52,30 +53,21 @@ class ChainController(Protocol):
         Raises:
             InputError: a file that it should start with cannot be used.
         """
-        ...
+        return {}
 
     def plan(self, state: State, budget: int, history: Sequence[CampaignSummary]) -> tuple[State, Plan]:
         """The next campaign, given the steps that its own controller asks for and all campaigns so far. Pure."""
-        ...
+        return state, Plan(budget)
 
     def remember(self, state: State, history: Sequence[CampaignSummary]) -> Mapping[str, Any] | None:
         """What outlives the chain, campaigns that no plan has seen yet included: the run's memory.json. None: nothing.
         Pure."""
-        ...
+        return None
 
 
 @register("care", "none")
 @dataclass(frozen=True)
-class NoChainControl:
+class NoChainControl(ChainController):
     """Every campaign runs as configured."""
 
     name: ClassVar[str]
-
-    def init(self) -> State:
-        return {}
-
-    def plan(self, state: State, budget: int, history: Sequence[CampaignSummary]) -> tuple[State, Plan]:
-        return state, Plan(budget)
-
-    def remember(self, state: State, history: Sequence[CampaignSummary]) -> Mapping[str, Any] | None:
-        return None
