@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import Decision, Evaluation
+from crestfall.store.jsonl import is_torn, lines_of, objects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -250,21 +251,13 @@ def _events(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Every whole event in order. A last line without its end is what a killed process leaves: dropped, and noted."""
     if not path.is_file():
         return [], ("no events yet",)
-    lines = path.read_bytes().split(b"\n")
+    raw = path.read_bytes()
     events: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except ValueError as error:
-            if number == len(lines):
-                return events, (f"last line of {path.name} is torn: left out",)
-            raise InputError(f"{path}, line {number}: not JSON: {error}") from error
-        if not isinstance(event, dict) or "type" not in event:
-            raise InputError(f"{path}, line {number}: expected an object with a field 'type'")
+    for number, event in objects(lines_of(raw), path, growing=True):
+        if "type" not in event:
+            raise InputError(f"{path}:{number}: expected an object with a field 'type'")
         events.append(event)
-    return events, ()
+    return events, (f"last line of {path.name} is torn: left out",) if is_torn(raw) else ()
 
 
 def _latest(events: Sequence[dict[str, Any]], kind: str, key: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ import numpy as np
 from crestfall.core.errors import InputError
 from crestfall.core.types import Decision, Evaluation, Record
 from crestfall.store.files import writing
+from crestfall.store.jsonl import lines_of, objects
 
 _OWN = (
     "id",
@@ -150,13 +151,13 @@ class Journal:
         journal = cls(path)
         raw = path.read_bytes() if path.exists() else b""
         whole = raw[: raw.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
+        for number, data in objects(lines_of(whole), path):
             try:
-                observation = Observation.from_json(json.loads(line))
+                observation = Observation.from_json(data)
                 if observation.id < journal.next_id:
                     raise ValueError(f"id {observation.id} after {journal.next_id - 1}")
             except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}, line {number}: not an observation of a guard ({error!r})") from None
+                raise InputError(f"{path}:{number}: not an observation of a guard ({error!r})") from None
             journal.observations.append(observation)
         journal._written = len(journal.observations)
         if whole != raw:

@@ -7,14 +7,14 @@ the log lacks.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from crestfall.core.errors import InputError, RunDirectoryError
+from crestfall.core.errors import RunDirectoryError
 from crestfall.store.files import writing
+from crestfall.store.jsonl import lines_of, object_in, read_objects
 
 
 class EventLog:
@@ -57,18 +57,8 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: any other line is no JSON object; names file and line.
     """
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
-                return
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                event = None
-            if not isinstance(event, dict):
-                raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:60]!r}")
+    if path.exists():
+        for _, event in read_objects(path, growing=True):
             yield event
 
 
@@ -87,13 +77,7 @@ class Tail:
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
         self._offset += len(whole)
-        events = []
-        for line in whole.splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                continue
-        return events
+        return [event for line in lines_of(whole) if (event := object_in(line)) is not None]
 
 
 class Sink(Protocol):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import InputError
+from crestfall.store.jsonl import objects
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     try:
         with gzip.open(path, "rb") if _is_gzip(path) else open(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                if raw.strip():
-                    yield Row(_object(raw, path, number), path, number)
+            for number, data in objects(file, path):
+                yield Row(data, path, number)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: broken gzip: {error}") from None
     except OSError as error:
@@ -92,15 +92,3 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _is_gzip(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"
-
-
-def _object(raw: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        data = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
-    except UnicodeDecodeError:
-        raise InputError(f"{path}:{number}: not UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}:{number}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}:{number}: a {type(data).__name__}, expected an object with fields")
-    return data

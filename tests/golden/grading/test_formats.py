@@ -59,7 +59,7 @@ def test_gzip(write):
     ("row", "message"),
     [
         ("{", ":1: not JSON"),
-        ("[1]", ":1: a list, expected an object"),
+        ("[1]", ":1: a list, expected a JSON object"),
         ({"a": 1}, ":1: no known format"),
         (HUMANEVAL | {"prompt": 3}, ":1: field 'prompt' is 3, expected a string"),
         (MBPP | {"test_list": [1]}, ":1: field 'test_list'"),

@@ -51,7 +51,7 @@ def test_broken_line_in_the_middle_names_file_and_line(tmp_path: Path, make_run:
     lines = (path / "events.jsonl").read_text().splitlines()
     lines[3] = lines[3][:-20]
     (path / "events.jsonl").write_text("\n".join(lines) + "\n")
-    with pytest.raises(InputError, match=r"events\.jsonl, line 4"):
+    with pytest.raises(InputError, match=r"events\.jsonl:4: "):
         read_run(path)
 
 

@@ -290,7 +290,7 @@ def test_a_new_run_in_a_used_directory_is_told(tmp_path: Path) -> None:
 
 def test_what_no_guard_wrote_is_refused(tmp_path: Path) -> None:
     (tmp_path / "observations.jsonl").write_text('{"id": 0, "step": 0}\n')
-    with pytest.raises(InputError, match=r"observations.jsonl, line 1: not an observation"):
+    with pytest.raises(InputError, match=r"observations.jsonl:1: not an observation"):
         Guard(tmp_path)
 
 

@@ -161,7 +161,7 @@ def test_reading_leaves_a_torn_last_line_out_and_names_a_broken_one(tmp_path: Pa
     path.write_text('{"seq": 0}\n{"seq": 1')
     assert list(read_events(path)) == [{"seq": 0}]
     path.write_text('{"seq": 0}\nrubbish\n{"seq": 2}\n')
-    with pytest.raises(InputError, match=r"events\.jsonl, line 2: expected a JSON object"):
+    with pytest.raises(InputError, match=r"events\.jsonl:2: not JSON"):
         list(read_events(path))
     assert list(read_events(tmp_path / "none")) == []
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.analysis.importers.base import History, step_number
-from crestfall.analysis.importers.text import first_object, flat, json_lines
+from crestfall.analysis.importers.text import first_object, flat
 from crestfall.core.errors import InputError
 from crestfall.core.keys import STEP_KEYS
 from crestfall.core.registry import register
+from crestfall.store.jsonl import read_objects
 
 
 @register("importer", "jsonl")
@@ -35,7 +36,7 @@ class Jsonl:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        rows = [dict(flat(row)) for _, row in json_lines(path)]
+        rows = [dict(flat(row)) for _, row in read_objects(path, growing=True)]
         seen = {key: sum(step_number(row.get(key)) is not None for row in rows) for key in STEP_KEYS}
         step_key = max(seen, key=lambda key: seen[key])
         if not seen[step_key]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.analysis.importers.base import History
-from crestfall.analysis.importers.text import first_object, flat, json_lines
+from crestfall.analysis.importers.text import first_object, flat
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
+from crestfall.store.jsonl import read_objects
 
 
 @register("importer", "verl_jsonl")
@@ -27,7 +28,7 @@ class VerlJsonl:
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
         history = History(path.stem, path, "verl JSONL")
-        for line, row in json_lines(path):
+        for line, row in read_objects(path, growing=True):
             if not isinstance(row.get("step"), int) or not isinstance(row.get("data"), dict):
                 raise InputError(f"{path}, line {line}: expected an integer 'step' and an object 'data'")
             history.add(row["step"], flat(row["data"]))

@@ -43,7 +43,7 @@ def test_a_csv_without_steps_names_the_line(tmp_path: Path) -> None:
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", {0: 0.1, 1: 0.2})
     path.write_text(path.read_text() + "{oops\n" + '{"step": 3, "reward": 0.3}\n')
-    with pytest.raises(InputError, match=r"x\.jsonl, line 3"):
+    with pytest.raises(InputError, match=r"x\.jsonl:3: "):
         load([path])
 
 
