@@ -48,7 +48,7 @@ $(VENV)/.installed-demo: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,trl,trackers,ray]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,trl,trackers,mlflow,ray]'
 	touch $@
 
 clean:

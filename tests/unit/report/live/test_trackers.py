@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from crestfall.analysis.importers.load import load
+from crestfall.core.errors import ConfigError
 from crestfall.report.live.axis import StepAxis
 from crestfall.report.live.tolerant import Tolerant
 from crestfall.report.live.trackers import trackers
@@ -177,6 +178,32 @@ print("ROWS", json.dumps(SQLiteStorage.get_logs("p", "chain"), default=str))
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout.split("ROWS ")[1].splitlines()[0])
     assert [(row["step"], row["report/pass_at_1"]) for row in rows if "report/pass_at_1" in row] == SCORES
+
+
+@pytest.mark.slow
+def test_mlflow_through_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("accelerate")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file:{tmp_path / 'store'}")
+    for earlier, now in ((EVENTS[:0], EVENTS[:7]), (EVENTS[:7], EVENTS[7:])):
+        (sink,) = trackers(["mlflow"], tmp_path, {"campaign": {"steps": 3}}, earlier)
+        for event in now:
+            sink.event(event)
+        sink.close()
+    run_id = (tmp_path / "mlflow_id").read_text().strip()
+    history = mlflow.MlflowClient().get_metric_history(run_id, "report/pass_at_1")
+    assert [(point.step, point.value) for point in history] == SCORES
+    assert mlflow.MlflowClient().get_run(run_id).data.params == {"campaign.steps": "3"}
+
+
+def test_accelerate_s_trackers_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    with pytest.raises(ConfigError, match="--track swanlab: not installed: pip install swanlab"):
+        trackers(["swanlab"], tmp_path, {}, [])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="runs of one process only"):
+        trackers(["swanlab"], tmp_path, {}, [])
 
 
 def test_a_tracker_that_fails_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
