@@ -9,7 +9,7 @@ from typing import Any
 
 
 def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0) -> bool:
-    """Does `given` count as `expected`?
+    """Does `given` count as `expected`? Values that Python cannot compare are not equal.
 
     Args:
         mode: `exact`: Python's `==` (1 == 1.0 == True, a list is no tuple), except that NaN equals NaN. `json`: as JSON
@@ -17,11 +17,11 @@ def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0
             write both (tuples are lists, dictionary keys are strings, and a float never equals a bool).
         tolerance: floats may differ by this much, relative or absolute, anywhere inside the value; 0: not at all.
     """
-    if mode == "json":
-        expected, given = as_json(expected), as_json(given)
     try:
+        if mode == "json":
+            expected, given = as_json(expected), as_json(given)
         return (expected == given and not tolerance) or _close(expected, given, tolerance)
-    except RecursionError:
+    except (RecursionError, ArithmeticError, TypeError, ValueError):  # deep nesting, a signalling NaN, ...
         return False
 
 
@@ -56,7 +56,7 @@ def _same_token(expected: str, given: str, tolerance: float) -> bool:
         a, b = float(expected), float(given)
     except ValueError:
         return False
-    return a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+    return _near(a, b, tolerance)
 
 
 def as_json(value: Any) -> Any:
@@ -74,7 +74,7 @@ def _close(expected: Any, given: Any, tolerance: float) -> bool:
             return False
         if math.isnan(expected):
             return math.isnan(given)
-        return expected == given or math.isclose(expected, given, rel_tol=tolerance, abs_tol=tolerance)
+        return _near(expected, given, tolerance)
     if type(expected) is type(given):
         if isinstance(expected, (list, tuple)):
             return _close_items(expected, given, tolerance)
@@ -83,6 +83,13 @@ def _close(expected: Any, given: Any, tolerance: float) -> bool:
                 _close(value, given[key], tolerance) for key, value in expected.items()
             )
     return bool(expected == given)
+
+
+def _near(a: float, b: float, tolerance: float) -> bool:
+    try:
+        return a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+    except OverflowError:  # an int beyond all floats, which is near none
+        return False
 
 
 def _close_items(expected: Sequence[Any], given: Sequence[Any], tolerance: float) -> bool:

@@ -22,10 +22,12 @@ NOBODY = 65534
 
 @dataclass(frozen=True)
 class Confinement:
-    """`layers` in force, the zygote's settings, and `seal`: what worker and zygote each do for themselves at last."""
+    """`layers` in force, the zygote's settings, whether it shall have process numbers of its own, and `seal`: what
+    worker and zygote each do for themselves at last."""
 
     layers: dict[str, str]
     settings: Settings
+    own_pids: bool
     seal: Callable[[], None]
 
 
@@ -40,12 +42,12 @@ def enter(options: dict[str, Any]) -> Confinement:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     layers["no_new_privs"] = "on"
     scratch = None
-    if "namespaces" not in without and _succeeds(_namespaces):
+    own_pids = "namespaces" not in without and _succeeds(_namespaces, lambda: linux.unshare(linux.CLONE_NEWPID))
+    if own_pids:
         layers["namespaces"] = f"user, pid, {', '.join(_NAMESPACES)}"
         if "root" not in without and _succeeds(lambda: _new_root(files, options["scratch_mib"])):
             layers["root"] = f"{len(files)} read-only paths, {options['scratch_mib']} MiB of scratch"
             scratch = newroot.SCRATCH
-        linux.unshare(linux.CLONE_NEWPID)  # last: the first fork from here on, the zygote, is process 1 of it
     elif "uid" not in without and os.geteuid() == 0 and _readable_by_anybody(files) and _succeeds(_become_nobody):
         layers["uid"] = "nobody"
     use_landlock = "landlock" not in without and landlock.version() > 0
@@ -74,15 +76,19 @@ def enter(options: dict[str, Any]) -> Confinement:
         if use_seccomp:
             seccomp.install(seccomp.base_filter(may_write=scratch is not None))
 
-    return Confinement(layers, settings, seal)
+    return Confinement(layers, settings, own_pids, seal)
 
 
-def _succeeds(step: Callable[[], None]) -> bool:
-    """Tried in a fork first: failing half-way must not leave this process in a half-made namespace or root."""
+def _succeeds(step: Callable[[], None], later: Callable[[], None] = lambda: None) -> bool:
+    """Tried in a fork first: failing half-way must not leave this process in a half-made namespace or root.
+
+    `later`: what has to be possible after it, and is not done yet.
+    """
     child = os.fork()
     if child == 0:
         try:
             step()
+            later()
             os._exit(0)
         finally:
             os._exit(1)

@@ -11,7 +11,7 @@ import json
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -37,49 +37,74 @@ def parse(line: bytes) -> Any:
         raise Malformed("not a line of this protocol") from error
 
 
-def rebuild(data: Any, refer: Callable[[int, str, bool], Any] = Reference) -> Any:
+def rebuild(data: Any, refer: Callable[[int, str, bool], Any] = Reference, arrays: bool = False) -> Any:
     """The value that JSON data from `encode` stands for.
 
-    Sets and dicts are filled item by item, so that a timer's signal handler can end the work on colliding hashes.
+    Args:
+        arrays: numpy's may be among them (calls give lists in their place).
 
     Raises:
         Malformed: data that `encode` would not have written.
+        MemoryError: more than this process may use.
     """
     try:
-        return _rebuild(data, refer)
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError, ZeroDivisionError) as error:
+        return _Rebuilder(refer, arrays).value(data)
+    except (MemoryError, Malformed):
+        raise
+    except Exception as error:
         raise Malformed(f"{type(error).__name__} in a value") from error
-    except InvalidOperation as error:
-        raise Malformed("a Decimal that is none") from error
 
 
-def _rebuild(data: Any, refer: Callable[[int, str, bool], Any]) -> Any:
-    if type(data) is list:
-        return [_rebuild(item, refer) for item in data]
-    if type(data) is not dict:
-        return data
-    if "n" in data:
-        return _named(data["n"], _rebuild(data["v"], refer))
-    if "r" in data:
-        return refer(int(data["r"]), str(data["k"])[:80], bool(data["it"]))
-    ((tag, body),) = data.items()
-    if tag in _SCALARS:
-        return _SCALARS[tag](body)
-    items = _rebuild(_checked(body), refer)
-    if tag == "d":
-        return _mapping({}, items)
-    if tag == "t":
-        return tuple(items)
-    if tag == "q":
-        return deque(items)
-    if tag == "c":
-        return complex(*items)
-    if tag in ("s", "z"):
-        filled = set()
-        for item in items:
-            filled.add(item)
-        return filled if tag == "s" else frozenset(filled)
-    raise Malformed(f"unknown tag {tag[:20]!r}")
+class _Rebuilder:
+    def __init__(self, refer: Callable[[int, str, bool], Any], arrays: bool) -> None:
+        self._refer, self._arrays = refer, arrays
+
+    def value(self, data: Any) -> Any:
+        if type(data) is list:
+            return [self.value(item) for item in data]
+        if type(data) is not dict:
+            return data
+        if "n" in data:
+            return self._named(data["n"], self.value(data["v"]))
+        if "r" in data:
+            return self._refer(int(data["r"]), str(data["k"])[:80], bool(data["it"]))
+        ((tag, body),) = data.items()
+        if tag in _SCALARS:
+            return _SCALARS[tag](body)
+        items = self.value(_checked(body))
+        if tag == "d":
+            return _mapping({}, items)
+        if tag == "t":
+            return tuple(items)
+        if tag == "q":
+            return deque(items)
+        if tag == "c":
+            return complex(*_all(float, items))
+        if tag in ("s", "z"):
+            filled = set()
+            for item in items:
+                filled.add(item)
+            return filled if tag == "s" else frozenset(filled)
+        raise Malformed(f"unknown tag {tag[:20]!r}")
+
+    def _named(self, name: str, value: Any) -> Any:
+        if name == "Counter":
+            return _mapping(Counter(), value)
+        if name == "OrderedDict":
+            return _mapping(OrderedDict(), value)
+        if name == "range":
+            return range(*_all(int, value))
+        if name == "Decimal":
+            (text,) = _all(str, [value])
+            return Decimal(text)
+        if name == "Fraction":
+            numerator, denominator = _all(int, value)
+            return Fraction(numerator, denominator)
+        if name == "ndarray" and self._arrays:
+            import numpy
+
+            return numpy.array(value)
+        raise Malformed(f"unknown name {str(name)[:20]!r}")
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {
@@ -102,19 +127,8 @@ def _mapping(into: Any, pairs: list[Any]) -> Any:
     return into
 
 
-def _named(name: str, value: Any) -> Any:
-    if name == "Counter":
-        return _mapping(Counter(), value)
-    if name == "OrderedDict":
-        return _mapping(OrderedDict(), value)
-    if name == "range":
-        return range(*value)
-    if name == "Decimal":
-        return Decimal(value)
-    if name == "Fraction":
-        return Fraction(*value)
-    if name == "ndarray":
-        import numpy
-
-        return numpy.array(value)
-    raise Malformed(f"unknown name {str(name)[:20]!r}")
+def _all(kind: type, items: Any) -> list[Any]:
+    """`items`, all of exactly this type: what builds a number from text would build one of any size."""
+    if type(items) is not list or any(type(item) is not kind for item in items):
+        raise Malformed(f"something else where {kind.__name__} is due")
+    return items

@@ -19,11 +19,6 @@ from crestfall.grading.sandbox.program import Ending, Handle, Overflow, ZygoteDi
 from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, TestCode, Unsendable
 from crestfall.grading.sandbox.zygote import Settings
 
-
-class Overtime(BaseException):
-    """Judging one program took the worker itself too long: what the program returned stalls the comparison."""
-
-
 SHORT = 2000  # characters
 FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit"}
 
@@ -44,7 +39,7 @@ def shown(value: Any) -> str:
     short.maxstring = short.maxother = 60
     try:
         return short.repr(value)
-    except (ValueError, RecursionError):  # ints past the digit limit, deep nesting
+    except Exception:  # deep nesting, say
         return f"<{type(value).__name__}>"
 
 
@@ -73,7 +68,10 @@ class Judge:
 
     def grade(self, source: str, plan: dict[str, Any]) -> Outcome:
         """Raises ZygoteDied."""
-        wrong = syntax_error(source)
+        try:
+            wrong = syntax_error(source)
+        except MemoryError:
+            return Outcome("memory_limit", "compiling it took more memory than a program may use")
         if wrong is not None:
             return Outcome("syntax_error", wrong)
         kinds = {"calls": self._grade_calls, "code": self._grade_code, "stdio": self._grade_stdio}
@@ -130,7 +128,7 @@ class Judge:
             return fault(["x", error.kind, str(error)], f"call {conversation.calls}")
         except Unsendable as error:
             return "infra", str(error)
-        except (Overflow, Malformed, Overtime, ZygoteDied):
+        except (Overflow, Malformed, ZygoteDied):
             raise
         except BaseException as error:
             return failed_test(error, conversation.calls)
@@ -178,18 +176,32 @@ class Judge:
         if ending.signal == signal.SIGSYS:
             return Outcome("violation", "made a system call that no program may make", cpu)
         if ending.signal:
-            return Outcome("runtime_error", f"{detail}: died of {signal.Signals(ending.signal).name}", cpu)
+            return Outcome("runtime_error", f"{detail}: died of {signal_name(ending.signal)}", cpu)
         return Outcome("runtime_error", f"{detail}: the program ended itself", cpu)
 
 
 def guarded(run: Callable[..., tuple[str, str]], *args: Any) -> tuple[str, str]:
-    """Run one conversation with a program; what breaks it is the program's doing."""
+    """Run one conversation with a program; whatever breaks it is the program's doing. Raises ZygoteDied."""
     try:
         return run(*args)
     except Overflow:
         return "output_limit", "returned more than it may"
     except Malformed as error:
         return "violation", f"wrote to the grader's channel: {error}"
+    except MemoryError:
+        return "memory_limit", "comparing what it gave took more memory than a program may use"
+    except ZygoteDied:
+        raise
+    except Exception as error:
+        return "wrong_answer", f"what it gave cannot be compared: {type(error).__name__}: {error}"
+
+
+def signal_name(number: int) -> str:
+    """Real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def ended_well(program: Handle, place: str) -> tuple[str, str]:

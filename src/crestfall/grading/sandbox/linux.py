@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,3 +89,21 @@ def drop_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     empty = (ctypes.c_uint32 * 6)()
     syscall(SYS_CAPSET[MACHINE], header, empty, what="capset")
+
+
+def limit(what: int, value: int) -> None:
+    """Set a resource limit for good, to less where this process was given less."""
+    _, most = resource.getrlimit(what)
+    if most != resource.RLIM_INFINITY:
+        value = min(value, most)
+    resource.setrlimit(what, (value, value))
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has, and room for what it has not imported yet."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[0])
+    except OSError:  # a container without /proc
+        return 512 << 20
+    return pages * resource.getpagesize() + (128 << 20)

@@ -121,7 +121,7 @@ class Conversation:
         if not isinstance(message, list) or not message:
             raise Malformed("no message")
         if message[0] == "v" and len(message) in (2, 3):
-            return [rebuild(part, self._reference) for part in message[1:]]
+            return [rebuild(part, self._reference, arrays=True) for part in message[1:]]
         if message[0] == "x" and len(message) == 3:
             raise exception(str(message[1]), str(message[2]))
         raise Malformed("unknown message")

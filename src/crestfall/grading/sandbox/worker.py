@@ -18,15 +18,13 @@ import time
 from typing import Any
 
 from crestfall.grading.sandbox import confine, linux
-from crestfall.grading.sandbox.judge import Judge, Outcome, Overtime
+from crestfall.grading.sandbox.frames import Frames
+from crestfall.grading.sandbox.keeper import JudgeLimits, Keeper
+from crestfall.grading.sandbox.program import ZygoteDied
 from crestfall.grading.sandbox.zygote import Zygote
 
 FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
-
-
-def _overtime(signum: int, frame: object) -> None:
-    raise Overtime
 
 
 def printable(text: str) -> str:
@@ -39,37 +37,44 @@ class Link:
     """The control socket."""
 
     def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
+        self._frames = Frames(socket.socket(fileno=fd))
+
+    def fileno(self) -> int:
+        return self._frames.fileno()
 
     def receive(self) -> Any:
-        size = int.from_bytes(self._exactly(8), "little")
-        return marshal.loads(self._exactly(size))
-
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray()
-        while len(data) < size:
-            chunk = self._socket.recv(min(size - len(data), 1 << 20))
-            if not chunk:
-                os._exit(0)  # the trainer is gone; zygote and program go with us
-            data += chunk
-        return data
+        body = self._frames.get()
+        if body is None:
+            os._exit(0)  # the trainer is gone; zygote, judge and program go with us
+        return marshal.loads(body)
 
     def send(self, message: Any) -> None:
-        body = json.dumps(message).encode()
-        self._socket.sendall(len(body).to_bytes(8, "little") + body)
+        self._frames.put(json.dumps(message).encode())
 
     def close(self) -> None:
-        self._socket.close()
+        self._frames.close()
 
 
 def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
-    """Fork the zygote; the socket to it."""
+    """Fork the zygote; the socket to it.
+
+    Where it gets process numbers of its own, a process between is its parent: whoever asks for such a namespace can
+    fork into it alone, and judges do not belong there.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             ours.close()
             link.close()
+            if confinement.own_pids:
+                linux.unshare(linux.CLONE_NEWPID)
+                if child := os.fork():
+                    theirs.close()
+                    confinement.seal()
+                    os.waitpid(child, 0)
+                    os._exit(0)
+                linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             zygote = Zygote(theirs, confinement.settings)
             confinement.seal()
             zygote.serve()
@@ -81,19 +86,21 @@ def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
     return ours
 
 
-def serve(link: Link, judge: Judge, patience: float) -> None:
-    plans: dict[int, dict[str, Any]] = {}
-    signal.signal(signal.SIGPROF, _overtime)
+def serve(link: Link, keeper: Keeper) -> None:
     while True:
         replies: list[tuple[int, str, str, float, bool]] = []
         flushed = time.monotonic()
         for kind, number, *rest in link.receive():
             if kind == "plan":
-                plans[number] = rest[0]
+                keeper.plan(number, rest[0])
             elif kind == "forget":
-                del plans[number]
+                keeper.forget(number)
             else:
-                outcome = grade(judge, rest[1], plans[rest[0]], patience)
+                try:
+                    outcome = keeper.grade(rest[0], rest[1])
+                except ZygoteDied:  # with what has been graded in safety, the first job without an answer is to blame
+                    link.send(replies)
+                    os._exit(74)
                 replies.append((number, outcome.verdict, printable(outcome.detail), outcome.cpu_seconds, outcome.final))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     link.send(replies)
@@ -102,21 +109,19 @@ def serve(link: Link, judge: Judge, patience: float) -> None:
             link.send(replies)
 
 
-def grade(judge: Judge, source: str, plan: dict[str, Any], patience: float) -> Outcome:
-    """With a CPU-time alarm on our own work."""
-    signal.setitimer(signal.ITIMER_PROF, patience)
-    try:
-        return judge.grade(source, plan)
-    except Overtime:
-        judge.abandon()
-        return Outcome("time_limit", f"comparing what it gave took more than {patience:.0f} s")
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+def reset_signals() -> None:
+    """What a trainer ignores or blocks is inherited: programs, and waiting for them, rely on the defaults."""
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def main(control: int) -> None:
+    reset_signals()
     link = Link(control)
     options = link.receive()
+    base = linux.address_space()
     confinement = confine.enter(options)
     zygote = start_zygote(confinement, link)
     confinement.seal()
@@ -124,4 +129,5 @@ def main(control: int) -> None:
         os._exit(72)
     os.dup2(1, 2)  # complaints about the start are over; 1 is /dev/null
     link.send({"layers": confinement.layers})
-    serve(link, Judge(zygote, confinement.settings), options["cpu_seconds"] + 1)
+    limits = JudgeLimits.of(confinement.settings, base)
+    serve(link, Keeper(zygote, confinement.settings, limits, link.close, link.fileno()))

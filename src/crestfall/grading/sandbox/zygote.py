@@ -22,10 +22,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-from crestfall.grading.sandbox import contestant, harness, linux, seccomp
+from crestfall.grading.sandbox import contestant, harness, linux, scratch, seccomp
 from crestfall.grading.sandbox.encode import Encoder
 
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
+SYNC = b"sync"  # answered with itself once no program runs
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
 # A program that gets less than this share of a core over a slice of wall time counts as asleep for that slice. So a
 # busy machine does not bring a program nearer to its wall limit, and a program cannot stretch its time beyond CPU limit
@@ -88,12 +89,12 @@ def warm() -> None:
 
 def limit_resources(settings: Settings) -> None:
     """Limits that zygote and programs share; the CPU limit is each program's own."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (settings.output_bytes, settings.output_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
-    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (settings.memory_bytes, settings.memory_bytes))
+    linux.limit(resource.RLIMIT_CORE, 0)
+    linux.limit(resource.RLIMIT_FSIZE, settings.output_bytes)
+    linux.limit(resource.RLIMIT_NOFILE, 128)
+    linux.limit(resource.RLIMIT_MSGQUEUE, 0)
+    linux.limit(resource.RLIMIT_MEMLOCK, 0)
+    linux.limit(resource.RLIMIT_AS, settings.memory_bytes)
 
 
 def _text_stream(fd: int) -> io.TextIOWrapper:
@@ -109,6 +110,7 @@ class Zygote:
         self._sink = os.memfd_create("stdout", os.MFD_CLOEXEC)
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
+        self._home = "/"
 
     def serve(self) -> None:
         """Until the worker hangs up."""
@@ -118,6 +120,8 @@ class Zygote:
         warm()
         self._control.send(b"ready")
         self._open_streams()
+        if self._settings.scratch is not None:
+            self._home = scratch.renew(self._settings.scratch)
         while True:
             descriptors = array.array("i")
             message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(3 * descriptors.itemsize))
@@ -125,8 +129,11 @@ class Zygote:
                 descriptors.frombytes(data)
             if not message:
                 os._exit(0)
-            if descriptors:  # else a late dismissal of a program that has ended by itself
+            if descriptors:
                 self._run(list(descriptors))
+            elif message == SYNC:
+                self._control.send(SYNC)
+            # else a late dismissal of a program that has ended by itself
 
     def _open_streams(self) -> None:
         """The standard streams of programs, made here once: no input, and output that nobody reads. A program with
@@ -155,7 +162,8 @@ class Zygote:
         printed = os.fstat(stdout).st_size
         for descriptor in descriptors:
             os.close(descriptor)
-        self._clean_scratch()
+        if self._settings.scratch is not None:
+            self._home = scratch.renew(self._settings.scratch)
         if stdout == self._sink and printed:
             os.ftruncate(stdout, 0)
             os.lseek(stdout, 0, os.SEEK_SET)
@@ -196,19 +204,6 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
 
-    def _clean_scratch(self) -> None:
-        """Leave nothing for the next program. What cannot be removed ends the zygote: it comes back with a fresh
-        scratch."""
-        scratch = self._settings.scratch
-        if scratch is None or not os.listdir(scratch):
-            return
-        for folder, folders, files in os.walk(scratch, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(folder, name))
-            for name in folders:
-                path = os.path.join(folder, name)
-                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
-
     def _become_contestant(self, channel: int, files: list[int]) -> None:
         """From a fork of the zygote to a confined process that runs one program. `files`: standard input and output,
         or none."""
@@ -220,7 +215,7 @@ class Zygote:
         os.dup2(channel, CHANNEL)
         os.closerange(CHANNEL + 1, 128)
         if self._settings.scratch is not None:
-            os.chdir(self._settings.scratch)
+            os.chdir(self._home)
         whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
         resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
         if self._settings.seccomp:
