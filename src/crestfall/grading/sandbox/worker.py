@@ -26,6 +26,9 @@ from crestfall.grading.sandbox.zygote import Zygote
 FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
 
+RIGHT = "def f(x):\n    return x\n"
+RIGHT_PLAN = {"kind": "calls", "entry": "f", "cases": [((1,), 1)], "compare": "exact", "tolerance": 0.0}
+
 
 def printable(text: str) -> str:
     """One line without control characters, surrogates or escapes, bounded."""
@@ -117,6 +120,15 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def try_out(keeper: Keeper) -> None:
+    """Grade a right program: where this works, what breaks later is broken by a program. Raises RuntimeError."""
+    keeper.plan(0, RIGHT_PLAN)
+    outcome = keeper.grade(0, RIGHT)
+    keeper.forget(0)
+    if outcome.verdict != "passed":
+        raise RuntimeError(f"a right program is graded {outcome.verdict}: {outcome.detail}")
+
+
 def main(control: int) -> None:
     reset_signals()
     link = Link(control)
@@ -127,7 +139,8 @@ def main(control: int) -> None:
     confinement.seal()
     if zygote.recv(16) != b"ready":
         os._exit(72)
+    keeper = Keeper(zygote, confinement.settings, JudgeLimits.of(confinement.settings, base), link.close, link.fileno())
+    try_out(keeper)
     os.dup2(1, 2)  # complaints about the start are over; 1 is /dev/null
     link.send({"layers": confinement.layers})
-    limits = JudgeLimits.of(confinement.settings, base)
-    serve(link, Keeper(zygote, confinement.settings, limits, link.close, link.fileno()))
+    serve(link, keeper)
