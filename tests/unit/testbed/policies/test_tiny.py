@@ -11,9 +11,13 @@ import torch
 from crestfall.core.errors import InputError
 from crestfall.testbed.policies.base import distinct
 from crestfall.testbed.policies.tiny import TinyPolicy
+from crestfall.testbed.policies.tiny.decode import Cache
+from crestfall.testbed.policies.tiny.folded import fold
 from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.policy import LoadedTiny
+from crestfall.testbed.policies.tiny.prefill import read
 from crestfall.testbed.policies.tiny.tokenizer import EOS, PAD
+from crestfall.testbed.policies.tiny.tree import grow, padded, score
 from crestfall.testbed.tasks.base import Sizes
 from crestfall.testbed.tasks.builtin import Builtin
 from research.warmstart import vocabulary
@@ -81,3 +85,23 @@ def test_a_file_that_holds_no_policy_is_named(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.safetensors"):
         TinyPolicy(weights=path).load()
+
+
+def test_nothing_is_computed_off_the_weights_device():
+    """On torch's meta device, which refuses to meet the CPU as CUDA does, and needs no GPU."""
+    model = TinyTransformer(Shape(16, width=32, layers=2, heads=2)).to("meta")
+    prompts, completions = [[5, 6, 7], [5, 6]], [np.array([9, 8, 1]), np.array([9, 7]), np.array([4, 1])]
+    tree = grow(prompts, np.array([0, 0, 1]), completions)
+    logprobs, entropies = score(fold(model, TEMPERATURE), tree.to(model.embed.weight.device))
+    inputs, lengths = (x.to("meta") for x in padded(prompts))
+    plain = model.completions(inputs, model.prefix(inputs, lengths))
+    assert {logprobs.device.type, entropies.device.type, plain.device.type} == {"meta"}
+
+    with torch.inference_mode():
+        weights = fold(model, TEMPERATURE)
+        shared, first = read(weights, prompts)
+        cache = Cache(weights, shared, np.arange(2), 8)
+        cache.advance(np.array([1, 2]))
+        cache.copy(np.array([0]), np.array([2]))
+        cache.close_up(np.array([0, 2]))
+        assert {first.device.type, cache.advance(np.array([1, 2])).device.type} == {"meta"}

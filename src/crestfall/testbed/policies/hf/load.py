@@ -9,6 +9,7 @@ import torch
 
 from crestfall.core.errors import ConfigError, InputError, MissingExtraError
 from crestfall.core.rng import seed_of
+from crestfall.testbed.policies.device import torch_device
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.options import HfOptions, Lora
 from crestfall.testbed.policies.hf.policy import LoadedHf
@@ -20,7 +21,7 @@ def load(policy: HfOptions) -> LoadedHf:
     for library, needed in (("transformers", True), ("gguf", policy.gguf_file), ("peft", policy.lora)):
         if needed and importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "hf")
-    device = _device(policy.device)
+    device = torch_device(policy.device)
     tokenizer, model = _read(policy)
     if policy.lora is not None:
         _add_adapters(model, policy.lora)
@@ -31,14 +32,6 @@ def load(policy: HfOptions) -> LoadedHf:
     model.eval().to(device)
     lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
     return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("policy.device: 'cuda' is asked for and torch finds none; use 'cpu' or 'auto'")
-    return torch.device(name)
 
 
 def _read(policy: HfOptions) -> tuple[Any, Any]:

@@ -52,7 +52,8 @@ class Cache:
     def __init__(self, weights: Folded, prompts: Prompts, problem_W: IntArray, longest: int) -> None:
         depth = weights.embed.shape[1] // weights.heads
         self.weights, self.prompts, self.problem_W = weights, prompts, problem_W
-        self.kv = torch.empty((longest, len(weights.layers), 2, len(problem_W), weights.heads, depth))
+        size = (longest, len(weights.layers), 2, len(problem_W), weights.heads, depth)
+        self.kv = torch.empty(size, device=weights.device)
         self.written = 0
 
     @property
@@ -62,7 +63,7 @@ class Cache:
     def close_up(self, row_W: IntArray) -> None:
         """Keep these rows, in this order, and no others."""
         written = self._blocks()
-        written[:, : len(row_W)] = written.index_select(1, torch.from_numpy(row_W))
+        written[:, : len(row_W)] = written.index_select(1, self._index(row_W))
         self.problem_W = self.problem_W[row_W]
 
     def copy(self, source: IntArray, target: IntArray) -> None:
@@ -76,17 +77,20 @@ class Cache:
             longer[: self.written, :, :, :rows] = self.kv[: self.written]
             self.kv = longer
         written = self._blocks()
-        written.index_copy_(1, torch.from_numpy(target), written.index_select(1, torch.from_numpy(source)))
+        written.index_copy_(1, self._index(target), written.index_select(1, self._index(source)))
 
     def _blocks(self) -> Tensor:
         """All that was written, as [blocks, W, E]."""
         return self.kv[: self.written].flatten(0, 2).flatten(2)
 
-    def advance(self, token_W: Tensor) -> Tensor:
+    def _index(self, numbers: IntArray) -> Tensor:
+        return torch.from_numpy(numbers).to(self.weights.device)
+
+    def advance(self, token_W: IntArray) -> Tensor:
         """Feed each row a token; logits [W, V] over the temperature of the next."""
         weights, rows, width = self.weights, self.rows, self.weights.embed.shape[1]
         turns = weights.turns[self.prompts.bias.shape[-1] + self.written]
-        x = F.embedding(token_W, weights.embed)
+        x = F.embedding(self._index(token_W), weights.embed)
         places = self._places()
         self.written += 1
         kvs = self.kv[: self.written, :, :, :rows].unbind(1)
@@ -103,7 +107,7 @@ class Cache:
         order = np.argsort(self.problem_W, kind="stable")
         slot_W = np.empty_like(order)
         slot_W[order] = np.arange(len(order)) - np.repeat(count_P.cumsum() - count_P, count_P)
-        return (torch.from_numpy(self.problem_W), torch.from_numpy(slot_W)), int(count_P.max())
+        return (self._index(self.problem_W), self._index(slot_W)), int(count_P.max())
 
     def _attend(
         self, q: Tensor, own: Tensor, prompt: Sequence[Tensor], places: tuple[tuple[Tensor, Tensor], int]
@@ -143,7 +147,7 @@ def decode(weights: Folded, prompts: Sequence[Sequence[int]], uniforms_PGT: Floa
     shared, logits = read(weights, prompts)
     cache = Cache(weights, shared, np.arange(problems), longest)
     for t in range(longest):
-        p_WV = logits.softmax(dim=-1)
+        p_WV = logits.softmax(dim=-1).cpu()  # few numbers, and the draws are made there
         choice_R = _invert_cdf(p_WV, row_R, uniforms_NT[live_R, t])
         if greedy_last:
             choice_R = np.where(live_R % group == group - 1, p_WV.argmax(dim=-1).numpy()[row_R], choice_R)
@@ -154,7 +158,7 @@ def decode(weights: Folded, prompts: Sequence[Sequence[int]], uniforms_PGT: Floa
         if len(live_R) == 0 or t == longest - 1:
             break
         row_R, token_W = _grow(cache, row_R[going_R], choice_R[going_R])
-        logits = cache.advance(torch.from_numpy(token_W))
+        logits = cache.advance(token_W)
     truncated_N = np.zeros(problems * group, dtype=np.bool_)
     truncated_N[live_R] = True
     return Decoded(tokens_NT, logprobs_NT, truncated_N)

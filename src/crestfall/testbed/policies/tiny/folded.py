@@ -37,6 +37,10 @@ class Folded:
     turns: Tensor  # [positions, 1, D/2] complex: the rotation at each position
     heads: int
 
+    @property
+    def device(self) -> torch.device:
+        return self.embed.device
+
     def turn(self, x: Tensor, turns: Tensor) -> Tensor:
         """Rotate queries or keys [M, E] by `turns` [M or 1, 1, D/2]."""
         pairs = torch.view_as_complex(x.view(len(x), self.heads, -1, 2))

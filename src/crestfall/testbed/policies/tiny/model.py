@@ -116,10 +116,10 @@ class TinyTransformer(nn.Module):
 
     def prefix(self, prompts_PT: Tensor, lengths_P: Tensor) -> Prefix:
         """Keys and values of right-padded prompts."""
-        length = prompts_PT.shape[1]
-        positions = torch.arange(length)
+        positions = torch.arange(prompts_PT.shape[1], device=prompts_PT.device)
         angles = self.angles(positions[None])
-        bias_PT = torch.zeros(prompts_PT.shape).masked_fill_(positions >= lengths_P[:, None], -math.inf)
+        bias_PT = self.embed.weight.new_zeros(prompts_PT.shape)
+        bias_PT.masked_fill_(positions >= lengths_P[:, None], -math.inf)
         x = self.embed(prompts_PT)
         keys, values = [], []
         for block in self.blocks:
@@ -133,9 +133,9 @@ class TinyTransformer(nn.Module):
     def completions(self, inputs_NT: Tensor, prefix_N: Prefix) -> Tensor:
         """Logits [N, T, V] of completions given each one's own prefix (already taken per row)."""
         length = inputs_NT.shape[1]
-        positions = prefix_N.lengths_P[:, None] + torch.arange(length)
+        positions = prefix_N.lengths_P[:, None] + torch.arange(length, device=inputs_NT.device)
         angles = self.angles(positions)
-        causal = torch.full((length, length), -math.inf).triu_(1)
+        causal = self.embed.weight.new_full((length, length), -math.inf).triu_(1)
         bias = torch.cat(
             (prefix_N.bias_PT[:, None, :].expand(-1, length, -1), causal.expand(len(inputs_NT), -1, -1)), dim=-1
         )[:, None]

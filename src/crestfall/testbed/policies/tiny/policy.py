@@ -52,7 +52,15 @@ class LoadedTiny:
 
     def write(self, path: Path, about: Mapping[str, object]) -> None:
         meta = {"shape": asdict(self.model.shape), "vocabulary": self.tokenizer.vocabulary, "about": about}
-        save_file(self.model.state_dict(), path, metadata={"crestfall": json.dumps(meta)})
+        save_file(
+            {name: value.cpu() for name, value in self.model.state_dict().items()},
+            path,
+            metadata={"crestfall": json.dumps(meta)},
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed.weight.device
 
     def named_parameters(self) -> Mapping[str, torch.nn.Parameter]:
         return dict(self.model.named_parameters())
@@ -88,8 +96,8 @@ class LoadedTiny:
             problems, problem_R = np.unique(rows.problem_R[chosen], return_inverse=True)
             prompts = [self.tokenizer.encode_spec(rows.samples.problems[p].prompt) for p in problems]
             tree = grow(prompts, problem_R, [rows.samples.tokens_N[n] for n in rows.first_R[chosen]])
-            logprobs_RT, entropy_RT = score(fold(self.model, temperature), tree)
-            yield TokenScores(chosen, logprobs_RT, entropy_RT, tree.mask_RT)
+            logprobs_RT, entropy_RT = score(fold(self.model, temperature), tree.to(self.device))
+            yield TokenScores(chosen, logprobs_RT.cpu(), entropy_RT.cpu(), tree.mask_RT)
 
 
 def _parts(rows: Rows) -> Iterator[IntArray]:

@@ -38,10 +38,11 @@ def read(weights: Folded, prompts: Sequence[Sequence[int]]) -> tuple[Prompts, Te
     for p, prompt in enumerate(prompts):
         token_PS[p, columns - 1 - len(prompt) : -1] = prompt
         padding_PS[p, : columns - 1 - len(prompt)] = True
-    bias = torch.zeros(token_PS.shape).masked_fill_(torch.from_numpy(padding_PS), HIDDEN)[:, None, None]
-    mask = bias + torch.full((columns, columns), HIDDEN).triu_(1)
+    hidden = torch.from_numpy(padding_PS).to(weights.device)
+    bias = torch.zeros(token_PS.shape, device=weights.device).masked_fill_(hidden, HIDDEN)[:, None, None]
+    mask = bias + bias.new_full((columns, columns), HIDDEN).triu_(1)
     turns = weights.turns[:columns].repeat(len(prompts), 1, 1)
-    x = F.embedding(torch.from_numpy(token_PS).flatten(), weights.embed)
+    x = F.embedding(torch.from_numpy(token_PS).to(weights.device).flatten(), weights.embed)
     keys_T, values = [], []
     for layer in weights.layers:
         q, k, v = split(weights, layer, x, turns).view(3, len(prompts), columns, weights.heads, -1).transpose(2, 3)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,13 @@ class Tree:
     hidden_RTS: Tensor  # -inf where a completion's token does not look
     target_RT: Tensor
     mask_RT: Tensor
+
+    def to(self, device: torch.device) -> Tree:
+        """The same tree on another device, or itself."""
+        if device == self.token_M.device:
+            return self
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "prompt_nodes"}
+        return Tree(prompt_nodes=self.prompt_nodes, **tensors)
 
 
 def grow(prompts: Sequence[Sequence[int]], problem_R: IntArray, completions: Sequence[IntArray]) -> Tree:
