@@ -125,10 +125,12 @@ def train(recipe: Recipe) -> LoadedTiny:
 def supervised_loss(model: TinyTransformer, batch: Sequence[Example]) -> torch.Tensor:
     """Mean negative log-likelihood per token of the completions."""
     specs, codes = zip(*batch, strict=True)
-    targets, lengths = padded(codes)
-    inputs = torch.cat((torch.full((len(targets), 1), CODE), targets[:, :-1]), dim=1)
-    log_p = model.completions(inputs, model.prefix(*padded(specs))).log_softmax(dim=-1)
-    mask = torch.arange(targets.shape[1]) < lengths[:, None]
+    device = model.embed.weight.device
+    targets, lengths = (tensor.to(device) for tensor in padded(codes))
+    inputs = torch.cat((targets.new_full((len(targets), 1), CODE), targets[:, :-1]), dim=1)
+    prefix = model.prefix(*(tensor.to(device) for tensor in padded(specs)))
+    log_p = model.completions(inputs, prefix).log_softmax(dim=-1)
+    mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
     return -log_p.gather(-1, targets[..., None]).squeeze(-1)[mask].mean()
 
 

@@ -160,6 +160,7 @@ def test_a_transformers_model_is_sized_by_its_config(tmp_path, lora_rank, tied):
         lora_rank=lora_rank,
         bfloat16=True,
         tokens=1000,
+        sampled=5000,
         logits=2000,
         checkpointing=False,
     )
@@ -167,6 +168,7 @@ def test_a_transformers_model_is_sized_by_its_config(tmp_path, lora_rank, tied):
     base = real.num_parameters()
     assert size.cache == 2 * 3 * 2 * 8
     assert size.vocabulary == 128
+    assert (size.sampled_together, size.trained_together) == (5000, 1000)
     if lora_rank is None:
         assert (size.parameters, size.trainable) == (base, base)
         assert (size.weight_bytes, size.cast_bytes) == (4 * base, 2 * base)

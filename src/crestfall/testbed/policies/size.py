@@ -41,6 +41,7 @@ def of_transformers(
     lora_rank: int | None,
     bfloat16: bool,
     tokens: int,
+    sampled: int,
     logits: int,
     checkpointing: bool,
 ) -> ModelSize:
@@ -70,7 +71,7 @@ def of_transformers(
         cache=_cache(text),
         saved=_saved(text, checkpointing),
         vocabulary=text.vocab_size,
-        sampled_together=tokens,
+        sampled_together=sampled,
         trained_together=tokens,
         logits_together=logits,
     )

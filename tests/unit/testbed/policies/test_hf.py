@@ -243,6 +243,31 @@ def test_bfloat16_computes_in_it_and_trains_in_float32(plain, lora):
     assert any(p.grad.abs().max() > 0 for p in policy.named_parameters().values())
 
 
+def test_each_weight_is_cast_once_in_a_whole_decoding(plain):
+    policy = tiny_hf.policy(plain, dtype="bfloat16").load()
+    weight = policy.lm.model.model.layers[0].mlp.down_proj.weight
+
+    class Casts(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "to" in func.__name__ and args and args[0] is weight:
+                self.count += 1
+            return func(*args, **(kwargs or {}))
+
+    with Casts() as casts:
+        draw(policy, length=8)
+    assert casts.count == 1
+
+
+def test_more_can_be_sampled_at_a_time_than_is_differentiated(plain, monkeypatch):
+    seen = []
+    monkeypatch.setattr("crestfall.testbed.policies.hf.policy.blocks", lambda *a: seen.append(a[-1]) or blocks(*a))
+    few, many = (tiny_hf.policy(plain, tokens_per_microbatch=100, sampled_tokens=s).load() for s in (None, 9000))
+    assert [t.tolist() for t in draw(few).tokens_N] == [t.tolist() for t in draw(many).tokens_N]
+    assert seen == [100, 9000]
+
+
 @pytest.mark.parametrize("lora", [None, Lora(rank=4)])
 def test_a_dry_run_counts_the_parameters_that_are_there(plain, lora):
     policy = tiny_hf.policy(plain, lora=lora)

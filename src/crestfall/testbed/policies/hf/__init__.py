@@ -40,6 +40,7 @@ class HfPolicy(HfOptions):
             lora_rank=None if self.lora is None else self.lora.rank,
             bfloat16=self.dtype == "bfloat16",
             tokens=self.tokens_per_microbatch,
+            sampled=self.sampled_tokens or self.tokens_per_microbatch,
             logits=LOGITS_PER_CHUNK,
             checkpointing=self.gradient_checkpointing,
         )

@@ -32,7 +32,7 @@ class Decoded:
     truncated_N: NDArray[np.bool_]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode, in which autocast casts every weight anew for every token
 def decode(
     lm: CausalLM,
     prompts: Sequence[IntArray],

@@ -31,7 +31,7 @@ def load(policy: HfOptions) -> LoadedHf:
         enable({"use_reentrant": False})
     model.eval().to(device)
     lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
-    return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch)
+    return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch, policy.sampled_tokens)
 
 
 def _read(policy: HfOptions) -> tuple[Any, Any]:

@@ -49,7 +49,10 @@ class HfOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is any."""
     tokens_per_microbatch: Count = 16384
-    """Tokens, padding included, that are sampled, scored or differentiated at a time. Memory grows with it; results do
-    not depend on it beyond rounding. A single sequence is never split."""
+    """Tokens, padding included, that are scored or differentiated at a time. Memory grows with it; results do not
+    depend on it beyond rounding. A single sequence is never split."""
+    sampled_tokens: Count | None = None
+    """Tokens, padding included, that are sampled at a time; none: as many as in a microbatch. A sampled token needs
+    some hundredth of the memory of a differentiated one, and a GPU takes equally long for few and for many."""
     gradient_checkpointing: bool = False
     """Compute each layer again in the backward pass: less memory, about a third more time."""

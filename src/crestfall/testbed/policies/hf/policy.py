@@ -20,8 +20,9 @@ from crestfall.testbed.policies.hf.text import Text
 class LoadedHf:
     """See `policies.base.LoadedPolicy`. Deterministic on a CPU for a given number of torch threads."""
 
-    def __init__(self, lm: CausalLM, text: Text, tokens_per_microbatch: int) -> None:
+    def __init__(self, lm: CausalLM, text: Text, tokens_per_microbatch: int, sampled_tokens: int | None = None) -> None:
         self.lm, self.text, self.budget = lm, text, tokens_per_microbatch
+        self.sampled = sampled_tokens or tokens_per_microbatch
 
     def named_parameters(self) -> Mapping[str, torch.nn.Parameter]:
         return self.lm.trainable()
@@ -37,7 +38,7 @@ class LoadedHf:
         tokens: list[IntArray] = [np.empty(0, dtype=np.int64)] * total
         logprobs: list[FloatArray] = [np.empty(0, dtype=np.float32)] * total
         truncated = np.zeros(total, dtype=np.bool_)
-        for chosen, columns in blocks([len(prompt) for prompt in prompts], group, longest, self.budget):
+        for chosen, columns in blocks([len(prompt) for prompt in prompts], group, longest, self.sampled):
             rows = (chosen[:, None] * group + columns).reshape(-1)
             out = decode(
                 self.lm,
