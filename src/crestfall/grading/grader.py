@@ -3,65 +3,34 @@ retries."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import select
+import os
 import threading
 import warnings
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
 from crestfall.core.errors import CrestfallWarning
 from crestfall.core.types import Grade, Problem, Verdict
+from crestfall.grading.dispatch import Dispatcher
+from crestfall.grading.jobs import Batch, Cache, Job, Statistics
 from crestfall.grading.limits import Limits
 from crestfall.grading.plans import Plan, plan_of
-from crestfall.grading.pool import Worker, WorkerDied
 from crestfall.grading.progress import progress_bar
 
-CACHE_SIZE = 100_000
-CHUNK = 8
-ATTEMPTS = 3
-
-
-@dataclass
-class Statistics:
-    """Counts since the grader was made."""
-
-    graded: int = 0
-    run: int = 0
-    retried: int = 0
-    infra: int = 0
-
-    @property
-    def retry_share(self) -> float:
-        return self.retried / self.run if self.run else 0.0
-
-
-@dataclass
-class _Job:
-    key: bytes
-    plan: Plan
-    source: str
-    attempts: int = 0
-
-
-@dataclass
-class _Batch:
-    """The distinct programs of one call, on their way through the pool."""
-
-    jobs: dict[int, _Job] = field(default_factory=dict)
-    queue: deque[int] = field(default_factory=deque)
-    results: dict[bytes, Grade] = field(default_factory=dict)
-    slept: list[int] = field(default_factory=list)
+__all__ = ["CodeGrader", "Statistics"]
 
 
 class CodeGrader:
     """Judges programs against the tests of problems, each program in a fresh confined process.
 
-    Use it as a context manager, or call `close`. Workers start with the first program and stay until then. It may be
-    used from any thread, one call at a time.
+    Use it as a context manager, or call `close`. Workers start with the first program and stay until then. Any number
+    of threads and coroutines may use one grader at a time; they share its workers. In a forked process it has workers
+    of its own.
 
         with CodeGrader(Limits(cpu_seconds=2)) as grader:
             grade = grader.grade(problem, "def f(x): return x")
@@ -74,11 +43,16 @@ class CodeGrader:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.statistics = Statistics()
-        self._workers: list[Worker] = []
-        self._cache: OrderedDict[bytes, Grade] = OrderedDict()
+        self._cache = Cache()
         self._plans: OrderedDict[int, tuple[Any, Plan]] = OrderedDict()
         self._lock = threading.Lock()
-        self._next_job = 0
+        self._running: Dispatcher | None = None
+        self._end: Any = None
+        _graders.add(self)
+
+    def __reduce__(self) -> tuple[type[CodeGrader], tuple[Limits]]:
+        """Where it is sent to another process it is a grader with the same limits there."""
+        return CodeGrader, (self.limits,)
 
     def __enter__(self) -> Self:
         return self
@@ -91,14 +65,17 @@ class CodeGrader:
     def close(self) -> None:
         """End the workers and all that they run. The grader can be used again; it then starts new ones."""
         with self._lock:
-            self._drop_workers()
+            running, self._running = self._running, None
+        if running is not None:
+            self._end.detach()
+            running.close()
 
     @property
     def layers(self) -> dict[str, str]:
         """The isolation layers in force: {layer: what it is set to}."""
-        with self._lock:
-            self._start_workers()
-            return dict(self._workers[0].layers)
+        layers = self._dispatcher().layers()
+        self._warn()
+        return layers
 
     def grade(self, problem: Problem, program: str) -> Grade:
         """The verdict on one program: its full source, `problem.stub` included."""
@@ -110,141 +87,117 @@ class CodeGrader:
         Args:
             progress: show a progress bar on stderr.
         """
-        with self._lock:
-            batch = _Batch()
-            keys = [self._enlist(batch, problem, program) for problem, program in pairs]
-            self.statistics.graded += len(keys)
+        batch, keys, jobs = self._prepare(pairs)
+        with progress_bar(len(jobs), progress and bool(jobs)) as advance:
+            batch.advance = advance
+            running = self._submit(batch, jobs)
             try:
-                self._run(batch, progress)
-            except BaseException:  # answers of a broken-off batch must not be taken for the next one's
-                self._drop_workers()
+                batch.done.result()
+            except BaseException:
+                if running is not None:
+                    running.cancel(batch)
                 raise
-            return [batch.results[key] for key in keys]
+        return self._results(batch, keys)
 
-    def _enlist(self, batch: _Batch, problem: Problem, program: str) -> bytes:
-        """The pair's key; a job for it unless its grade is known."""
-        plan = self._plan(problem)
-        key = hashlib.blake2b(program.encode("utf-8", "surrogatepass"), key=plan.digest, digest_size=16).digest()
-        if key in batch.results:
-            return key
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            batch.results[key] = self._cache[key]
-        elif not program.strip() or (problem.stub and program.strip() == problem.stub.strip()):
-            batch.results[key] = Grade(Verdict.NO_CODE, "nothing was written")
-        else:
-            batch.results[key] = Grade(Verdict.INFRA, "not run")
-            batch.jobs[self._next_job] = _Job(key, plan, program)
-            batch.queue.append(self._next_job)
-            self._next_job += 1
-        return key
+    async def agrade_batch(self, pairs: Iterable[tuple[Problem, str]]) -> list[Grade]:
+        """`grade_batch` for coroutines: others go on meanwhile."""
+        batch, keys, jobs = self._prepare(pairs)
+        running = self._submit(batch, jobs)
+        try:
+            await asyncio.wrap_future(batch.done)
+        except BaseException:
+            if running is not None:
+                running.cancel(batch)
+            raise
+        return self._results(batch, keys)
+
+    async def agrade(self, problem: Problem, program: str) -> Grade:
+        """`grade` for coroutines."""
+        return (await self.agrade_batch([(problem, program)]))[0]
+
+    def _results(self, batch: Batch, keys: list[bytes]) -> list[Grade]:
+        self._warn()
+        faults = [grade.detail for key in keys if (grade := batch.grades[key]).verdict is Verdict.INFRA]
+        if faults:
+            text = (
+                f"{len(faults)} of {len(keys)} programs were not graded: no reward is to be made of them. {faults[0]}"
+            )
+            warnings.warn(text, CrestfallWarning, 3)
+        return [batch.grades[key] for key in keys]
+
+    def _warn(self) -> None:
+        running = self._running
+        while running is not None and running.notices:
+            warnings.warn(running.notices.popleft(), CrestfallWarning, 4)
+
+    def _dispatcher(self) -> Dispatcher:
+        with self._lock:
+            if self._running is None:
+                self._running = Dispatcher(self.limits, self._cache, self.statistics)
+                self._end = weakref.finalize(self, self._running.close)
+                self._end.atexit = False  # the workers end with us
+            return self._running
+
+    def _submit(self, batch: Batch, jobs: list[Job]) -> Dispatcher | None:
+        if not jobs:
+            batch.end()
+            return None
+        running = self._dispatcher()
+        running.run(batch, jobs)
+        return running
+
+    def _prepare(self, pairs: Iterable[tuple[Problem, str]]) -> tuple[Batch, list[bytes], list[Job]]:
+        """What is known of the pairs, their keys in order, and the programs that have to be run."""
+        batch, jobs, keys = Batch(), [], []
+        for problem, program in pairs:
+            plan = self._plan(problem)
+            key = hashlib.blake2b(program.encode("utf-8", "surrogatepass"), key=plan.digest, digest_size=16).digest()
+            keys.append(key)
+            if key in batch.grades or key in batch.waits:
+                continue
+            known = self._cache.get(key)
+            if known is None and (not program.strip() or (problem.stub and program.strip() == problem.stub.strip())):
+                known = Grade(Verdict.NO_CODE, "nothing was written")
+            if known is not None:
+                batch.grades[key] = known
+            else:
+                batch.waits.add(key)
+                jobs.append(Job(key, plan, program))
+        batch.retries = max(1, int(self.limits.retry_share * len(jobs)))
+        with self._lock:
+            self.statistics.graded += len(keys)
+        return batch, keys, jobs
 
     def _plan(self, problem: Problem) -> Plan:
         """Plans are kept by the identity of the tests: problems are graded again and again, and making one hashes all
         values."""
-        known = self._plans.get(id(problem.tests))
+        with self._lock:
+            known = self._plans.get(id(problem.tests))
         if known is not None:
             return known[1]
         plan = plan_of(problem)
-        self._plans[id(problem.tests)] = (problem.tests, plan)
-        if len(self._plans) > 4096:
-            self._plans.popitem(last=False)
+        with self._lock:
+            self._plans[id(problem.tests)] = (problem.tests, plan)
+            if len(self._plans) > 4096:
+                self._plans.popitem(last=False)
         return plan
 
-    def _run(self, batch: _Batch, progress: bool) -> None:
-        if not batch.queue:
-            return
-        self.statistics.run += len(batch.queue)
-        self._start_workers()
-        with progress_bar(len(batch.queue), progress) as advance:
-            self._drain(batch, self._workers, CHUNK, advance)
-            again = self._retries(batch)
-            for job in again:  # alone: nothing of ours beside it
-                batch.queue.append(job)
-                self._drain(batch, self._workers[:1], 1, advance)
+    def _forked(self) -> None:
+        """In the child of a fork: the workers, and the threads that talk to them, stay with the parent."""
+        self._lock = threading.Lock()
+        self._cache = Cache()
+        if self._running is not None:
+            self._end.detach()
+            self._running.abandon()
+            self._running = None
 
-    def _retries(self, batch: _Batch) -> Sequence[int]:
-        """Programs to run once more: they hit the wall limit and not the CPU limit. Few of them, or sleeping would
-        pay."""
-        allowed = max(1, int(self.limits.retry_share * len(batch.jobs)))
-        again, batch.slept = batch.slept[:allowed], []
-        self.statistics.retried += len(again)
-        return again
 
-    def _drain(self, batch: _Batch, workers: list[Worker], chunk: int, advance: Any) -> None:
-        """Run all queued jobs. Every worker holds two chunks, so that it never waits for us."""
-        while batch.queue or any(worker.jobs for worker in workers):
-            for index, worker in enumerate(workers):
-                share = max(1, min(chunk, len(batch.queue) // (2 * len(workers))))
-                while batch.queue and len(worker.jobs) <= share:
-                    jobs = [batch.queue.popleft() for _ in range(min(share, len(batch.queue)))]
-                    self._submit(batch, workers, index, jobs)
-            self._collect(batch, workers, advance)
+_graders: weakref.WeakSet[CodeGrader] = weakref.WeakSet()
 
-    def _submit(self, batch: _Batch, workers: list[Worker], index: int, jobs: list[int]) -> None:
-        try:
-            workers[index].submit([(job, batch.jobs[job].plan, batch.jobs[job].source) for job in jobs])
-        except WorkerDied:
-            self._replace(batch, workers, index)
 
-    def _collect(self, batch: _Batch, workers: list[Worker], advance: Any) -> None:
-        poll = select.poll()
-        for worker in workers:
-            poll.register(worker, select.POLLIN)
-        runs = max((batch.jobs[job].plan.runs for worker in workers for job in worker.jobs), default=1)
-        patience = runs * (self.limits.wall_seconds + self.limits.cpu_seconds) + 30
-        ready = {fd for fd, _ in poll.poll(patience * 1000)}
-        for index, worker in enumerate(workers):
-            if ready and worker.fileno() not in ready:
-                continue
-            try:
-                if not ready:
-                    raise WorkerDied("a grader worker hangs")
-                for answer in worker.receive():
-                    self._settle(batch, *answer)
-                    advance()
-            except WorkerDied:
-                self._replace(batch, workers, index)
+def _after_fork() -> None:
+    for grader in list(_graders):
+        grader._forked()
 
-    def _settle(self, batch: _Batch, number: int, verdict: str, detail: str, cpu: float, final: bool) -> None:
-        job = batch.jobs[number]
-        grade = Grade(Verdict(verdict), detail, cpu)
-        batch.results[job.key] = grade
-        if final:
-            self._cache[job.key] = grade
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-        elif not job.attempts:
-            job.attempts += 1
-            batch.slept.append(number)
 
-    def _replace(self, batch: _Batch, workers: list[Worker], index: int) -> None:
-        """A worker died or hangs: the job it was at is suspected, the others it held are innocent."""
-        held = list(workers[index].jobs)
-        workers[index].kill()
-        if held:
-            suspect = batch.jobs[held[0]]
-            suspect.attempts += 1
-            if suspect.attempts >= ATTEMPTS:
-                batch.results[suspect.key] = Grade(Verdict.INFRA, f"the grader failed {ATTEMPTS} times on it")
-                self.statistics.infra += 1
-                held = held[1:]
-        batch.queue.extendleft(reversed(held))
-        fresh = Worker(self.limits)
-        self._workers[self._workers.index(workers[index])] = fresh
-        workers[index] = fresh
-
-    def _start_workers(self) -> None:
-        while len(self._workers) < self.limits.workers:
-            self._workers.append(Worker(self.limits))
-            if not {"root", "landlock"} & self._workers[-1].layers.keys() and not self.limits.without:
-                warnings.warn(
-                    "programs can read this machine's files: the kernel gives neither Landlock nor mount namespaces",
-                    CrestfallWarning,
-                    stacklevel=4,
-                )
-
-    def _drop_workers(self) -> None:
-        for worker in self._workers:
-            worker.kill()
-        self._workers.clear()
+os.register_at_fork(after_in_child=_after_fork)

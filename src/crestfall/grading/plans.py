@@ -9,6 +9,8 @@ from typing import Any
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallTests, Problem, StdioTests
+from crestfall.grading.limits import Limits
+from crestfall.grading.sandbox.pace import longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,11 @@ class Plan:
     data: dict[str, Any]
     digest: bytes
     runs: int
+
+    def patience(self, limits: Limits) -> float:
+        """Seconds within which a worker that grades with it answers, if it does not hang: it watches over each run
+        itself."""
+        return self.runs * (longest(limits.cpu_seconds, limits.wall_seconds) + 60) + 60
 
 
 def plan_of(problem: Problem) -> Plan:

@@ -3,6 +3,7 @@ replaced."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import marshal
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import time
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
@@ -40,23 +42,19 @@ class Worker:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._socket, theirs = (_beyond_standard(end) for end in socket.socketpair())
         self.jobs: OrderedDict[int, Any] = OrderedDict()
         self._plans: OrderedDict[bytes, int] = OrderedDict()
         self._numbers = 0
-        self._inbox = bytearray()
+        self._inbox, self._outbox = bytearray(), bytearray()
+        self.busy_alone = False
+        self.heard = time.monotonic()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-S", str(SANDBOX), str(SOURCE), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C in a terminal is for the trainer, which may want to finish its step
-            )
+            self._process = _spawn(theirs)
         self._send(asdict(limits) | {"site": sysconfig.get_path("purelib")})
+
+    def await_start(self) -> None:
+        """Raises GraderError."""
         self._socket.settimeout(START_SECONDS)
         try:
             while not (answer := self._frame()):
@@ -64,7 +62,7 @@ class Worker:
         except (WorkerDied, TimeoutError) as error:
             self.kill()
             raise GraderError(f"a grader worker did not start: {self._complaint()}") from error
-        self._socket.settimeout(None)
+        self._socket.setblocking(False)
         assert self._process.stderr is not None
         self._process.stderr.close()
         self.layers: dict[str, str] = answer["layers"]
@@ -73,7 +71,9 @@ class Worker:
         return self._socket.fileno()
 
     def submit(self, batch: list[tuple[int, Plan, str]]) -> None:
-        """Give it programs: (job, plan, source). Raises WorkerDied."""
+        """Give it programs: (job, plan, source). What it does not take yet waits: call `flush` when writable."""
+        if not self.jobs:
+            self.heard = time.monotonic()
         frame: list[tuple[Any, ...]] = []
         for job, plan, source in batch:
             if plan.digest not in self._plans:
@@ -91,12 +91,31 @@ class Worker:
     def receive(self) -> list[list[Any]]:
         """Answers that are there: [job, verdict, detail, cpu seconds, final]. Call when readable. Raises WorkerDied."""
         self._read()
+        self.heard = time.monotonic()
         answers: list[list[Any]] = []
         while (frame := self._frame()) is not None:
             answers += frame
         for answer in answers:
             self.jobs.pop(answer[0])
         return answers
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._outbox)
+
+    def flush(self) -> None:
+        """Send what it takes. That it is dead, `receive` tells."""
+        try:
+            del self._outbox[: self._socket.send(self._outbox)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._outbox.clear()
+
+    def abandon(self) -> None:
+        """In a fork of the process that started it: it is not ours."""
+        self._socket.close()
+        self._process.returncode = 0
 
     def kill(self) -> None:
         """End it and everything that it runs."""
@@ -108,18 +127,20 @@ class Worker:
         """The last line that a worker left on stderr while starting; it closes stderr when it is up."""
         assert self._process.stderr is not None
         lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it died without a word"
+        self._process.stderr.close()
+        status = self._process.returncode
+        return lines[-1] if lines else f"it was killed by signal {-status}" if status < 0 else f"exit code {status}"
 
     def _send(self, message: Any) -> None:
         body = marshal.dumps(message)
-        try:
-            self._socket.sendall(len(body).to_bytes(8, "little") + body)
-        except OSError as error:
-            raise WorkerDied("a grader worker died") from error
+        self._outbox += len(body).to_bytes(8, "little") + body
+        self.flush()
 
     def _read(self) -> None:
         try:
             data = self._socket.recv(1 << 18)
+        except BlockingIOError:
+            return
         except ConnectionError:
             data = b""
         if not data:
@@ -133,6 +154,30 @@ class Worker:
         body = bytes(self._inbox[8 : 8 + size])
         del self._inbox[: 8 + size]
         return json.loads(body)
+
+
+def _beyond_standard(end: socket.socket) -> socket.socket:
+    """Where standard streams are closed, new descriptors get their numbers: the worker would take them for those."""
+    if end.fileno() > 2:
+        return end
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3))
+
+
+def _spawn(link: socket.socket) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-s", "-S", str(SANDBOX), str(SOURCE), str(link.fileno())],
+            pass_fds=[link.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in a terminal is for the trainer, which may want to finish its step
+        )
+    except OSError as error:
+        raise GraderError(f"a grader worker cannot be started: {error}") from error
 
 
 def usable_cores() -> int:

@@ -14,10 +14,10 @@ signal.signal(signal.SIGINT, lambda *_: None)
 problem = Problem("p", "", CallTests("f", (CallCase((2,), 6),)), "p")
 with CodeGrader(Limits(workers=1)) as grader:
     layers = grader.layers
-    before = grader._workers[0]
+    before = grader._running._workers[0]
     os.killpg(0, signal.SIGINT)
     assert grader.grade(problem, "def f(x): return 3 * x").passed
-    assert grader._workers[0] is before, "the worker was replaced"
+    assert grader._running._workers[0] is before, "the worker was replaced"
 """
 
 

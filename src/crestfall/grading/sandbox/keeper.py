@@ -22,8 +22,9 @@ from typing import Any
 from crestfall.grading.sandbox import linux
 from crestfall.grading.sandbox.frames import Frames
 from crestfall.grading.sandbox.judge import Judge, Outcome, signal_name
+from crestfall.grading.sandbox.pace import longest
 from crestfall.grading.sandbox.program import ZygoteDied
-from crestfall.grading.sandbox.zygote import AWAKE, SYNC, Settings
+from crestfall.grading.sandbox.zygote import SYNC, Settings
 
 NO_ZYGOTE = 73  # exit code of a judge whose zygote has ended
 GROWN_KIB = 128 << 10  # a judge that a program's values have blown up by this much makes room for a new one
@@ -41,7 +42,7 @@ class JudgeLimits:
 
     @classmethod
     def of(cls, settings: Settings, base_bytes: int) -> JudgeLimits:
-        wall = settings.wall_seconds + settings.cpu_seconds / AWAKE + SLACK_SECONDS
+        wall = longest(settings.cpu_seconds, settings.wall_seconds) + SLACK_SECONDS
         return cls(base_bytes + settings.memory_bytes, settings.cpu_seconds + 1, wall)
 
 

@@ -24,14 +24,11 @@ from dataclasses import dataclass
 
 from crestfall.grading.sandbox import contestant, harness, linux, scratch, seccomp
 from crestfall.grading.sandbox.encode import Encoder
+from crestfall.grading.sandbox.pace import AWAKE, SLICE
 
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 SYNC = b"sync"  # answered with itself once no program runs
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
-# A program that gets less than this share of a core over a slice of wall time counts as asleep for that slice. So a
-# busy machine does not bring a program nearer to its wall limit, and a program cannot stretch its time beyond CPU limit
-# / AWAKE.
-SLICE, AWAKE = 0.25, 0.05
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
 
 CHANNEL = 3  # a program's descriptor of its channel, behind the standard streams
