@@ -161,9 +161,13 @@ class Dispatcher:
             if self._suspects and not worker.jobs:
                 self._submit(worker, [self._suspects.popleft()])
                 worker.busy_alone = True
+        workers = [worker for worker in self._workers if not worker.busy_alone]
+        while self._queue and workers:
             share = max(1, min(CHUNK, len(self._queue) // (2 * len(self._workers))))
-            while self._queue and len(worker.jobs) <= share and not worker.busy_alone:
-                self._submit(worker, [self._queue.popleft() for _ in range(min(share, len(self._queue)))])
+            idlest = min(workers, key=lambda worker: len(worker.jobs))
+            if len(idlest.jobs) > share:
+                break
+            self._submit(idlest, [self._queue.popleft() for _ in range(min(share, len(self._queue)))])
 
     def _submit(self, worker: Worker, numbers: list[int]) -> None:
         worker.submit([(number, self._jobs[number].plan, self._jobs[number].source) for number in numbers])

@@ -1,4 +1,4 @@
-"""One grader for many threads, coroutines and forked processes: right verdicts, all workers busy, equal programs once."""
+"""One grader for many threads, coroutines and forks: right verdicts, all workers busy, equal programs once."""
 
 from __future__ import annotations
 
