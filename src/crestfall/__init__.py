@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crestfall.guard.guard import Guard
     from crestfall.guard.rewards import trl_reward
     from crestfall.guard.state import GlobalRng
+    from crestfall.guard.step_meter import StepMeter
     from crestfall.guard.trl_callback import CrestfallCallback
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Limits",
     "Problem",
     "Record",
+    "StepMeter",
     "register",
     "trl_reward",
 ]
@@ -45,6 +47,7 @@ _WHERE = {
     "guard.guard": ("Guard",),
     "guard.rewards": ("trl_reward",),
     "guard.state": ("GlobalRng",),
+    "guard.step_meter": ("StepMeter",),
     "guard.trl_callback": ("CrestfallCallback",),
 }
 _LAZY = {name: f"crestfall.{module}" for module, names in _WHERE.items() for name in names}

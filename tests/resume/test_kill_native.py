@@ -24,6 +24,7 @@ OPTIONS = {
         "schedule": "linear",
         "kl": {"name": "adaptive", "reference": "start", "target": 1e-4},
         "ewc": {"name": "fisher", "strength": 1.0, "problems": 3, "samples": 2},
+        "pace": {"name": "kl", "target": 1e-3},
     },
     "control": {"name": "early_stop", "then": "go_on", "margin": 1},
     "campaign": {

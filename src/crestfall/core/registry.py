@@ -29,6 +29,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "update": tuple(f"crestfall.testbed.updates.{name}" for name in ("reinforce", "rloo", "grpo", "dr_grpo", "dapo")),
     "kl": ("crestfall.testbed.updates.kl",),
     "ewc": ("crestfall.testbed.updates.ewc",),
+    "pace": ("crestfall.control.pace",),
     "control": (
         "crestfall.control.basic",
         "crestfall.control.early_stop",

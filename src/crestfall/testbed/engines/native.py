@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.core.types import Rollouts, Snapshot
+from crestfall.guard.step_meter import MOST_PER_TOKEN, k3
 from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.testbed.engines.observed import Observed
 from crestfall.testbed.engines.optimizer import Optimizer
+from crestfall.testbed.engines.paced import Paced
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
@@ -51,6 +53,7 @@ class NativeEngine(SamplingEngine):
         self.optimizer = Optimizer(rule, self.parameters)
         self.rule_state: State = rule.init()
         self.kl_state: State = rule.kl.init()
+        self.pace = Paced(rule.pace)
         self.config, self.campaign = config, 0
         self.base = self.weights()
         self.start = self.base
@@ -83,6 +86,7 @@ class NativeEngine(SamplingEngine):
         if self.rule.optimizer_state == "fresh":
             self.optimizer.reset()
             self.rule_state, self.kl_state = self.rule.init(), self.rule.kl.init()
+            self.pace.reset()
 
     def scale_learning_rate(self, scale: float) -> None:
         self.optimizer.scale = scale
@@ -93,6 +97,7 @@ class NativeEngine(SamplingEngine):
             **{f"optimizer/{name}": value.clone() for name, value in self.optimizer.state().items()},
             **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
             **{f"kl/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.kl_state.items()},
+            **{f"pace/{name}": value for name, value in self.pace.snapshot().items()},
             **{f"average/{name}": value for name, value in (self.average.state() if self.average else {}).items()},
         }
 
@@ -101,6 +106,7 @@ class NativeEngine(SamplingEngine):
         self.optimizer.load(section(snapshot, "optimizer"))
         self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
         self.kl_state = {name: float(value) for name, value in section(snapshot, "kl").items()}
+        self.pace.restore(section(snapshot, "pace"))
 
     @torch.no_grad()
     def load_weights(self, snapshot: Snapshot) -> None:
@@ -131,18 +137,19 @@ class NativeEngine(SamplingEngine):
         advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
         self.optimizer.decay = self.rule.decay(rollouts.step, self.config.campaign.steps)
-        before, unique = self.weights(), distinct(samples)
+        self.optimizer.pace, unique = self.pace.scale, distinct(samples)
+        step = self.pace.begin(self.parameters.values(), self.optimizer.adam)
         few = unique.take(np.flatnonzero(unique.first_R % samples.group_size < MEASURED))
         batch = self._batch(unique, advantages, rewarded_PG)
         signals = batch_signals(samples, unique, passed_PG, advantages)
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)
+        signals |= self.pace.end(step, lambda: self._moved(few))
         signals |= self._observe_kl(signals)
         if self.average is not None:
             self.average.add(self.parameters)
-        moved = sum(float((p.detach() - before[name]).square().sum()) for name, p in self.parameters.items())
-        return {**signals, "update_norm": math.sqrt(moved)}
+        return {**signals, "update_norm": step.length()}
 
     def _batch(self, unique: Rows, advantages: Advantages, rewarded_PG: NDArray[np.bool_]) -> Batch:
         rows = rows_for(unique, advantages.values_PG)
@@ -262,14 +269,17 @@ class NativeEngine(SamplingEngine):
 
     def _distance(self, few: Rows, weights: Weights) -> float:
         with self._as(weights):
-            reference = self.policy.score(few, self.temperature)
+            return self._moved(few, at_most=math.inf)
+
+    def _moved(self, few: Rows, at_most: float = MOST_PER_TOKEN) -> float:
+        """KL per token from the policy that drew the samples to the weights of now, k3 estimate."""
+        reference = self.policy.score(few, self.temperature)
         drawn_under = [torch.from_numpy(few.samples.logprobs_N[n]) for n in few.first_R]
         total = tokens = 0.0
         for scores in reference:
             own_RT = aligned(drawn_under, scores.rows_R, scores.logprobs_RT)
             assert own_RT is not None
-            difference = scores.logprobs_RT - own_RT
             count = torch.from_numpy(few.count_R[scores.rows_R])[:, None] * scores.mask_RT
-            total += float(((difference.exp() - 1 - difference) * count).sum())
+            total += float((k3(scores.logprobs_RT - own_RT, at_most) * count).sum())
             tokens += float(count.sum())
         return total / tokens

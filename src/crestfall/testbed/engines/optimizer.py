@@ -17,6 +17,8 @@ class Optimizer:
         """Multiplies the learning rate: what controllers leave of it."""
         self.decay = 1.0
         """Multiplies it in this step: what the rule's schedule leaves."""
+        self.pace = 1.0
+        """Multiplies it in this step: what the rule's pace makes of it."""
         self.reset()
 
     def reset(self) -> None:
@@ -46,7 +48,7 @@ class Optimizer:
                     parameter.grad.mul_(self.rule.clip_norm / norm)
         self.updates += 1
         warm = min(1.0, self.updates / max(1, self.rule.warmup_updates))
-        rate = self.rule.learning_rate * self.scale * self.decay * warm
+        rate = self.rule.learning_rate * self.scale * self.decay * self.pace * warm
         self.adam.param_groups[0]["lr"] = rate
         self.adam.step()
         return norm, rate

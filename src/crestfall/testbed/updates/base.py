@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from crestfall.control.pace import Pace
 from crestfall.core.build import Kind, default
 from crestfall.testbed.updates.ewc import WeightPenalty
 from crestfall.testbed.updates.kl import KLPenalty
@@ -91,6 +92,8 @@ class UpdateRule:
     """KL penalty to the base policy or to the campaign's start. None, as in the paper's naive arm."""
     ewc: Annotated[WeightPenalty, Kind("ewc")] = field(default_factory=default("ewc", "none"))
     """Fisher-weighted pull to where the campaign started, or to the base policy. None."""
+    pace: Annotated[Pace, Kind("pace")] = field(default_factory=default("pace", "none"))
+    """How far one step's updates may move the policy, whatever the learning rate. None: as far as they do."""
 
     @property
     def needs_old_logprobs(self) -> bool:

@@ -1,0 +1,164 @@
+"""Pace: how far one update may move the policy, whatever the learning rate is.
+
+A pace measures the step that an update has just taken, pulls the weights back along it where it was too long, and
+multiplies the learning rate of the next one:
+
+    rate <- rate x clip(sqrt(target / size), slowest, fastest)
+
+A KL divergence grows with the square of a small step (hence the root); a norm grows with the step itself. Nothing is
+evaluated: a pace knows nothing of scores. `settle` is the arithmetic; who holds the weights (an engine,
+`crestfall.StepMeter`) brings a way to measure the step and a way to keep a share of it.
+
+Who did parts of it before: docs/pace.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from crestfall.core.errors import ConfigError
+from crestfall.core.registry import register
+
+State = Mapping[str, float]
+"""What a pace remembers from step to step; part of every snapshot. `scale` multiplies the learning rate."""
+
+Positive = Annotated[float, Field(gt=0)]
+
+TRIES = 6
+"""A step that is still too long after so many times of pulling back is not taken at all."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a step."""
+
+    proposed: float
+    """Its size as the optimizer took it."""
+    size: float
+    """Its size as it was kept."""
+    share: float
+    """The part of it that was kept: 1 all, 0 nothing."""
+
+
+@register("pace", "none")
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Every step as the optimizer takes it. Nothing is measured."""
+
+    name: ClassVar[str]
+    measure: ClassVar[Literal["none", "kl", "norm"]] = "none"
+    """What a step's size is: its KL divergence or its norm."""
+
+    def init(self) -> State:
+        """Must survive `json.loads(json.dumps(state))` unchanged."""
+        return {}
+
+    def scale(self, state: State) -> float:
+        """What the learning rate is multiplied by."""
+        return state.get("scale", 1.0)
+
+    def settle(self, size: Callable[[], float], keep: Callable[[float], None]) -> Settled | None:
+        """Measure the step just taken, and pull it back until it is short enough. None: it was not measured.
+
+        Args:
+            size: the size of the step as it stands.
+            keep: put the weights at before + share x (after - before), for a share in [0, 1).
+        """
+        return None
+
+    def next(self, state: State, settled: Settled) -> State:
+        """The state after a step of this size."""
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter(Pace):
+    """What the metering paces share."""
+
+    power: ClassVar[float] = 1.0
+    """A step twice as long has 2^power times the size."""
+
+    target: Positive
+    """Size that a step should have."""
+    pull_back: Annotated[float, Field(ge=1)] | None = 2.0
+    """A step of more than so many targets is pulled back to about one. none: only the rate follows, one step late."""
+    slowest: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """The rate falls to no less than this part of itself from one step to the next."""
+    fastest: Annotated[float, Field(ge=1)] = 1.5
+    """And grows by no more than this. 1: a rate that is too low stays so."""
+    moments: Literal["put_back", "kept"] = "put_back"
+    """What becomes of Adam's moments when the weights are pulled back. `put_back`: they are those of before the step,
+    as after a step that was never tried. `kept`: they go on with the gradient that led too far."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.target):
+            raise ConfigError(f"target: expected a finite number, found {self.target}")
+
+    def init(self) -> State:
+        return {"scale": 1.0}
+
+    def settle(self, size: Callable[[], float], keep: Callable[[float], None]) -> Settled:
+        proposed = now = _finite(size())
+        share = 1.0
+        if self.pull_back is None:
+            return Settled(proposed, now, share)
+        for _ in range(TRIES):
+            if now <= self.pull_back * self.target:
+                return Settled(proposed, now, share)
+            share *= min(0.8, max(0.1, self._ratio(now)))
+            keep(share)
+            now = _finite(size())
+        if now > self.pull_back * self.target:
+            keep(0.0)
+            return Settled(proposed, 0.0, 0.0)
+        return Settled(proposed, now, share)
+
+    def next(self, state: State, settled: Settled) -> State:
+        factor = min(self.fastest, max(self.slowest, self._ratio(settled.proposed)))
+        return {"scale": state["scale"] * factor}
+
+    def _ratio(self, size: float) -> float:
+        """By what the step would have to be multiplied to be of the target's size."""
+        return float((self.target / max(size, 1e-12)) ** (1 / self.power))
+
+
+@register("pace", "kl")
+@dataclass(frozen=True, kw_only=True)
+class KLPace(Meter):
+    """Steps of about the same KL(old || new) per token, measured on a few of the batch's own samples.
+
+    It costs a forward pass over four samples of each problem, and one more each time a step is pulled back.
+    """
+
+    name: ClassVar[str]
+    measure: ClassVar[Literal["none", "kl", "norm"]] = "kl"
+    power: ClassVar[float] = 2.0
+
+    target: Positive = 0.01
+    """Nats per token and step, k3 estimate. In the pilot 0.03 let one regime fall and 0.003 was slow."""
+
+
+@register("pace", "norm")
+@dataclass(frozen=True, kw_only=True)
+class NormPace(Meter):
+    """Steps of about the same length relative to the weights: ||change|| / ||weights||. No forward pass.
+
+    Degenerate case: it does not see what a step does to the policy. The same length is harmless in one direction and
+    deadly in another, so that its target has to be found for each model.
+    """
+
+    name: ClassVar[str]
+    measure: ClassVar[Literal["none", "kl", "norm"]] = "norm"
+
+    target: Positive = 0.002
+    """Part of the weights' norm that a step may be."""
+
+
+def _finite(size: float) -> float:
+    """A policy that has diverged has no size: an endless one is too long."""
+    return size if math.isfinite(size) else math.inf

@@ -1,0 +1,204 @@
+"""The step meter for a training loop of one's own: three lines around `optimizer.step()`.
+
+    meter = StepMeter(model.parameters(), optimizer)
+    ...
+        meter.before(lambda: logprobs(model, some_of_the_batch))   # log-probs of tokens that the policy sampled
+        optimizer.step()
+        measured = meter.after()
+
+It measures KL(old || new) per token, pulls weights and moments back where a step was too long, and multiplies the
+learning rate of the next one. What it decides by is `crestfall.control.pace`. docs/pace.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crestfall.control.pace import Pace
+from crestfall.core.build import component
+from crestfall.core.errors import ConfigError
+
+Logprobs = Callable[[], Tensor | tuple[Tensor, Tensor]]
+"""The log-probs of tokens that the policy sampled before the step, under the weights of now; of any shape. As a pair:
+with a mask of the same shape, 1 on tokens that count. Called without gradients, and twice at least."""
+
+SKETCH = 65_536
+"""Entries of a step that its direction is told by."""
+
+MOST_PER_TOKEN = 20.0
+"""Nats that one token counts at most in a step's KL: the estimate's tail is heavy, and one token must not decide."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step was, and what became of it."""
+
+    proposed: float
+    """Size of the step as the optimizer took it: nats per token, or the part of the weights' norm."""
+    size: float
+    """Its size as it was kept."""
+    share: float
+    """The part of it that was kept."""
+    scale: float
+    """What the learning rate of the next step is multiplied by."""
+
+
+class WeightStep:
+    """Weights and an optimizer's moments from before a step: what a share of it is kept of."""
+
+    def __init__(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
+        """Args: optimizer: the one whose moments are to come back with the weights; None: they stay."""
+        self.parameters = list(parameters)
+        self.before = [parameter.detach().clone() for parameter in self.parameters]
+        self.after: list[Tensor] | None = None
+        self._optimizer = optimizer
+        self._moments = {} if optimizer is None else {p: _copied(optimizer.state.get(p, {})) for p in self.parameters}
+
+    def length(self) -> float:
+        """L2 norm of the change."""
+        moved = zip(self.parameters, self.before, strict=True)
+        return math.sqrt(sum(float((p.detach() - old).square().sum()) for p, old in moved))
+
+    def relative(self) -> float:
+        """The change's norm relative to that of the weights before it."""
+        return self.length() / max(math.sqrt(sum(float(old.square().sum()) for old in self.before)), 1e-30)
+
+    def sketch(self) -> Tensor:
+        """Some 65,536 evenly spread entries of the change: enough to tell its direction from another's."""
+        stride = -(-sum(old.numel() for old in self.before) // SKETCH)
+        moved = zip(self.parameters, self.before, strict=True)
+        return torch.cat([(p.detach().reshape(-1)[::stride] - old.reshape(-1)[::stride]).cpu() for p, old in moved])
+
+    @torch.no_grad()
+    def keep(self, share: float) -> None:
+        """Put the weights at before + share x (after - before), and the moments where they were before."""
+        if self.after is None:
+            self.after = [parameter.detach().clone() for parameter in self.parameters]
+            self._put_moments_back()
+        for parameter, old, new in zip(self.parameters, self.before, self.after, strict=True):
+            # With share 0 the step may have led to NaN, of which 0 times is NaN.
+            parameter.copy_(old if share == 0 else torch.lerp(old, new, share))
+
+    def _put_moments_back(self) -> None:
+        if self._optimizer is None:
+            return
+        for parameter, moments in self._moments.items():
+            if moments:
+                self._optimizer.state[parameter].update(moments)
+            else:
+                self._optimizer.state.pop(parameter, None)
+
+
+class StepMeter:
+    """Keeps the updates of a training loop at one size, whatever its learning rate.
+
+    In a distributed run make one on every rank: KL is averaged over all ranks, so that they decide alike. Weights that
+    are sharded over ranks (FSDP, DeepSpeed) are not supported.
+
+    Args:
+        parameters: those that the optimizer trains.
+        optimizer: a torch optimizer, or accelerate's wrapper of one.
+        pace: `kl`, `norm`, `{"name": ..., option: ...}` or a pace object. `norm` needs no log-probs.
+
+    Raises:
+        ConfigError: no such pace, or one that does not measure.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], optimizer: Any, pace: str | Mapping[str, Any] | Pace = "kl"
+    ) -> None:
+        options: Any = {"name": pace} if isinstance(pace, str) else pace
+        self.pace: Pace = component("pace", options) if isinstance(options, Mapping) else options
+        if self.pace.measure == "none":
+            raise ConfigError("StepMeter: pace 'none' measures nothing; use 'kl' or 'norm'")
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._optimizer = optimizer
+        self._state = self.pace.init()
+        self._step: WeightStep | None = None
+        self._logprobs: Logprobs | None = None
+        self._old: tuple[Tensor, Tensor] | None = None
+        self._rates: list[Any] = []
+
+    @property
+    def scale(self) -> float:
+        """What the learning rate is multiplied by now."""
+        return self.pace.scale(self._state)
+
+    def before(self, logprobs: Logprobs | None = None) -> None:
+        """Right before `optimizer.step()`. Until `after` the learning rates of the optimizer are the scaled ones.
+
+        Args:
+            logprobs: see `Logprobs`. Some four samples of each problem in the batch are enough.
+
+        Raises:
+            ConfigError: the pace measures KL and there are no log-probs, or the last step has not been ended.
+        """
+        if self._step is not None:
+            raise ConfigError("StepMeter: before() was called twice without after()")
+        if self.pace.measure == "kl":
+            if logprobs is None:
+                raise ConfigError("StepMeter: pace 'kl' needs log-probs: before(lambda: ...); pace 'norm' needs none")
+            self._logprobs, self._old = logprobs, _evaluated(logprobs)
+        inner = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate wraps it
+        back = inner if getattr(self.pace, "moments", "kept") == "put_back" else None
+        self._step = WeightStep(self._parameters, back)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["lr"] * self.scale
+
+    def after(self) -> Measured:
+        """Right after `optimizer.step()`. Raises ConfigError without a `before`."""
+        if self._step is None:
+            raise ConfigError("StepMeter: after() without before()")
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate
+        settled = self.pace.settle(self._kl if self.pace.measure == "kl" else self._step.relative, self._step.keep)
+        assert settled is not None
+        self._state = self.pace.next(self._state, settled)
+        self._step = self._logprobs = self._old = None
+        return Measured(settled.proposed, settled.size, settled.share, self.scale)
+
+    def state_dict(self) -> dict[str, float]:
+        """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
+        return dict(self._state)
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        self._state = {name: float(value) for name, value in state.items()}
+
+    def _kl(self) -> float:
+        assert self._logprobs is not None
+        assert self._old is not None
+        old, mask = self._old
+        new, _ = _evaluated(self._logprobs)
+        if new.shape != old.shape:
+            raise ConfigError(f"StepMeter: log-probs {tuple(old.shape)} before the step, {tuple(new.shape)} after it")
+        sums = torch.stack((k3(new - old)[mask > 0].sum(), (mask > 0).sum()))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
+        total, tokens = sums.tolist()
+        return float(total / tokens) if tokens else 0.0
+
+
+def k3(difference: Tensor, at_most: float = MOST_PER_TOKEN) -> Tensor:
+    """KL(old || new) of each token from d = log new - log old of a token that old sampled: e^d - 1 - d, not negative
+    (Schulman 2020)."""
+    return (difference.exp() - 1 - difference).clamp(max=at_most)
+
+
+@torch.no_grad()
+def _evaluated(logprobs: Logprobs) -> tuple[Tensor, Tensor]:
+    values = logprobs()
+    tokens, mask = values if isinstance(values, tuple) else (values, torch.ones_like(values))
+    if tokens.shape != mask.shape:
+        raise ConfigError(f"StepMeter: log-probs {tuple(tokens.shape)} and mask {tuple(mask.shape)} differ in shape")
+    return tokens.detach().double().clone(), mask.detach().double()
+
+
+def _copied(moments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in moments.items()}

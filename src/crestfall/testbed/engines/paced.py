@@ -1,0 +1,59 @@
+"""A rule's pace inside an engine: its state, and what a step was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from crestfall.control.pace import Meter, Pace
+from crestfall.guard.step_meter import WeightStep
+
+
+class Paced:
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.reset()
+
+    def reset(self) -> None:
+        """As at the start of a run."""
+        self._state = self.pace.init()
+        self._last: Tensor | None = None
+
+    @property
+    def scale(self) -> float:
+        return self.pace.scale(self._state)
+
+    def begin(self, parameters: Iterable[Tensor], adam: torch.optim.Optimizer) -> WeightStep:
+        """Before the updates of a step."""
+        put_back = isinstance(self.pace, Meter) and self.pace.moments == "put_back"
+        return WeightStep(parameters, adam if put_back else None)
+
+    def end(self, step: WeightStep, kl: Callable[[], float]) -> dict[str, float]:
+        """After them: weights and moments are pulled back where the step was too long. Returns signals."""
+        used = self.scale
+        settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep)
+        if settled is None:
+            return {}
+        self._state = self.pace.next(self._state, settled)
+        signals = {"step_size": settled.size, "step_proposed": settled.proposed, "step_share": settled.share}
+        return {**signals, "pace": used, **self._cosine(step.sketch())}
+
+    def _cosine(self, now: Tensor) -> dict[str, float]:
+        """With the step before this one; nothing where one of the two is none."""
+        last, self._last = self._last, now
+        length = 0.0 if last is None else float(last.norm() * now.norm())
+        return {"step_cosine": float(last @ now) / length} if last is not None and length > 0 else {}
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Numbers as they are, and the direction of the last step."""
+        out = {name: torch.tensor(value, dtype=torch.float64) for name, value in self._state.items()}
+        return out if self._last is None else {**out, "last_step": self._last.clone()}
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """A snapshot of a run that had no pace leaves it as at the start."""
+        numbers = {name: float(value) for name, value in snapshot.items() if name != "last_step"}
+        self._state = numbers or self.pace.init()
+        last = snapshot.get("last_step")
+        self._last = None if last is None else last.clone().cpu()
