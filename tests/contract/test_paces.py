@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from crestfall.control.pace import Meter, Pace, Settled
 from crestfall.core.build import component, options, plain, summary
 from crestfall.core.registry import components
+from crestfall.testbed.policies.base import separate
 from crestfall.testbed.updates.base import UpdateRule
 from table_policy import make, rollouts
 
@@ -25,6 +27,7 @@ NO_PULL = [component("pace", {"name": meter.name, "pull_back": None}) for meter 
 DOCS = Path(__file__).parents[2] / "docs" / "pace.md"
 TABLE = [[0.3, 0.0], [0.0, -0.4], [0.1, 0.2]]
 DRAWN = [[[0, 1], [1, 0], [1, 1]], [[0, 0], [0, 1], [0, 0]]]
+RATE = 1e-3
 
 each = pytest.mark.parametrize("pace", [*PACES, *METERS[2:], *NO_PULL], ids=repr)
 metered = pytest.mark.parametrize("pace", METERS, ids=repr)
@@ -44,12 +47,19 @@ class Step:
         self.share = share
 
 
-def rule(pace: Pace, rate: float = 0.5) -> UpdateRule:
+def rule(pace: Pace, rate: float = RATE) -> UpdateRule:
     return component("update", {"name": "reinforce", "learning_rate": rate, "pace": plain(pace)})
 
 
-def engine_of(pace: Pace, rate: float = 0.5):
+def engine_of(pace: Pace, rate: float = RATE):
     return make(rule(pace, rate), TABLE, length=2, train=2, select=1, report=1, problems_per_step=2)
+
+
+def drawn_by(engine, tokens_PG=DRAWN):
+    """Rollouts with the log-probs that the engine's policy draws them under."""
+    drawn = rollouts(tokens_PG)
+    logprobs = [row.numpy().astype(np.float32) for row in engine._logprobs(separate(drawn.handle))]
+    return replace(drawn, handle=replace(drawn.handle, logprobs_N=logprobs))
 
 
 @each
@@ -105,16 +115,16 @@ def test_without_pull_back_nothing_is_put_anywhere(pace) -> None:
 
 @each
 def test_an_engine_goes_on_from_its_snapshot_to_the_bit(pace) -> None:
-    engine, drawn = engine_of(pace), rollouts(DRAWN)
+    engine = engine_of(pace)
     for _ in range(2):
-        signals = engine.update(drawn)
+        signals = engine.update(drawn_by(engine))
     assert all(np.isfinite(value) for value in signals.values())
     assert {"pace", "step_size", "step_cosine"} & signals.keys() == (
         set() if pace.name == "none" else {"pace", "step_size", "step_cosine"}
     )
     again = engine_of(pace)
     again.restore({name: value.clone() for name, value in engine.snapshot().items()})
-    assert engine.update(drawn) == again.update(drawn)
+    assert engine.update(drawn_by(engine)) == again.update(drawn_by(again))
     assert torch.equal(engine.policy.logits, again.policy.logits)
 
 
@@ -122,28 +132,28 @@ def test_an_engine_goes_on_from_its_snapshot_to_the_bit(pace) -> None:
 def test_a_snapshot_from_before_there_were_paces_starts_one(pace) -> None:
     engine = engine_of(pace)
     old = {name: value for name, value in engine.snapshot().items() if not name.startswith("pace/")}
-    engine.update(rollouts(DRAWN))
+    engine.update(drawn_by(engine))
     engine.restore(old)
     assert engine.pace.scale == 1.0
 
 
 @metered
 def test_a_rate_that_is_far_too_high_moves_the_policy_no_further_than_allowed(pace) -> None:
-    engine = engine_of(pace, rate=50.0)
-    signals = engine.update(rollouts(DRAWN))
+    engine = engine_of(pace, rate=5.0)
+    signals = engine.update(drawn_by(engine))
     assert signals["step_proposed"] > pace.pull_back * pace.target
     assert 0 < signals["step_size"] <= pace.pull_back * pace.target
-    assert signals["learning_rate"] == 50.0
-    assert engine.update(rollouts(DRAWN))["learning_rate"] == pytest.approx(50.0 * pace.slowest)
+    assert signals["learning_rate"] == 5.0
+    assert engine.update(drawn_by(engine))["learning_rate"] == pytest.approx(5.0 * pace.slowest)
 
 
 @metered
 def test_moments_come_back_with_the_weights_or_stay(pace) -> None:
     engine = engine_of(pace, rate=1e-6)
-    engine.update(rollouts(DRAWN))  # a step within bounds leaves moments behind
+    engine.update(drawn_by(engine))  # a step within bounds leaves moments behind
     before = {name: value.clone() for name, value in engine.optimizer.state().items()}
     engine.optimizer.rule = rule(pace, rate=50.0)
-    signals = engine.update(rollouts([[[1, 1], [0, 0], [0, 1]], [[1, 0], [1, 1], [0, 0]]]))
+    signals = engine.update(drawn_by(engine, [[[1, 1], [0, 0], [0, 1]], [[1, 0], [1, 1], [0, 0]]]))
     after = engine.optimizer.state()
     assert signals["step_share"] < 1
     same = all(torch.equal(after[name], before[name]) for name in before if name != "updates")
@@ -151,7 +161,7 @@ def test_moments_come_back_with_the_weights_or_stay(pace) -> None:
 
 
 def test_a_pace_of_none_changes_no_number() -> None:
-    plain_rule = component("update", {"name": "reinforce", "learning_rate": 0.5})
+    plain_rule = component("update", {"name": "reinforce", "learning_rate": RATE})
     one = make(plain_rule, TABLE, length=2, train=2, select=1, report=1, problems_per_step=2)
     other = engine_of(component("pace", {"name": "none"}))
     assert one.update(rollouts(DRAWN)) == other.update(rollouts(DRAWN))

@@ -23,6 +23,7 @@ _COMPONENTS: dict[str, dict[str, type[Any]]] = {}
 _MODULES: dict[str, tuple[str, ...]] = {
     "tasks": (
         "crestfall.testbed.tasks.builtin",
+        "crestfall.testbed.tasks.sentences",
         *(f"crestfall.testbed.tasks.{name}" for name in ("apps", "humaneval", "jsonl", "livecodebench", "mbpp")),
     ),
     "policy": ("crestfall.testbed.policies.tiny", "crestfall.testbed.policies.hf"),

@@ -99,7 +99,8 @@ class Memory:
     logits: int
     """While sampling or training."""
     activations: int
-    """While training, with the weights from before the update, which its norm is measured against."""
+    """While training, with the weights from before the update, which its norm is measured against, and what a pace may
+    put back."""
     snapshot: int
     """While saving: a copy of weights and moments, and of the average."""
 
@@ -155,7 +156,7 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
         copies=(2 + _averages(config) + _keeps_fisher(config)) * trained,
         kv_cache=sampled * size.cache * size.value_bytes,
         logits=size.logits_together * _LOGIT_BYTES,
-        activations=size.trained_together * size.saved * size.value_bytes + trained,
+        activations=size.trained_together * size.saved * size.value_bytes + (1 + _kept_for_pace(config)) * trained,
         snapshot=_copies_in_snapshot(config) * trained,
     )
 
@@ -163,6 +164,12 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
 def _copies_in_snapshot(config: RunConfig) -> int:
     """Weights, two moments, and the average where one is handed on."""
     return 3 + _averages(config)
+
+
+def _kept_for_pace(config: RunConfig) -> int:
+    """The weights after the step, which is pulled back along its way, and two moments from before it."""
+    pace = getattr(getattr(config.update, "pace", None), "moments", None)
+    return {None: 0, "kept": 1, "put_back": 3}[pace]
 
 
 def _averages(config: RunConfig) -> bool:

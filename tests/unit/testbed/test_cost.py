@@ -98,6 +98,10 @@ def test_memory_is_what_is_always_there_and_the_largest_of_what_takes_turns():
     assert (memory.weights, memory.gradients, memory.adam, memory.copies) == (2000, 400, 800, 800)
     assert (memory.kv_cache, memory.logits, memory.activations) == (200 * 10 * 2, 400 * 24, 300 * 50 * 2 + 400)
     assert memory.peak == 4000 + 30_400 + 9_600
+    metered = component("update", {"name": "reinforce", "pace": {"name": "kl"}})
+    paced = footprint(dataclasses.replace(config(Sized()), update=metered)).memory
+    assert paced is not None
+    assert paced.activations == memory.activations + 3 * 400
     assert found.checkpoint_bytes == 1200
     assert found.disk_bytes == 8400
 

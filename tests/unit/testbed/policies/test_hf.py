@@ -290,11 +290,11 @@ class Newline:
     def close(self) -> None: ...
 
 
-def engine(directory, **options) -> NativeEngine:
+def engine(directory, pace: str = "none", **options) -> NativeEngine:
     from crestfall.testbed.config import CampaignConfig, RunConfig
     from crestfall.testbed.updates.reinforce import Reinforce
 
-    rule = Reinforce(learning_rate=1e-2, warmup_updates=3)
+    rule = Reinforce(learning_rate=1e-2, warmup_updates=3, pace=component("pace", {"name": pace}))
     policy = tiny_hf.policy(directory, max_tokens=16, **options)
     campaign = CampaignConfig(group_size=4, problems_per_step=4)
     config = replace(RunConfig(), policy=policy, update=rule, campaign=campaign, tasks=tiny_hf.Comments())
@@ -303,7 +303,11 @@ def engine(directory, **options) -> NativeEngine:
     return made
 
 
-@pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=4)}, {"dtype": "bfloat16"}], ids=["full", "lora", "bf16"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"lora": Lora(rank=4)}, {"dtype": "bfloat16"}, {"pace": "kl"}, {"pace": "kl", "lora": Lora(rank=4)}],
+    ids=["full", "lora", "bf16", "pace", "pace-lora"],
+)
 def test_restoring_a_snapshot_is_as_if_nothing_had_followed(plain, options):
     trained = engine(plain, **options)
     problems = tiny_hf.problems("train", 4)
