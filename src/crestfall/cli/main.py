@@ -54,7 +54,8 @@ def parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 cells of a study failed, 2 usage or bad input (one line on stderr), 130 interrupted."""
+    """Exit codes: 0 done, 1 cells of a study failed or samples could not be graded, 2 usage or bad input (one line on
+    stderr), 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in argv if word in VERBS), None)
     args = parse(parser(verb), argv)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.json:
         print(json.dumps(result, allow_nan=False))
-    return 1 if result.get("failed") else 0
+    return 1 if result.get("failed") or result.get("infra") else 0
 
 
 if __name__ == "__main__":

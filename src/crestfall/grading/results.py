@@ -69,14 +69,15 @@ def write_evalplus(samples: Sequence[Sample], grades: Sequence[Grade], path: Pat
 
 
 def scores(samples: Sequence[Sample], grades: Sequence[Grade]) -> list[PassAtK]:
-    """pass@k for k = 1, 5, 10, 100, as far as every problem has that many graded samples. `infra` is no sample of a
-    program."""
+    """pass@k for k = 1, 5, 10, 100, as far as every problem has that many samples.
+
+    A sample that could not be graded (`infra`) counts as one that failed: leaving it out would raise the score.
+    """
     total: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for sample, grade in zip(samples, grades, strict=True):
-        if grade.verdict is not Verdict.INFRA:
-            total[sample.problem.task_id] += 1
-            passed[sample.problem.task_id] += grade.passed
+        total[sample.problem.task_id] += 1
+        passed[sample.problem.task_id] += grade.passed
     n_P, passed_P = list(total.values()), [passed[task_id] for task_id in total]
     return [pass_at_k(n_P, passed_P, k) for k in KS if n_P and k <= min(n_P)]
 

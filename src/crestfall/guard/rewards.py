@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import atexit
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crestfall.core.errors import InputError
-from crestfall.core.types import Problem, Verdict
+from crestfall.core.errors import CrestfallWarning, GraderError, InputError
+from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading import CodeGrader
 from crestfall.grading.extract import extract_code
 from crestfall.grading.problems.formats import problem_of
@@ -69,16 +70,35 @@ def compute_score(
 
     Raises:
         InputError: a ground truth in none of the formats.
-        GraderError: the grader is at fault; no reward is made up.
-    """
-    from crestfall.core.errors import GraderError
 
+    A fault of the grader is 0.0, for verl knows no missing reward, with a warning that counts them: `ungraded()`.
+    """
     data = json.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
     problem = problem_of(Row({"task_id": "verl", **data}, Path(data_source), 0))
-    grade = _grader().grade(problem, extract_code(solution_str, entry_point(problem)))
+    try:
+        grade = _grader().grade(problem, extract_code(solution_str, entry_point(problem)))
+    except GraderError as error:
+        grade = Grade(Verdict.INFRA, str(error))
     if grade.verdict is Verdict.INFRA:
-        raise GraderError(f"{data_source}: {grade.detail}")
+        _count_fault(f"{data_source}: {grade.detail}")
     return float(grade.passed)
+
+
+def ungraded() -> int:
+    """How many samples `compute_score` could not grade in this process."""
+    return len(_faults)
+
+
+_faults: list[str] = []
+
+
+def _count_fault(detail: str) -> None:
+    _faults.append(detail)
+    warnings.warn(
+        f"compute_score could not grade {len(_faults)} samples so far and gave them 0.0: {detail}",
+        CrestfallWarning,
+        stacklevel=3,
+    )
 
 
 @cache

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from crestfall.core.errors import InputError
+from crestfall.core.errors import CrestfallWarning, GraderError, InputError
 from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.grading import CodeGrader, Limits
+from crestfall.guard import rewards
 from crestfall.guard.rewards import compute_score, trl_reward
 
 DOUBLE = Problem("double", "", CallTests("f", (CallCase((2,), 4),)), "double", stub="def f(x):\n")
@@ -82,3 +83,16 @@ def test_trl_trains_two_steps_with_it(tmp_path, reward):
     trainer.train()
     assert trainer.state.global_step == 2
     assert any("rewards/crestfall_reward/mean" in entry for entry in trainer.state.log_history)
+
+
+def test_a_fault_of_the_grader_is_counted_and_does_not_reach_the_trainer(monkeypatch):
+    class Broken:
+        def grade(self, problem, program):
+            raise GraderError("no process could be started")
+
+    monkeypatch.setattr(rewards, "_grader", Broken)
+    truth = '{"entry_point": "f", "tests": [[[2], 4]]}'
+    before = rewards.ungraded()
+    with pytest.warns(CrestfallWarning, match="no process could be started"):
+        assert compute_score("own", "```python\ndef f(x): return 2 * x\n```", truth) == 0.0
+    assert rewards.ungraded() == before + 1
