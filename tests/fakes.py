@@ -88,6 +88,17 @@ class FakeFactory:
         return FakeEngine(config, self)
 
 
+@register("engine", "fake_broken")
+@dataclass(frozen=True)
+class BrokenFactory:
+    """Cannot be created."""
+
+    name: ClassVar[str]
+
+    def create(self, config: RunConfig) -> FakeEngine:
+        raise TypeError("the fake engine is broken")
+
+
 class FakeEngine:
     def __init__(self, config: RunConfig, options: FakeFactory) -> None:
         self.config, self.options = config, options

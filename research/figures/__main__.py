@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crestfall.analysis.trajectory import is_run, read_run, read_study
+from crestfall.analysis.trajectory import read_run, read_study
 from crestfall.core.errors import CrestfallError
+from crestfall.store.layout import is_run
 from research import figures
 
 

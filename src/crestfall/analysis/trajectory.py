@@ -18,6 +18,7 @@ import numpy.typing as npt
 from crestfall.core.errors import InputError
 from crestfall.core.types import Decision, Evaluation
 from crestfall.store.jsonl import is_torn, lines_of, objects
+from crestfall.store.layout import EVENTS_FILE, RUN_FILE, STUDY_FILE, cells_in
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -186,22 +187,14 @@ class Study:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
-
-
-def is_study(path: Path) -> bool:
-    return (path / "study.json").is_file()
-
-
 def read_run(path: Path) -> Run:
     """A run directory, finished or not.
 
     Raises:
         InputError: no run.json, or a file that is not what docs/run_directory.md says.
     """
-    meta = _json_object(path / "run.json")
-    events, notes = _events(path / "events.jsonl")
+    meta = _json_object(path / RUN_FILE)
+    events, notes = _events(path / EVENTS_FILE)
     method, seed = str(meta.get("method", path.parent.name)), int(meta.get("seed", 0))
     try:
         campaigns = tuple(_campaigns(events, path, f"{method}/seed-{seed}"))
@@ -210,7 +203,7 @@ def read_run(path: Path) -> Run:
             for e in _latest(events, "final", ("campaign", "when"))
         )
     except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path / 'events.jsonl'}: an event lacks or garbles a field: {error!r}") from error
+        raise InputError(f"{path / EVENTS_FILE}: an event lacks or garbles a field: {error!r}") from error
     return Run(
         path=path,
         method=method,
@@ -230,9 +223,8 @@ def read_run(path: Path) -> Run:
 
 def read_study(path: Path) -> Study:
     """A study directory: every cell that has begun. Cells without a run.json are left out."""
-    meta = _json_object(path / "study.json")
-    cells = sorted(p.parent for p in (path / "cells").glob("*/seed-*/run.json"))
-    return Study(path, meta, tuple(read_run(cell) for cell in cells))
+    meta = _json_object(path / STUDY_FILE)
+    return Study(path, meta, tuple(read_run(cell) for cell in cells_in(path)))
 
 
 def _json_object(path: Path) -> dict[str, Any]:

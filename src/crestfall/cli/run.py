@@ -24,11 +24,13 @@ from crestfall.cli.common import (
 from crestfall.cli.dry_run import dry_run
 from crestfall.report.live.console import campaign_table, is_live, run_view
 from crestfall.report.live.progress import RunProgress
-from crestfall.report.live.trackers import NAMES, trackers
+from crestfall.report.live.trackers import NAMES, check_trackers, trackers
 from crestfall.report.live.words import duration, percent
 from crestfall.store.events import Sink
-from crestfall.store.run_directory import RunDirectory
-from crestfall.testbed.config import RunConfig, load_run, resolved
+from crestfall.store.layout import is_run
+from crestfall.store.run_directory import RunDirectory, check_place
+from crestfall.testbed import preflight
+from crestfall.testbed.config import RunConfig, as_of_today, load_run, resolved
 from crestfall.testbed.session import train
 
 
@@ -41,10 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     config, out, console = load_run(args.config, args.overrides), out_directory(args), console_of(args)
-    config.check_problems()
+    check_trackers(args.track)
     if args.dry_run:
+        preflight.check([config])
+        check_place(out, resolved(config), as_of_today)
         return dry_run(console, out, {config.method: config})
-
+    if not is_run(out):  # one that goes on has passed, and may do without what only its beginning needed
+        preflight.check([config])
     if ranks.serve(config):
         raise SystemExit(0)
 

@@ -18,8 +18,9 @@ from crestfall.report.live.console import campaign_table, now
 from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.words import duration
 from crestfall.store.events import Tail
+from crestfall.store.layout import EVENTS_FILE
 from crestfall.store.lock import Lock
-from crestfall.store.run_directory import EVENTS_FILE, read_meta, read_study
+from crestfall.store.meta import read_meta, read_study
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -21,12 +21,13 @@ from crestfall.cli.dry_run import dry_run
 from crestfall.cli.study_view import StudyView, count_line
 from crestfall.report.live.console import is_live
 from crestfall.report.live.words import duration
-from crestfall.store.files import writing
+from crestfall.store.layout import is_run
 from crestfall.store.lock import Lock
 from crestfall.store.provenance import usable_cpus
+from crestfall.testbed import preflight
 from crestfall.testbed.config import load_study
 from crestfall.testbed.executors import EXECUTORS, executor
-from crestfall.testbed.study import cells_of, prepare, run_cells
+from crestfall.testbed.study import cells_of, check_directory, prepare, run_cells
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     study, out, console = load_study(args.config, args.overrides), out_directory(args), console_of(args)
     cells = cells_of(study, out)
-    for cell in cells:
-        cell.config.check_problems()
+    check_directory(study, out)
+    preflight.check(cell.config for cell in cells if args.dry_run or not is_run(cell.path))
     if args.dry_run:
         workers = args.workers or study.workers or usable_cpus()
         return dry_run(console, out, {cell.name: cell.config for cell in cells}, workers)
     runner = executor(args.executor, args.gpus_per_cell)
     workers = args.workers or study.workers or runner.capacity()
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with Lock(out), StopRequest(tell=not is_live(console)) as should_stop:
         cells = prepare(study, out)

@@ -17,7 +17,8 @@ from crestfall.report.live.console import STOPPING, curve, is_live
 from crestfall.report.live.progress import CampaignProgress, RunProgress
 from crestfall.report.live.words import duration, percent, points
 from crestfall.store.events import Tail
-from crestfall.store.run_directory import EVENTS_FILE, read_meta
+from crestfall.store.layout import EVENTS_FILE
+from crestfall.store.meta import read_meta
 from crestfall.testbed.study import STOPPED, Cell
 
 _STYLES = {"done": "green", "running": "bold", "failed": "red", "interrupted": "yellow", "waiting": "dim"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crestfall.analysis.analyze import Analysis
-from crestfall.analysis.trajectory import Run, Study, is_run, is_study, read_run, read_study
+from crestfall.analysis.trajectory import Run, Study, read_run, read_study
 from crestfall.core.errors import InputError
 from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
@@ -15,8 +15,7 @@ from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
 from crestfall.report.text import visible
 from crestfall.store.files import write_atomic
-
-REPORT_FILE = "report.html"
+from crestfall.store.layout import REPORT_FILE, is_run, is_study
 
 
 def write(path: Path, out: Path | None = None) -> Path:

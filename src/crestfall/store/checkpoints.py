@@ -1,11 +1,15 @@
 """Snapshots of weights and optimizer on disk: immutable directories, complete if and only if they hold DONE.
 
+A snapshot is known by the SHA-256 of its file, which the state file keeps: a byte that has changed, or another step's
+snapshot in its place, is noticed.
+
 checkpoints/campaign-002-step-013/     snapshot.safetensors, DONE
 checkpoints/last -> ..., best -> ..., handed_on -> ...          for people; crestfall itself goes by the state file
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import re
@@ -17,16 +21,20 @@ from typing import Any
 from crestfall.core.errors import MissingExtraError, RunDirectoryError
 from crestfall.core.types import Snapshot
 from crestfall.store.files import sync, sync_directory, writing
+from crestfall.store.layout import DONE_FILE, SNAPSHOT_FILE
 
-_SNAPSHOT = "snapshot.safetensors"
+# The names that this package gives to snapshots, and to what a crashed writer leaves: nothing else is ever deleted.
+_OURS = re.compile(r"campaign-\d+-(step-\d+(-rolled-back)?|handed-on)|base|start|\..+\.tmp")
 
 
 class Checkpoints:
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._saved: set[str] = set()
 
-    def save(self, name: str, snapshot: Snapshot) -> None:
-        """Write a snapshot under a new name (or again under an old one that no commit has named yet)."""
+    def save(self, name: str, snapshot: Snapshot) -> str:
+        """Write a snapshot under a new name (or again under an old one that no commit has named yet). Returns its
+        digest."""
         temporary, final = self._root / f".{name}.tmp", self._root / name
         with writing(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
@@ -34,29 +42,58 @@ class Checkpoints:
                 for leftover in (temporary, final):
                     shutil.rmtree(leftover, ignore_errors=True)
                 temporary.mkdir()
-                _save(snapshot, temporary / _SNAPSHOT)
-                sync(temporary / _SNAPSHOT)
-                (temporary / "DONE").touch()
+                _save(snapshot, temporary / SNAPSHOT_FILE)
+                sync(temporary / SNAPSHOT_FILE)
+                digest = _digest(temporary / SNAPSHOT_FILE)
+                (temporary / DONE_FILE).touch()
                 sync_directory(temporary)
                 temporary.rename(final)
             except OSError:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
             sync_directory(self._root)
+        self._saved.add(name)
+        return digest
+
+    def verify(self, name: str, digest: str | None) -> None:
+        """Raises RunDirectoryError if a snapshot is missing, incomplete, or not the one that has this digest (None: a
+        snapshot of a version that kept no digests)."""
+        file = self._complete(name)
+        try:
+            found = _digest(file) if digest is not None else None
+        except OSError as error:
+            raise RunDirectoryError(f"{file}: cannot be read: {error.strerror or error}") from None
+        if found != digest:
+            raise RunDirectoryError(
+                f"{file}: is not the snapshot that was saved there (its SHA-256 differs): restore it, or start again "
+                f"with --out elsewhere"
+            )
 
     def load(self, name: str) -> Snapshot:
-        """Raises RunDirectoryError if the checkpoint is missing or incomplete."""
+        """Raises RunDirectoryError if the snapshot is missing or incomplete."""
+        return _load(self._complete(name))
+
+    def _complete(self, name: str) -> Path:
         directory = self._root / name
-        if not (directory / "DONE").exists():
-            raise RunDirectoryError(f"{directory}: the checkpoint to go on from is missing or incomplete")
-        return _load(directory / _SNAPSHOT)
+        if not (directory / DONE_FILE).exists():
+            raise RunDirectoryError(
+                f"{directory}: the snapshot to go on from is missing or incomplete: restore it, or start again with "
+                f"--out elsewhere"
+            )
+        return directory / SNAPSHOT_FILE
+
+    def only_begun(self) -> bool:
+        """Whether there is nothing of a campaign: no more than what a chain saves before its first commit."""
+        return not self._root.exists() or not any(self._root.glob("campaign-*"))
 
     def prune(self, keep: Collection[str]) -> None:
-        """Delete every snapshot but these, and what crashed writers left."""
+        """Delete every snapshot but these, and what crashed writers left. A directory of any other name is somebody
+        else's."""
         if not self._root.exists():
             return
         for entry in self._root.iterdir():
-            if entry.is_dir() and not entry.is_symlink() and entry.name not in keep:
+            ours = entry.name in self._saved or _OURS.fullmatch(entry.name)
+            if ours and entry.name not in keep and entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
 
     def point(self, roles: Mapping[str, str]) -> None:
@@ -69,6 +106,11 @@ class Checkpoints:
                 temporary.unlink(missing_ok=True)
                 temporary.symlink_to(name)
                 temporary.replace(link)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save(snapshot: Snapshot, path: Path) -> None:

@@ -1,8 +1,8 @@
 """events.jsonl: append-only, one JSON object a line, line number = `seq`.
 
 The log follows the chain's state file, which is the truth: every commit stores its own lines in the state first and
-appends them here second. Opening the log after a crash cuts what the state does not know and adds what it knows and
-the log lacks.
+appends them here second. Opening the log after a crash adds what the state knows and the log lacks, and cuts nothing
+but a torn last line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from crestfall.core.errors import RunDirectoryError
 from crestfall.store.files import writing
 from crestfall.store.jsonl import lines_of, object_in, read_objects
+from crestfall.store.layout import STATE_FILE
 
 
 class EventLog:
@@ -31,24 +32,40 @@ class EventLog:
     def reconcile(self, seq: int, pending: Sequence[str]) -> None:
         """Make the log end with `pending`, the lines of the last commit, after which `seq` lines are written in all.
 
+        A torn last line is cut, and what the last commit did not get to write is added. Nothing else is touched.
+
         Raises:
-            RunDirectoryError: lines of earlier commits are missing.
+            RunDirectoryError: lines of earlier commits are missing, or there are lines that the commit does not know.
         """
         raw = self._path.read_bytes() if self._path.exists() else b""
-        lines = raw.splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()
-        before = seq - len(pending)
+        whole = raw[: raw.rfind(b"\n") + 1]
+        lines, before = whole.splitlines(keepends=True), seq - len(pending)
         if len(lines) < before:
             raise RunDirectoryError(
                 f"{self._path}: has {len(lines)} whole lines where the checkpoint was saved after {before}: something "
                 f"else has cut it; restore the file, or start again with --out elsewhere"
             )
-        kept = b"".join(lines[:before])
-        if raw != kept + "".join(f"{line}\n" for line in pending).encode():
+        wanted = [f"{line}\n".encode() for line in pending]
+        written = lines[before:]
+        if written != wanted[: len(written)]:
+            raise RunDirectoryError(
+                f"{self._path}: line {before + 1} and what follows are not what {STATE_FILE} was saved with: one of "
+                f"the two is of another time; restore it, or start again with --out elsewhere"
+            )
+        if len(whole) < len(raw):
             with writing(self._path), self._path.open("ab") as file:
-                file.truncate(len(kept))
-            self.append(pending)
+                file.truncate(len(whole))
+        if len(written) < len(wanted):
+            self.append(pending[len(written) :])
+
+    def last(self) -> dict[str, Any] | None:
+        """The last whole line. None where there is none, or it is no event."""
+        lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
+        return object_in(lines[-1]) if lines else None
+
+    def empty(self) -> bool:
+        """Whether nothing at all has been written."""
+        return not self._path.exists() or self._path.stat().st_size == 0
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from crestfall.core.errors import RunDirectoryError
 from crestfall.store.files import writing
+from crestfall.store.layout import LOCK_FILE
 
 
 class Lock:
@@ -21,34 +23,56 @@ class Lock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / ".lock"
+        self._path = directory / LOCK_FILE
         self._file: IO[str] | None = None
+        self._made: list[Path] = []
 
     def acquire(self, patience: float = 2.0) -> None:
-        """Wait up to `patience` seconds. Raises RunDirectoryError if another process still holds it then."""
-        with writing(self._path):
-            file = self._path.open("a+", encoding="utf-8")
+        """Make the directory where there is none; wait up to `patience` seconds. Raises RunDirectoryError if another
+        process still holds it then, or the directory cannot be written."""
         deadline = time.monotonic() + patience
-        while not _try(file):
-            if time.monotonic() >= deadline:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
+        while self._file is None:
+            file = self._open()
+            if _try(file) and _is_at(file, self._path):
+                self._file = file
+            else:
+                holder = _holder(file)
                 file.close()
-                raise RunDirectoryError(
-                    f"{self._path.parent}: in use by another crestfall (process {holder}); wait for it, stop it, or "
-                    f"choose another directory with --out"
-                )
-            time.sleep(0.05)
+                if time.monotonic() >= deadline:
+                    raise RunDirectoryError(
+                        f"{self._path.parent}: in use by another crestfall (process {holder}); wait for it, stop it, "
+                        f"or choose another directory with --out"
+                    )
+                time.sleep(0.05)
         with writing(self._path):
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
-        self._file = file
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()}\n")
+            self._file.flush()
+
+    def _open(self) -> IO[str]:
+        directory = self._path.parent
+        with writing(directory):
+            missing = [path for path in (directory, *directory.parents) if not path.exists()]
+            directory.mkdir(parents=True, exist_ok=True)
+            self._made += [path for path in missing if path not in self._made]
+        with writing(self._path):
+            return self._path.open("a+", encoding="utf-8")
 
     def release(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def withdraw(self) -> None:
+        """Release it, and take away the lock file and the directories that `acquire` made, where nothing else has come
+        to stand in them: as if nobody had been here."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            self._path.unlink()
+            for directory in self._made:
+                directory.rmdir()
+        self.release()
 
     def held_by_another(self) -> bool:
         """Is another process at work in the directory? Never ask this of a lock that this process holds elsewhere."""
@@ -72,3 +96,16 @@ def _try(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether the file still stands there: the process that held it before may have taken it away."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "unknown"

@@ -10,7 +10,9 @@ from typing import Any
 from crestfall.core.errors import ConfigError, CrestfallError
 from crestfall.core.types import Snapshot
 from crestfall.store.checkpoints import Checkpoints
-from crestfall.store.run_directory import CHECKPOINTS, read_meta
+from crestfall.store.layout import CHECKPOINTS, STATE_FILE
+from crestfall.store.meta import read_meta
+from crestfall.store.saved import Saved
 
 ROLES = ("handed_on", "last", "best")
 
@@ -61,7 +63,9 @@ class Origin:
         """
         name = self.facts()["snapshot"]
         try:
-            snapshot = Checkpoints(self.run / CHECKPOINTS).load(name)
+            checkpoints, saved = Checkpoints(self.run / CHECKPOINTS), Saved.read(self.run / STATE_FILE)
+            snapshot = checkpoints.load(name)
+            checkpoints.verify(name, None if saved is None else saved.snapshots.get(name))
         except CrestfallError as error:
             raise ConfigError(f"chain.start_from: {error}") from None
         mine, theirs = _shapes(like), _shapes(snapshot)

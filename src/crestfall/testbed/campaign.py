@@ -193,9 +193,12 @@ def keep_snapshots(
 
 def roll_back(state: CampaignState, decision: Decision, what: str, engine: Engine, store: Store) -> CampaignState:
     """Go back to the decision's target. The step counter, and with it every random stream, goes on."""
-    go_back(engine, store.load(state.snapshots[str(decision.target_step)]), what)
+    target = state.snapshots[str(decision.target_step)]
+    go_back(engine, store.load(target), what)
     state = replace(state, slowed=state.slowed * decision.learning_rate_scale)
     engine.scale_learning_rate(state.rate)
+    if what != "weights":  # the target's snapshot is all that there is: tens of GB for a large model
+        return replace(state, current=target)
     name = f"campaign-{state.campaign:03d}-step-{state.step:03d}-rolled-back"
     store.save(name, engine.snapshot())
     return replace(state, current=name)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pydantic
 
 import crestfall
-from crestfall.core.errors import ConfigError
+from crestfall.core.errors import ConfigError, RunDirectoryError
 from crestfall.core.types import CampaignSummary, Snapshot
 from crestfall.store.events import Sink
+from crestfall.store.layout import STATE_FILE
 from crestfall.store.run_directory import RunDirectory
 from crestfall.testbed.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, run_campaign
 from crestfall.testbed.config import RunConfig, digest_of
@@ -72,7 +74,7 @@ def run_chain(
     Raises:
         Interrupted: `should_stop()` became true; everything up to here is saved.
     """
-    state = _STATE.validate_json(json.dumps(saved)) if saved is not None else None
+    state = None if saved is None else chain_state(saved, directory.path / STATE_FILE)
     if state is not None and state.done:
         return
     engine = create_engine()
@@ -80,6 +82,17 @@ def run_chain(
         _Chain(config, directory, engine, sinks, should_stop).run(state)
     finally:
         engine.close()
+
+
+def chain_state(saved: Mapping[str, Any], file: Path) -> ChainState:
+    """A chain's state from the plain data of a file. Raises RunDirectoryError where it is none."""
+    try:
+        return _STATE.validate_json(json.dumps(saved))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        reason = f"damaged at {key}: {first['msg']}"
+        raise RunDirectoryError(f"{file}: {reason}; restore it, or start again with --out elsewhere") from None
 
 
 class _Chain:
@@ -174,6 +187,7 @@ class _Chain:
         self.engine.begin_campaign(campaign.campaign, campaign.rate)
         if campaign.current is not None:
             self.engine.restore(self.directory.load(campaign.current))
+        self.engine.scale_learning_rate(campaign.rate)
         if self.config.campaign.hand_on != "weights" and not averaged(self.engine.snapshot()):
             raise ConfigError(f"campaign.hand_on: engine {self.config.engine.name!r} keeps no average; use 'weights'")
         return campaign

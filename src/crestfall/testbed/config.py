@@ -306,5 +306,14 @@ def resolved(config: RunConfig | StudyConfig) -> dict[str, Any]:
     return out
 
 
+def as_of_today(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A resolved run configuration of an earlier version, with the options that it did not have; as it is, where one of
+    its own is gone."""
+    try:
+        return resolved(run_config(options))
+    except ConfigError:
+        return options
+
+
 def digest_of(config: RunConfig | StudyConfig) -> str:
     return digest(resolved(config))

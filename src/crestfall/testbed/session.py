@@ -9,10 +9,11 @@ from typing import Any
 
 from crestfall.core.errors import RunDirectoryError
 from crestfall.store.events import Sink
-from crestfall.store.run_directory import RUN_FILE, RunDirectory
+from crestfall.store.layout import RUN_FILE
+from crestfall.store.run_directory import RunDirectory
 from crestfall.testbed.chain import run_chain
-from crestfall.testbed.config import RunConfig, resolved
-from crestfall.testbed.slices import origin, unseen
+from crestfall.testbed.config import RunConfig, as_of_today, resolved
+from crestfall.testbed.preflight import check_sources
 
 
 def train(
@@ -36,7 +37,7 @@ def train(
     if not (path / RUN_FILE).exists():
         check_sources(config)
     with RunDirectory(path) as directory:
-        saved = directory.open(resolved(config), provenance, patience)
+        saved = directory.open(resolved(config), provenance, patience, as_of_today)
         if directory.status == "done":
             return False
         directory.set_status("running")
@@ -57,12 +58,3 @@ def train(
                 sink.close()
         directory.set_status("done")
     return True
-
-
-def check_sources(config: RunConfig) -> None:
-    """Look at what a new chain will read, before there is a directory to leave behind."""
-    config.care.init()
-    unseen(config)
-    start = origin(config)
-    if start is not None:
-        start.facts()

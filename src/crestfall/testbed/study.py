@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from crestfall.core.errors import ConfigError, RunDirectoryError
 from crestfall.store.files import digest
-from crestfall.store.run_directory import CELLS, STUDY_FILE, read_meta, reject_other_config, write_json
-from crestfall.testbed.config import RunConfig, StudyConfig, resolved
+from crestfall.store.layout import CELLS, REPORT_FILE, STUDY_FILE, cell_log, cell_path, cells_in, is_run, is_study
+from crestfall.store.meta import read_meta, read_study, reject_other_config, write_json
+from crestfall.store.run_directory import nothing_committed
+from crestfall.testbed.config import RunConfig, StudyConfig, as_of_today, resolved
 
 STOPPED = 130
 """Exit code of a cell that was asked to stop and did so after a finished, saved step."""
@@ -36,7 +39,7 @@ class Cell:
     @property
     def log(self) -> Path:
         """What its process prints."""
-        return self.path.with_name(f"{self.path.name}.log")
+        return cell_log(self.path)
 
     def done(self) -> bool:
         meta = read_meta(self.path)
@@ -80,28 +83,74 @@ class Watcher(Protocol):
 
 
 def cells_of(study: StudyConfig, out: Path) -> list[Cell]:
-    return [Cell(config, out / CELLS / config.method / f"seed-{config.seed}") for config in study.cells()]
+    return [Cell(config, cell_path(out, config.method, config.seed)) for config in study.cells()]
 
 
 def prepare(study: StudyConfig, out: Path) -> list[Cell]:
-    """Write study.json. Returns the cells. Methods and seeds may have been added since the last time.
+    """Write study.json. Returns the cells to run. Methods and seeds may have been added since the last time; cells that
+    were run before and are not asked for now stay listed.
 
     Raises:
-        RunDirectoryError: a cell was run with another configuration, or the directory cannot be written.
+        RunDirectoryError: what `check_directory` says, or the directory cannot be written.
     """
-    cells = cells_of(study, out)
+    check_directory(study, out)
+    cells, before = cells_of(study, out), read_study(out)
+    listed = [] if before is None else [dict(cell) for cell in before["cells"] if (out / cell["path"]).exists()]
     for cell in cells:
-        meta = read_meta(cell.path)
-        if meta is not None:
-            reject_other_config(cell.path, meta["config"], resolved(cell.config))
+        entry = {"method": cell.config.method, "seed": cell.config.seed, "path": str(cell.path.relative_to(out))}
+        if entry not in listed:
+            listed.append(entry)
     config = resolved(study)
-    listed = [
-        {"method": cell.config.method, "seed": cell.config.seed, "path": str(cell.path.relative_to(out))}
-        for cell in cells
-    ]
-    meta = {"config": config, "config_digest": digest(config), "cells": listed}
-    write_json(out / STUDY_FILE, meta)
+    write_json(out / STUDY_FILE, {"config": config, "config_digest": digest(config), "cells": listed})
     return cells
+
+
+def check_directory(study: StudyConfig, out: Path) -> None:
+    """Whether the study may be run there: every chain that was run in the directory has the configuration that the
+    study gives to its method, whatever its seed, and whether or not that cell is asked for now.
+
+    Raises:
+        RunDirectoryError: a chain has another configuration, or the directory holds something else.
+    """
+    _reject_other_things(out)
+    known = _with_methods_of_before(study, out)
+    for path in cells_in(out):
+        meta = read_meta(path)
+        assert meta is not None
+        if meta["method"] not in known.methods:
+            raise RunDirectoryError(
+                f"{path}: a chain of method {meta['method']!r}, which this study does not have; choose another "
+                f"directory with --out"
+            )
+        if not nothing_committed(path):
+            now = resolved(known.cell(meta["method"], meta["seed"]))
+            reject_other_config(path, as_of_today(meta["config"]), now)
+
+
+def _reject_other_things(out: Path) -> None:
+    if is_run(out):
+        raise RunDirectoryError(f"{out}: holds a run; choose another directory for the study with --out")
+    ours = {STUDY_FILE, CELLS, REPORT_FILE}
+    try:
+        others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".") and entry.name not in ours]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunDirectoryError(f"{out}: cannot be used: {error.strerror or error}") from None
+    if others and not is_study(out):
+        raise RunDirectoryError(f"{out}: not empty and not a study's directory; choose another with --out")
+
+
+def _with_methods_of_before(study: StudyConfig, out: Path) -> StudyConfig:
+    """The study, and on its shared options the methods that the directory has had beside its own."""
+    before = read_study(out)
+    methods = {} if before is None else before["config"].get("methods")
+    try:
+        if not isinstance(methods, dict):
+            raise ConfigError("methods: expected a mapping")
+        return study if not set(methods) - set(study.methods) else replace(study, methods={**methods, **study.methods})
+    except (ConfigError, TypeError) as error:
+        raise RunDirectoryError(f"{out / STUDY_FILE}: its configuration cannot be read: {error}") from None
 
 
 def run_cells(

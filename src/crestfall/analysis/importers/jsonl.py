@@ -16,6 +16,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.keys import STEP_KEYS
 from crestfall.core.registry import register
 from crestfall.store.jsonl import read_objects
+from crestfall.store.layout import EVENTS_FILE
 
 
 @register("importer", "jsonl")
@@ -25,7 +26,7 @@ class Jsonl:
 
     def claims(self, path: Path, head: bytes) -> bool:
         first = first_object(head)
-        if first is None or path.name == "events.jsonl":
+        if first is None or path.name == EVENTS_FILE:
             return False
         other = "log_history" in first or ("step" in first and isinstance(first.get("data"), dict))
         keys = {key for key, _ in flat(first)}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from crestfall.analysis.importers.base import HEAD_BYTES, History, Importer
 from crestfall.analysis.importers.history import to_trajectory
-from crestfall.analysis.trajectory import Trajectory, is_run, is_study, read_run, read_study
+from crestfall.analysis.trajectory import Trajectory, read_run, read_study
 from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.registry import components
+from crestfall.store.layout import RUN_FILE, is_run, is_study
 
 KNOWN = (
     "a run directory, trainer_state.json, JSONL, CSV, a TensorBoard event file, step_*.metrics.json or a console log"
@@ -57,7 +58,7 @@ def _expanded(paths: Iterable[str | Path]) -> list[Path]:
 
 def _directory(path: Path, metric: str | None) -> list[Trajectory]:
     """Everything below a directory that is a run directory or that an importer knows."""
-    runs = sorted(p.parent for p in path.rglob("run.json"))
+    runs = sorted(p.parent for p in path.rglob(RUN_FILE))
     found = [t for run in runs for t in read_run(run).campaigns]
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
     refused: list[InputError] = []

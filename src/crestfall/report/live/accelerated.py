@@ -21,6 +21,18 @@ PACKAGES = {"mlflow": "mlflow-skinny", "comet_ml": "comet-ml", "swanlab": "swanl
 """Names of accelerate's trackers, and the package that each needs."""
 
 
+def check_package(name: str) -> None:
+    """Raises ConfigError, MissingExtraError as `AccelerateSink` does."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"--track {name}: runs of one process only; use wandb, trackio or tensorboard")
+    try:
+        from accelerate.tracking import LoggerType, get_available_trackers
+    except ImportError:
+        raise MissingExtraError("accelerate", "hf") from None
+    if LoggerType(name) not in get_available_trackers():
+        raise ConfigError(f"--track {name}: not installed: pip install {PACKAGES[name]}")
+
+
 class AccelerateSink:
     """One run of the tracker per run directory. MLflow's id is kept there, so that a resumed run goes on in the same
     one; the others begin another.
@@ -33,15 +45,10 @@ class AccelerateSink:
     def __init__(
         self, name: str, directory: Path, config: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]] = ()
     ) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ConfigError(f"--track {name}: runs of one process only; use wandb, trackio or tensorboard")
-        try:
-            from accelerate import PartialState
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS, LoggerType, get_available_trackers
-        except ImportError:
-            raise MissingExtraError("accelerate", "hf") from None
-        if LoggerType(name) not in get_available_trackers():
-            raise ConfigError(f"--track {name}: not installed: pip install {PACKAGES[name]}")
+        check_package(name)
+        from accelerate import PartialState
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
         PartialState(cpu=True)  # their logger demands it; where an engine has set it up already, this changes nothing
         stored = directory / f"{name}_id"
         options: dict[str, Any] = {"experiment_name": directory.name} if name == "comet_ml" else {}

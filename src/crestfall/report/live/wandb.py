@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from crestfall.core.errors import MissingExtraError
+from crestfall.core.errors import ConfigError, MissingExtraError
 from crestfall.report.live.axis import StepAxis
 from crestfall.store.files import write_atomic
 
 _TITLE = 63
 """W&B's limit on the title of an alert."""
+
+
+def check_key() -> None:
+    """Raises ConfigError where a run would be sent to W&B and there is no key to send it with."""
+    import wandb
+
+    if os.environ.get("WANDB_MODE", "online") in ("offline", "disabled", "dryrun"):
+        return
+    if "prompt" in inspect.signature(wandb.login).parameters and not sys.stdin.isatty():
+        try:
+            known = wandb.login(prompt=False)
+        except Exception as error:  # its errors have no root in common with others
+            raise ConfigError(f"--track wandb: {' '.join(str(error).split())[:200]}") from None
+        if not known:
+            raise ConfigError("--track wandb: no API key: `wandb login`, or WANDB_API_KEY, or WANDB_MODE=offline")
 
 
 class WandbSink:

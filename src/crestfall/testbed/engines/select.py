@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
 
@@ -21,9 +22,13 @@ class Native:
 
     name: ClassVar[str]
 
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of torch. Sums are rounded differently with another number, so it belongs to the run; with one, as
     many chains as there are cores run side by side at full speed."""
+
+    def check(self, config: RunConfig) -> None:
+        """Raises MissingExtraError without torch."""
+        require("torch")
 
     def create(self, config: RunConfig) -> Engine:
         from crestfall.testbed.engines.native import NativeEngine

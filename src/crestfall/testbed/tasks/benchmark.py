@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crestfall.core.errors import ConfigError, InputError, MissingExtraError
+from crestfall.core.errors import ConfigError, InputError
+from crestfall.core.extras import require
 from crestfall.core.types import Problem
 from crestfall.store.rows import Row, read_rows
+from crestfall.testbed.hub import use_cache_where_unreachable
 from crestfall.testbed.tasks.base import CampaignSets, Sizes
 from crestfall.testbed.tasks.split import Pool, Pools, Shares, distinct
 
@@ -86,15 +88,16 @@ class Benchmark(ABC):
         return read_rows(self.path) if self.path is not None else self._dataset_rows()
 
     def _dataset_rows(self) -> Iterator[Row]:
-        try:
-            import datasets
-        except ImportError:
-            raise MissingExtraError("datasets", "hf") from None
+        require("datasets")
+        use_cache_where_unreachable()
+        import datasets
+
         try:
             loaded = datasets.load_dataset(self.dataset, self.subset, split=self.split, revision=self.revision)
         except Exception as error:  # the hub's and the readers' errors have no common root
             reason = " ".join(str(error).split())[:300]
-            raise InputError(f"tasks.dataset: cannot load {self.dataset!r}: {reason}") from None
+            way_out = "without a network: tasks.dataset=null tasks.subset=null tasks.split=null tasks.path=FILE"
+            raise InputError(f"tasks.dataset: cannot load {self.dataset!r}: {reason}; {way_out}") from None
         splits: dict[str, Any] = {self.split: loaded} if self.split else dict(loaded)
         for name, split in splits.items():
             for number, data in enumerate(split, 1):

@@ -21,6 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from crestfall.core.errors import ConfigError
+from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
 from crestfall.testbed.engines.trl.options import TrlOptions
@@ -35,6 +37,17 @@ class Trl(TrlOptions):
     """TRL's GRPOTrainer on accelerate: several processes (DDP, FSDP2), mixed precision, vLLM."""
 
     name: ClassVar[str]
+
+    def check(self, config: RunConfig) -> None:
+        """Raises ConfigError for what TRL cannot do, MissingExtraError without it."""
+        require("torch", "transformers", "accelerate", "trl")
+        from crestfall.testbed.engines.trl.loss import loss_options
+
+        loss_options(config.update, config.campaign.temperature)
+        if config.policy.name not in ("tiny", "hf") and not hasattr(config.policy, "transformers_parts"):
+            raise ConfigError(f"engine trl cannot train policy {config.policy.name!r}: it is no transformers model")
+        if config.campaign.hand_on != "weights":
+            raise ConfigError("campaign.hand_on: engine 'trl' keeps no average; use 'weights'")
 
     def create(self, config: RunConfig) -> Engine:
         """In the only process, or in the first of several, which leads the others.

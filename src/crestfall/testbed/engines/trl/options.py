@@ -20,7 +20,7 @@ class TrlOptions:
     """Completions that a process samples at once, where the policy brings no sampler of its own. Memory."""
     device: Literal["auto", "cpu"] = "auto"
     """`auto`: the GPUs where there are any."""
-    threads: Count = 1
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of torch in each process; part of the run, as with `native`."""
     mixed_precision: Literal["no", "bf16"] = "no"
     """`bf16`: forward and backward in bfloat16 under autocast, weights and Adam in their own type."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from crestfall.core.extras import require
 from crestfall.core.registry import register
+from crestfall.core.types import Problem
 from crestfall.testbed.policies.hf.options import HfOptions, Lora
 
 if TYPE_CHECKING:
@@ -21,6 +24,13 @@ class HfPolicy(HfOptions):
     that no setting of the model's generation_config has a say."""
 
     name: ClassVar[str]
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Model and tokenizer by their configuration; weights are read when the run begins. Raises as `load` does."""
+        require("torch", "transformers", *(["peft"] if self.lora else []), *(["gguf"] if self.gguf_file else []))
+        from crestfall.testbed.policies.hf.load import check
+
+        check(self)
 
     def load(self) -> LoadedHf:
         """Raises InputError where there is no such model, MissingExtraError without transformers."""

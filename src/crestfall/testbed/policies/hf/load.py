@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from crestfall.core.errors import ConfigError, InputError, MissingExtraError
+from crestfall.core.errors import ConfigError, InputError
+from crestfall.core.extras import require
 from crestfall.core.rng import seed_of
+from crestfall.testbed.hub import use_cache_where_unreachable
 from crestfall.testbed.policies.device import torch_device
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.options import HfOptions, Lora
@@ -18,9 +20,7 @@ from crestfall.testbed.policies.hf.text import Text
 
 def load(policy: HfOptions) -> LoadedHf:
     """Raises InputError, ConfigError, MissingExtraError."""
-    for library, needed in (("transformers", True), ("gguf", policy.gguf_file), ("peft", policy.lora)):
-        if needed and importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, "hf")
+    require("transformers", *(["peft"] if policy.lora else []), *(["gguf"] if policy.gguf_file else []))
     device = torch_device(policy.device)
     tokenizer, model = _read(policy)
     if policy.lora is not None:
@@ -32,6 +32,31 @@ def load(policy: HfOptions) -> LoadedHf:
     model.eval().to(device)
     lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
     return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch, policy.sampled_tokens)
+
+
+def check(policy: HfOptions) -> None:
+    """What can be told without reading weights: that there is a model of that name, with a tokenizer, and a device.
+    Raises as `load` does."""
+    torch_device(policy.device)
+    use_cache_where_unreachable()
+    from transformers import AutoConfig, AutoTokenizer
+
+    source = {"revision": policy.revision or "main", "gguf_file": policy.gguf_file}
+    folder = Path(policy.model)
+    try:
+        AutoConfig.from_pretrained(policy.model, **source)
+        AutoTokenizer.from_pretrained(policy.tokenizer or policy.model, **({} if policy.tokenizer else source))
+    except Exception as error:  # the readers' errors have no common root
+        raise _unreadable(policy, error) from error
+    weights = ("*.safetensors", "*.bin", "*.gguf")
+    if folder.is_dir() and not any(next(folder.glob(pattern), None) for pattern in weights):
+        raise InputError(f"policy.model: no weights in {policy.model} (expected {', '.join(weights)})")
+
+
+def _unreadable(policy: HfOptions, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:300]
+    way_out = "" if Path(policy.model).is_dir() else "; without a network: policy.model=DIRECTORY"
+    return InputError(f"policy.model: cannot load {policy.model!r}: {type(error).__name__}: {reason}{way_out}")
 
 
 def _read(policy: HfOptions) -> tuple[Any, Any]:
@@ -50,8 +75,7 @@ def _read(policy: HfOptions) -> tuple[Any, Any]:
         else:
             tokenizer = AutoTokenizer.from_pretrained(policy.tokenizer)
     except Exception as error:  # the readers' errors have no common root
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"policy.model: cannot load {policy.model!r}: {type(error).__name__}: {reason}") from error
+        raise _unreadable(policy, error) from error
     return tokenizer, model
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pydantic import Field
+
+from crestfall.core.errors import ConfigError
+from crestfall.core.extras import require
 from crestfall.core.registry import register
+from crestfall.core.types import Problem
 
 if TYPE_CHECKING:
     from crestfall.testbed.policies.size import ModelSize
@@ -24,11 +30,29 @@ class TinyPolicy:
     weights: Path | None = None
     """Weights made by `make warmstart`; none: those that ship with the package."""
 
-    max_tokens: int = 64
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
     """A completion is cut off here. The longest reference of three stages has 47 tokens."""
 
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where it is sampled and trained; `auto` is CUDA where there is any. The shipped weights are faster on a CPU."""
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Raises InputError where the file holds no tiny policy, ConfigError for problems in words that it has not."""
+        require("torch", "safetensors")
+        from crestfall.testbed.policies.tiny.weights import vocabulary
+
+        if self.device != "cpu":
+            from crestfall.testbed.policies.device import torch_device
+
+            torch_device(self.device)
+        known = set(vocabulary(self._file))
+        for problem in problems:
+            odd = next((word for word in problem.prompt.split() if word not in known), None)
+            if odd is not None:
+                raise ConfigError(
+                    f"policy tiny reads the builtin problems and no other text: it has no word {odd!r} "
+                    f"({problem.task_id}); use policy.name=hf policy.model=..."
+                )
 
     def load(self) -> LoadedTiny:
         """Raises InputError where the file holds no tiny policy, ConfigError where there is no such device."""

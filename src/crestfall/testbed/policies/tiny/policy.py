@@ -22,6 +22,7 @@ from crestfall.testbed.policies.tiny.folded import fold
 from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.tokenizer import PAD, Tokenizer
 from crestfall.testbed.policies.tiny.tree import grow, score
+from crestfall.testbed.policies.tiny.weights import header
 
 PROBLEMS_AT_A_TIME = 64
 """Sampled together: bounds the memory that keys and values take (a policy that never ends takes 150 MB)."""
@@ -41,13 +42,14 @@ class LoadedTiny:
     @classmethod
     def read(cls, path: Path) -> LoadedTiny:
         """Raises InputError for a file that holds no tiny policy."""
+        meta = header(path)
         try:
             with safe_open(path, framework="pt") as file:
-                meta = json.loads(file.metadata()["crestfall"])
                 model = TinyTransformer(Shape(**meta["shape"]))
                 model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"{path}: not the weights of a tiny policy ({error})") from error
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{path}: not the weights of a tiny policy ({reason})") from error
         return cls(model, Tokenizer(meta["vocabulary"]))
 
     def write(self, path: Path, about: Mapping[str, object]) -> None:

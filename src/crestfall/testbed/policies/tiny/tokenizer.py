@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from crestfall.core.errors import InputError
+
 PAD, EOS, CODE = 0, 1, 2
 _SPECIAL = ("<pad>", "<eos>", "<code>")
 
@@ -39,8 +41,12 @@ class Tokenizer:
         return len(self.vocabulary)
 
     def encode_spec(self, spec: str) -> list[int]:
-        """Raises KeyError for a word that is not in the vocabulary."""
-        return [self._id[word] for word in spec.split()]
+        """Raises InputError for a word that is not in the vocabulary."""
+        try:
+            return [self._id[word] for word in spec.split()]
+        except KeyError as error:
+            reason = "it reads the builtin problems and no other text"
+            raise InputError(f"policy tiny has no word {error}: {reason}") from None
 
     def encode_code(self, code: str) -> list[int]:
         """Raises KeyError for a piece that is not in the vocabulary."""

