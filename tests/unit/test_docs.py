@@ -116,7 +116,7 @@ def test_a_configuration_is_one(page: Path, block: str, plugins: None, tmp_path:
 
 def test_modules_and_chores_exist() -> None:
     text = "\n".join(code(page) for page in PAGES)
-    modules = set(re.findall(r"python -m (crestfall[\w.]*)", text))
+    modules = set(re.findall(r"python -m ((?:crestfall|research)[\w.]*)", text))
     assert modules
     assert {name for name in modules if importlib.util.find_spec(name) is None} == set()
     chores = set(re.findall(r"^make (\w+)", text, re.MULTILINE))

@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "grade": "judge programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",
     "analyze": "when did these runs peak, and was the fall real?",
     "replay": "what would this controller have done on these runs?",
+    "evaluate": "pass@1 of a policy as it is, on a benchmark",
     "bench": "ratios against peers, side by side in one run",
 }
 

@@ -1,31 +1,25 @@
-"""pass@1 of a policy as it is on a benchmark, by the sampler and grader that campaigns use.
+"""pass@1 of a policy as it is on a benchmark, by the sampler and grader that campaigns use: `crestfall evaluate`.
 
-  python -m crestfall.testbed.evaluate --out base.jsonl policy.name=hf policy.model=MODEL policy.max_tokens=256 \\
-      tasks.name=mbpp tasks.path=mbpp.jsonl tasks.examples=3 --rows 10:510
-
-Writes a line a problem; the same command again does what is missing. Greedy; `--samples N` draws N more at
-`--temperature`. Prints one JSON object at the end.
+A line a problem is written as it comes; the same command again does what is missing.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from crestfall.core.build import build, component, plain
-from crestfall.core.errors import ConfigError, CrestfallError, GraderError, InputError
+from crestfall.core.errors import ConfigError, GraderError, InputError
 from crestfall.core.passk import pass_at_k
 from crestfall.core.rng import stream
 from crestfall.core.types import Problem, Verdict
 from crestfall.grading import CodeGrader, Limits
-from crestfall.store import yaml
 from crestfall.store.events import EventLog, read_events
 from crestfall.store.files import digest, write_atomic
 from crestfall.store.rows import Row
@@ -97,36 +91,53 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Raises CrestfallError for bad input."""
-    options = yaml.overrides(args.overrides)
-    if unknown := set(options) - {"policy", "tasks", "grader"}:
+@dataclass(frozen=True)
+class Request:
+    """What is evaluated, on what, and how. Greedy always; `samples` more are drawn at `temperature`."""
+
+    options: Mapping[str, Any]
+    """`policy`, `tasks` and `grader`, as a configuration has them."""
+    rows: slice
+    samples: int = 0
+    temperature: float = 0.7
+    batch: int = 20
+    """Problems sampled, graded and written at a time."""
+    threads: int = 1
+
+
+def evaluate(request: Request, out: Path, tell: Callable[[str], Any]) -> dict[str, Any]:
+    """The summary, with all lines in `out`. Raises CrestfallError for bad input."""
+    if unknown := set(request.options) - {"policy", "tasks", "grader"}:
         raise ConfigError(f"{min(unknown)}: only policy, tasks and grader are asked for here")
-    config = component("policy", options.get("policy"), "policy")
-    source = component("tasks", options.get("tasks"), "tasks")
+    config = component("policy", request.options.get("policy"), "policy")
+    source = component("tasks", request.options.get("tasks"), "tasks")
     if not hasattr(source, "rows"):
         raise ConfigError("tasks: a benchmark is needed, of which all problems can be listed")
-    asked = {"samples": args.samples, "temperature": args.temperature, "policy": plain(config), "tasks": plain(source)}
-    done = _done(args.out, asked)
-    chosen = problems_of(source)[_slice(args.rows)]
+    limits = build(Limits, request.options.get("grader", {}), "grader")
+    chosen = problems_of(source)[request.rows]
+    if not chosen:
+        raise ConfigError("--rows: no problems there")
+    asked = {
+        "samples": request.samples,
+        "temperature": request.temperature,
+        "policy": plain(config),
+        "tasks": plain(source),
+    }
+    done = _done(out, asked)
     missing = [problem for problem in chosen if problem.task_id not in done]
     if missing:
         import torch
 
-        torch.set_num_threads(args.threads)
+        torch.set_num_threads(request.threads)
         policy = config.load()
-        with CodeGrader(build(Limits, options.get("grader", {}), "grader")) as grader:
-            for start in range(0, len(missing), args.batch):
-                batch = missing[start : start + args.batch]
-                lines = list(evaluated(policy, batch, config.max_tokens, args.samples, args.temperature, grader))
-                EventLog(args.out).append([json.dumps(line) for line in lines])
+        with CodeGrader(limits) as grader:
+            for start in range(0, len(missing), request.batch):
+                batch = missing[start : start + request.batch]
+                lines = list(evaluated(policy, batch, config.max_tokens, request.samples, request.temperature, grader))
+                EventLog(out).append([json.dumps(line) for line in lines])
                 done |= {line["task_id"]: line for line in lines}
-                so_far = summary(list(done.values()))
-                print(f"{len(done)} problems: {json.dumps(so_far)}", file=sys.stderr, flush=True)
-    wanted = [done[problem.task_id] for problem in chosen]
-    if not wanted:
-        raise ConfigError(f"--rows {args.rows}: no problems there")
-    return {"out": str(args.out), **summary(wanted)}
+                tell(f"{len(done)} problems: {json.dumps(summary(list(done.values())))}")
+    return {"out": str(out), **summary([done[problem.task_id] for problem in chosen])}
 
 
 def _done(path: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -140,36 +151,3 @@ def _done(path: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     header = {"digest": mark, **asked}
     write_atomic(path, "".join(f"{json.dumps(line)}\n" for line in lines or [header]))
     return {line["task_id"]: line for line in lines[1:]}
-
-
-def _slice(text: str) -> slice:
-    try:
-        start, stop = (int(part) if part else None for part in text.split(":"))
-    except ValueError:
-        raise ConfigError(f"--rows {text}: expected START:STOP, counted from 0") from None
-    return slice(start, stop)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m crestfall.testbed.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")
-    parser.add_argument("--out", type=Path, required=True, help="a JSONL file")
-    parser.add_argument("--rows", default=":", help="START:STOP of the benchmark's problems (default: all)")
-    parser.add_argument("--samples", type=int, default=0, help="beside the greedy one (default 0)")
-    parser.add_argument("--temperature", type=float, default=0.7, help="of the samples")
-    parser.add_argument("--batch", type=int, default=20, help="problems sampled, graded and written at a time")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
-    try:
-        print(json.dumps(run(parser.parse_intermixed_args(argv))))
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,6 @@ from crestfall.cli.main import main
 from crestfall.core.build import component
 from crestfall.core.errors import ConfigError, InputError, MissingExtraError
 from crestfall.core.types import CallCase, CallTests, Problem
-from crestfall.testbed import evaluate
 from crestfall.testbed.engines.native import NativeEngine
 from crestfall.testbed.policies.base import distinct
 from crestfall.testbed.policies.hf import Lora, model
@@ -426,7 +425,7 @@ def test_a_benchmark_is_evaluated_and_a_cut_run_goes_on(plain, tmp_path, capsys,
     command = ["--out", str(out), "--samples", "2", "--batch", "2", *words]
 
     def run(*more):
-        assert evaluate.main([*command, *more]) == 0
+        assert main(["evaluate", *command, *more, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
     first = run("--rows", "1:3")
@@ -439,5 +438,5 @@ def test_a_benchmark_is_evaluated_and_a_cut_run_goes_on(plain, tmp_path, capsys,
     assert whole["problems"] == 6
     assert whole["pass_at_1"] == pytest.approx(sum(line["passed"] for line in lines[1:]) / 12)
     assert whole["greedy_pass_at_1"] == pytest.approx(sum(line["greedy"] for line in lines[1:]) / 6)
-    assert evaluate.main([*command, "policy.max_tokens=9"]) == 2
+    assert main(["evaluate", *command, "policy.max_tokens=9"]) == 2
     assert "other options" in capsys.readouterr().err

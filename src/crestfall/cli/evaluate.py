@@ -1,0 +1,57 @@
+"""`crestfall evaluate key=value ... --out F.jsonl`: pass@1 of a policy as it is on a benchmark.
+
+    crestfall evaluate policy.name=hf policy.model=MODEL policy.max_tokens=256 \\
+        tasks.name=mbpp tasks.path=mbpp.jsonl tasks.examples=3 --rows 10:510 --out base.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from crestfall.cli.common import console_of
+from crestfall.core.errors import ConfigError
+from crestfall.store import yaml
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")
+    parser.add_argument("--out", type=Path, required=True, metavar="F.jsonl", help="a line a problem")
+    parser.add_argument("--rows", default=":", metavar="START:STOP", help="of the benchmark's problems (default: all)")
+    parser.add_argument("--samples", type=int, default=0, help="drawn beside the greedy one (default 0)")
+    parser.add_argument("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
+    parser.add_argument("--batch", type=int, default=20, help="problems sampled, graded and written at a time")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from crestfall.testbed.evaluate import Request, evaluate
+
+    for name, least in (("samples", 0), ("batch", 1), ("threads", 1)):
+        if getattr(args, name) < least:
+            raise ConfigError(f"--{name} {getattr(args, name)}: expected at least {least}")
+    if not 0 < args.temperature < 100:
+        raise ConfigError(f"--temperature {args.temperature}: expected a number above 0 and below 100")
+    options = yaml.overrides(args.overrides)
+    request = Request(options, _slice(args.rows), args.samples, args.temperature, args.batch, args.threads)
+    result = evaluate(request, args.out, lambda line: print(line, file=sys.stderr, flush=True))
+    if not args.json:
+        console = console_of(args)
+        low, high = result["greedy_interval"]
+        console.print(
+            f"greedy pass@1 {result['greedy_pass_at_1']:.1%} [{low:.1%}, {high:.1%}] on {result['problems']} problems"
+        )
+        if "pass_at_1" in result:
+            low, high = result["interval"]
+            console.print(f"pass@1 {result['pass_at_1']:.1%} [{low:.1%}, {high:.1%}], n = {result['n']} samples each")
+    return result
+
+
+def _slice(text: str) -> slice:
+    try:
+        start, stop = (int(part) if part else None for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"--rows {text}: expected START:STOP, counted from 0") from None
+    return slice(start, stop)
