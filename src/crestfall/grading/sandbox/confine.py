@@ -46,9 +46,14 @@ def enter(options: dict[str, Any]) -> Confinement:
     if own_pids:
         layers["namespaces"] = f"user, pid, {', '.join(_NAMESPACES)}"
         if "root" not in without and _succeeds(lambda: _new_root(files, options["scratch_mib"])):
-            layers["root"] = f"{len(files)} read-only paths, {options['scratch_mib']} MiB of scratch"
+            layers["root"] = f"{len(files.below)} read-only paths, {options['scratch_mib']} MiB of scratch"
             scratch = newroot.SCRATCH
-    elif "uid" not in without and os.geteuid() == 0 and _readable_by_anybody(files) and _succeeds(_become_nobody):
+    elif (
+        "uid" not in without
+        and os.geteuid() == 0
+        and _readable_by_anybody([*files.below, *files.packages])
+        and _succeeds(_become_nobody)
+    ):
         layers["uid"] = "nobody"
     use_landlock = "landlock" not in without and landlock.version() > 0
     use_seccomp = "seccomp" not in without
@@ -57,6 +62,7 @@ def enter(options: dict[str, Any]) -> Confinement:
     if use_seccomp:
         layers["seccomp"] = "allowed calls only" + ("" if scratch else ", no file opened for writing")
     layers["capabilities"] = "none"
+    exactly = files.without_hidden() if use_landlock else []
     paths.allow_packages(options["site"], options["packages"])
     sys.path[:] = [path for path in sys.path if path != os.path.dirname(__file__)]
     settings = Settings(
@@ -72,9 +78,11 @@ def enter(options: dict[str, Any]) -> Confinement:
     def seal() -> None:
         linux.drop_capabilities()
         if use_landlock:
-            landlock.restrict([*files, *newroot.DEVICES], [scratch] if scratch else [])
+            landlock.restrict([*exactly, *newroot.DEVICES], [scratch] if scratch else [], files.parents())
         if use_seccomp:
             seccomp.install(seccomp.base_filter(may_write=scratch is not None))
+        # Last, for it closes our own /proc to us: no other process of this user reads our memory, whatever it may open.
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
 
     return Confinement(layers, settings, own_pids, seal)
 
@@ -107,7 +115,7 @@ def _namespaces() -> None:
             file.write(text)
 
 
-def _new_root(files: list[str], scratch_mib: int) -> None:
+def _new_root(files: paths.Readable, scratch_mib: int) -> None:
     linux.unshare(linux.CLONE_NEWNS)
     newroot.enter(files, scratch_mib)
 

@@ -41,9 +41,9 @@ def version() -> int:
         return 0
 
 
-def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
-    """Let this process and its children read below `readable`, read and write below `writable`, and touch no other
-    file.
+def restrict(readable: Iterable[str], writable: Iterable[str], listable: Iterable[str] = ()) -> int:
+    """Let this process and its children read below `readable`, read and write below `writable`, list the directories
+    below `listable`, and touch no other file.
 
     From version 4 on TCP is refused too, from version 6 on abstract sockets and signals to processes outside. Paths
     that do not exist are skipped.
@@ -59,6 +59,8 @@ def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
     )
     for path in readable:
         _allow(ruleset, path, READ_FILE | READ_DIR)
+    for path in listable:
+        _allow(ruleset, path, READ_DIR)
     for path in writable:
         _allow(ruleset, path, handled & ~EXECUTE)
     linux.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0), what="landlock")

@@ -6,22 +6,24 @@ from __future__ import annotations
 import os
 
 from crestfall.grading.sandbox import linux
+from crestfall.grading.sandbox.paths import Readable
 
 SCRATCH = "/scratch"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _BASES = ("/mnt", "/tmp", "/media", "/srv", "/var", "/usr")
 
 
-def enter(readable: list[str], scratch_mib: int) -> None:
-    """Make a new root of bind mounts of `readable` and move there. Needs a mount namespace and its rights. Raises
-    OSError."""
+def enter(files: Readable, scratch_mib: int) -> None:
+    """Make a new root of bind mounts and move there. Needs a mount namespace and its rights. Raises OSError."""
     # Mounted over a directory that hides none of the files, in this mount namespace alone.
-    base = next(b for b in _BASES if os.path.isdir(b) and not any(f"{path}/".startswith(f"{b}/") for path in readable))
+    shown = [*files.below, *files.packages]
+    base = next(b for b in _BASES if os.path.isdir(b) and not any(f"{path}/".startswith(f"{b}/") for path in shown))
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
-    linux.mount("tmpfs", base, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,nr_inodes=2k,mode=755")
-    for path in [*readable, *DEVICES]:
+    linux.mount("tmpfs", base, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=4m,nr_inodes=8k,mode=755")
+    for path in [*files.below, *DEVICES]:
         if os.path.exists(path):
             _bind(path, base + path)
+    _hide(base, files)
     os.makedirs(base + SCRATCH, exist_ok=True)
     os.makedirs(f"{base}/.old")
     linux.pivot_root(base, f"{base}/.old")
@@ -30,6 +32,17 @@ def enter(readable: list[str], scratch_mib: int) -> None:
     os.rmdir("/.old")
     linux.mount("none", "/", flags=linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
     mount_scratch(scratch_mib)
+
+
+def _hide(base: str, files: Readable) -> None:
+    """Mount an empty folder over each hidden one, and in it what is allowed."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV
+    for path in files.hidden:
+        linux.mount("tmpfs", base + path, "tmpfs", flags, "size=64k,nr_inodes=1k,mode=755")
+    for path in files.packages:
+        _bind(path, base + path)
+    for path in files.hidden:
+        linux.mount("none", base + path, flags=linux.MS_REMOUNT | linux.MS_RDONLY | flags)
 
 
 def mount_scratch(mib: int) -> None:
@@ -46,11 +59,11 @@ def _bind(path: str, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         open(target, "a").close()
     linux.mount(path, target, flags=linux.MS_BIND | linux.MS_REC)
-    if not path.startswith("/dev/"):
-        locked = os.statvfs(target).f_flag & (
-            os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_RELATIME
-        )
-        flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
-        keep = (locked & os.ST_NOEXEC and linux.MS_NOEXEC) | (locked & os.ST_NOATIME and 0x400)
-        keep |= locked & os.ST_RELATIME and 0x200000
-        linux.mount("none", target, flags=flags | keep)
+    locked = os.statvfs(target).f_flag
+    # Read-only for devices too: they can be read and written still, and their files can no longer be changed, which
+    # programs own where root starts the grader.
+    flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID
+    flags |= 0 if path.startswith("/dev/") else linux.MS_NODEV
+    keep = (locked & os.ST_NOEXEC and linux.MS_NOEXEC) | (locked & os.ST_NOATIME and 0x400)
+    keep |= locked & os.ST_RELATIME and 0x200000
+    linux.mount("none", target, flags=flags | keep)

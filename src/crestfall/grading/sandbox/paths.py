@@ -3,30 +3,75 @@ allowed."""
 
 from __future__ import annotations
 
+import glob
 import importlib.machinery
 import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
-LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+OTHERS = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+_PACKAGES = ("site-packages", "dist-packages")
 
 
-def readable(site: str, packages: Sequence[str]) -> list[str]:
-    """Directories and files, each once, outermost first where they nest."""
-    standard = [
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-        sysconfig.get_config_var("LIBDIR") or "",
-    ]
-    paths = [*standard, *LIBRARIES, *(path for name in packages for path in package_paths(site, name))]
+@dataclass(frozen=True)
+class Readable:
+    """`below`: directories and files, each once, outermost first where they nest, but for what lies in `hidden`:
+    folders of installed packages, some of which ship the answers to a benchmark. `packages`: what is allowed in there.
+    """
+
+    below: list[str]
+    hidden: list[str]
+    packages: list[str]
+
+    def without_hidden(self) -> list[str]:
+        """The same as a list that leaves nothing to be taken out again, as Landlock needs it."""
+        return [path for top in self.below for path in _around(top, self.hidden)] + self.packages
+
+    def parents(self) -> list[str]:
+        """Directories whose listing imports need, where not all below them can be read."""
+        return sorted({parent for path in self.hidden if (parent := os.path.dirname(path)) != "/"})
+
+
+def readable(site: str, packages: Sequence[str]) -> Readable:
+    shared = sysconfig.get_config_var("LIBDIR") or ""
+    paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *OTHERS, *map(_with_libraries, LIBRARIES)]
+    paths += glob.glob(f"{glob.escape(shared)}/*.so*") if shared else []
+    allowed = {os.path.realpath(path) for name in packages for path in package_paths(site, name)}
     found = sorted({os.path.realpath(path) for path in paths if path and os.path.exists(path)})
     outermost = [p for p in found if not any(p != q and p.startswith(q + "/") for q in found)]
     links = [path for path in LIBRARIES if os.path.islink(path)]
-    return outermost + links
+    hidden = sorted({path for top in outermost for name in _PACKAGES for path in _folders(top, name)})
+    beyond = [p for p in sorted(allowed) if _within(p, hidden) or not _within(p, outermost)]
+    return Readable(outermost + links, hidden, beyond)
+
+
+def _with_libraries(base: str) -> str:
+    """Where libraries have a folder for the kind of machine, they are all in there."""
+    own = os.path.join(base, sysconfig.get_config_var("MULTIARCH") or "none")
+    return own if os.path.isdir(own) else base
+
+
+def _folders(top: str, name: str) -> list[str]:
+    top = glob.escape(top)
+    return [path for place in (top, f"{top}/python*") for path in glob.glob(f"{place}/{name}") if os.path.isdir(path)]
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _around(top: str, hidden: Sequence[str]) -> list[str]:
+    if top in hidden:
+        return []
+    if os.path.islink(top) or not any(path.startswith(f"{top}/") for path in hidden):
+        return [top]
+    return [path for name in sorted(os.listdir(top)) for path in _around(os.path.join(top, name), hidden)]
 
 
 def package_paths(site: str, name: str) -> list[str]:

@@ -34,6 +34,9 @@ AF_UNIX, SOCK_STREAM, SOCK_KIND = 1, 1, 0xF
 O_WRITES = 0o1 | 0o2 | 0o100 | 0o1000  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 # Other processes could be signalled through these: the kernel sends the owner of a descriptor a signal of one's choice.
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
+F_SETPIPE_SZ, F_NOTIFY = 1031, 1026
+# Names, timer slack, and questions.
+HARMLESS_PRCTL = (2, 3, 7, 15, 16, 21, 23, 29, 30, 38, 39, 40, 0x53564D41)
 FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 
 
@@ -139,6 +142,10 @@ def contestant_filter(pid: int) -> bytes:
         program.on_args(name, [Test(0, _JEQ, 0, ALLOW), Test(0, _JEQ, pid, ALLOW)], errno(EPERM))
     for name in ("pidfd_open", "pidfd_send_signal", "wait4", "waitid", "seccomp"):
         program.on(name, errno(EPERM))
+    program.on("memfd_create", errno(ENOSYS))  # memory that no limit counts
+    program.on_args("fcntl", [Test(1, _JEQ, command, errno(EPERM)) for command in (F_SETPIPE_SZ, F_NOTIFY)], ALLOW)
+    # Not the one that lets it outlive the grader, for one.
+    program.on_args("prctl", [Test(0, _JEQ, option, ALLOW) for option in HARMLESS_PRCTL], errno(EPERM))
     for name in ("sendmsg", "recvmsg", "sendmmsg", "recvmmsg"):  # no descriptors, no addresses
         program.on(name, errno(EPERM))
     # A datagram pair could send to any address; a stream pair (which asyncio needs) cannot.
