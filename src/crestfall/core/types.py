@@ -21,37 +21,48 @@ class CallCase:
 
     args: tuple[Any, ...]
     expected: Any
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    accepted: tuple[Any, ...] = ()
+    """Further results that are right too."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallTests:
     """The program defines `entry_point`; the child gets the arguments, the trusted side compares what it returns.
 
-    `compare`: `exact` is Python's `==`; `json` takes tuples for lists and dictionary keys as strings. Floats may be off
-    by `tolerance`, relative or absolute.
+    `entry_point` may name a method of a fresh object (`Solution().add`). `compare`: `exact` is Python's `==`; `json`
+    takes tuples for lists and dictionary keys as strings. Floats may be off by `tolerance`, relative or absolute.
+
+    `in_place`: the result is the first argument as the call left it (LeetCode's tasks that return nothing). `None`:
+    that is taken where a call returned None, None is not expected, and nothing says that the function has to return.
     """
 
     entry_point: str
     cases: tuple[CallCase, ...]
     compare: Literal["exact", "json"] = "exact"
     tolerance: float = 0.0
+    in_place: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StdioCase:
     stdin: str
     stdout: str
+    accepted: tuple[str, ...] = ()
+    """Further outputs that are right too."""
 
 
 @dataclass(frozen=True, slots=True)
 class StdioTests:
     """The program reads stdin and writes stdout; the trusted side compares the output, token by token.
 
-    Numbers with a fraction may be off by `tolerance`, relative or absolute.
+    Numbers with a fraction may be off by `tolerance`, relative or absolute. `checker`: a Python program that decides in
+    their place (docs/grading.md says what it is given and how it answers).
     """
 
     cases: tuple[StdioCase, ...]
     tolerance: float = 0.0
+    checker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +77,25 @@ Tests = CallTests | StdioTests | CodeTests
 
 
 @dataclass(frozen=True, slots=True)
+class ProblemLimits:
+    """A problem's own limits, in place of the grader's; None: the grader's.
+
+    `per_test`: `cpu_seconds` holds for each test and not for all of them together (each case of a stdin/stdout problem
+    always has the whole limit).
+    """
+
+    cpu_seconds: float | None = None
+    memory_mib: int | None = None
+    per_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A programming problem.
 
     `key` says which problems are the same problem: pools are disjoint by key. `program = stub + completion`, where
     `stub` is the source that stands before what the policy writes (a signature, HumanEval's prompt).
+    `header` is source that is run before the program in its namespace: the imports that a benchmark puts there.
     """
 
     task_id: str
@@ -81,13 +106,19 @@ class Problem:
     reference: str | None = None
     level: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
+    header: str = ""
+    limits: ProblemLimits = ProblemLimits()
 
 
 # --- grading --------------------------------------------------------------------------------------------------------
 
 
 class Verdict(StrEnum):
-    """What became of a program. Only `PASSED` earns a reward; `INFRA` is the grader's own fault."""
+    """What became of a program. Only `PASSED` earns a reward.
+
+    `INFRA` is the grader's own fault, `UNSUPPORTED` says that the problem's tests are of a style that this grader
+    cannot run, or may not: neither says anything of the program.
+    """
 
     PASSED = "passed"
     WRONG_ANSWER = "wrong_answer"
@@ -98,20 +129,53 @@ class Verdict(StrEnum):
     OUTPUT_LIMIT = "output_limit"
     VIOLATION = "violation"
     NO_CODE = "no_code"
+    UNSUPPORTED = "unsupported"
     INFRA = "infra"
 
 
 @dataclass(frozen=True, slots=True)
+class CaseGrade:
+    """What became of one test of a problem; `name` says which (`case 3`, `TestStack.test_pop`)."""
+
+    name: str
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Grade:
-    """The verdict on one program. `detail` is one printable line that says why; `cpu_seconds` is what it used."""
+    """The verdict on one program. `detail` is one printable line that says why; `cpu_seconds` is what it used.
+
+    `isolation`: `outside`: no test ran within the program's reach. `inside`: the tests ran in the program's own
+    process, where a program could forge their result.
+    `tests`: those that failed: the first one, or all of them where the grader runs them all (`Limits.every_test`).
+    `stdout` and `stderr`: the beginning of what the program printed, as far as `Limits.keep_output` allows.
+    """
 
     verdict: Verdict
     detail: str = ""
     cpu_seconds: float = 0.0
+    isolation: Literal["outside", "inside"] = "outside"
+    tests: tuple[CaseGrade, ...] = ()
+    passed_share: float | None = None
+    """Tests that passed, of all tests of the problem (those behind the first failure only with `Limits.every_test`);
+    None where it is not known beyond `passed`."""
+    stdout: str = ""
+    stderr: str = ""
 
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.PASSED
+
+    @property
+    def share(self) -> float:
+        """The share of tests passed, as a reward beside the all-or-nothing one."""
+        return float(self.passed) if self.passed_share is None else self.passed_share
+
+    @property
+    def ungraded(self) -> bool:
+        """The verdict says nothing of the program: no reward can be made of it, and a score counts it as failed."""
+        return self.verdict in (Verdict.INFRA, Verdict.UNSUPPORTED)
 
 
 # --- evaluations ----------------------------------------------------------------------------------------------------

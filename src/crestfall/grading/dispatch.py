@@ -8,13 +8,13 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from crestfall.core.errors import GraderError
 from crestfall.core.types import Grade, Verdict
-from crestfall.grading.jobs import Batch, Cache, Job, Statistics
+from crestfall.grading.jobs import Batch, Cache, Job, Statistics, grade_of
 from crestfall.grading.limits import Limits
 from crestfall.grading.pool import Worker, WorkerDied
 
@@ -202,9 +202,9 @@ class Dispatcher:
         """A worker watches over its programs and its judge; so late it answers only if it hangs itself."""
         return max(self._jobs[number].plan.patience(self._limits) for number in worker.jobs)
 
-    def _settle(self, number: int, verdict: str, detail: str, cpu: float, final: bool) -> None:
+    def _settle(self, number: int, verdict: str, detail: str, cpu: float, final: bool, more: Mapping[str, Any]) -> None:
         job = self._jobs[number]
-        grade = Grade(Verdict(verdict), detail, cpu)
+        grade = grade_of(verdict, detail, cpu, more)
         if grade.verdict is Verdict.INFRA and not final:
             job.faults += 1
             if job.faults < ATTEMPTS:

@@ -5,14 +5,30 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from typing import Any
 
-from crestfall.core.types import Grade
+from crestfall.core.types import CaseGrade, Grade, Verdict
 from crestfall.grading.plans import Plan
 
 CACHE_SIZE = 100_000
+
+
+def grade_of(verdict: str, detail: str, cpu: float, more: Mapping[str, Any]) -> Grade:
+    """A worker's answer as a grade. `more`: what it tells beyond the verdict."""
+    failed = tuple(CaseGrade(name, Verdict(kind), text) for name, kind, text in more.get("failed", ()))
+    total = more.get("total", 0)
+    return Grade(
+        Verdict(verdict),
+        detail,
+        cpu,
+        tests=failed,
+        passed_share=(more.get("run", 0) - len(failed)) / total if total else None,
+        stdout=more.get("stdout", ""),
+        stderr=more.get("stderr", ""),
+    )
 
 
 @dataclass(eq=False)

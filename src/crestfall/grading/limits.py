@@ -31,6 +31,10 @@ class Limits:
     """Size of the scratch tmpfs that a program can write to, where mount namespaces allow one."""
     packages: tuple[str, ...] = ()
     """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
+    every_test: bool = False
+    """Run the tests after a failed one too, for `Grade.share` and `Grade.tests`; else the first failure ends it."""
+    keep_output: int = 0
+    """Bytes of what a program printed, on stdout and on stderr each, that its grade tells; 0: none."""
     retry_share: float = 0.05
     """At most this share of a batch is run again after a wall time-out (at least one program is)."""
     without: tuple[str, ...] = ()
@@ -41,6 +45,8 @@ class Limits:
         for name in ("cpu_seconds", "wall_seconds", "memory_mib", "output_bytes", "workers", "scratch_mib"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"grading.{name}: {getattr(self, name)!r} must be more than 0")
+        if self.keep_output < 0:
+            raise ConfigError(f"grading.keep_output: {self.keep_output!r} must be 0 or more")
         if not 0 <= self.retry_share <= 1:
             raise ConfigError(f"grading.retry_share: {self.retry_share!r} is not a share between 0 and 1")
         unknown = [layer for layer in self.without if layer not in LAYERS]

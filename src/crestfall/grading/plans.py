@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import marshal
 from dataclasses import dataclass
@@ -24,27 +25,37 @@ class Plan:
     def patience(self, limits: Limits) -> float:
         """Seconds within which a worker that grades with it answers, if it does not hang: it watches over each run
         itself."""
-        return self.runs * (longest(limits.cpu_seconds, limits.wall_seconds) + 60) + 60
+        cpu = max(self.data["cpu_seconds"] or 0.0, limits.cpu_seconds)
+        runs = len(self.data["cases"]) if limits.every_test and "cases" in self.data else self.runs
+        return runs * (longest(cpu, limits.wall_seconds) + 60) + 60
 
 
 def plan_of(problem: Problem) -> Plan:
     """Raises InputError: test values that are not plain Python data."""
-    tests = problem.tests
+    tests, limits = problem.tests, problem.limits
+    data: dict[str, Any] = {
+        "header": problem.header,
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_mib": limits.memory_mib,
+        "per_test": limits.per_test,
+    }
     runs = 1
     if isinstance(tests, CallTests):
-        data: dict[str, Any] = {
+        runs = len(tests.cases) if limits.per_test else 1
+        data |= {
             "kind": "calls",
             "entry": tests.entry_point,
-            "cases": [(tuple(case.args), case.expected) for case in tests.cases],
+            "cases": [(tuple(c.args), dict(c.kwargs), c.expected, *c.accepted) for c in tests.cases],
             "compare": tests.compare,
             "tolerance": tests.tolerance,
+            "in_place": _in_place(problem, tests),
         }
     elif isinstance(tests, StdioTests):
-        cases = [(case.stdin, case.stdout) for case in tests.cases]
-        data = {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance}
+        cases = [(case.stdin, case.stdout, *case.accepted) for case in tests.cases]
+        data |= {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance}
         runs = len(cases)
     else:
-        data = {"kind": "code", "code": tests.code, "entry": tests.entry_point, "helpers": problem.stub}
+        data |= {"kind": "code", "code": tests.code, "entry": tests.entry_point, "helpers": problem.stub}
     try:
         digest = hashlib.blake2b(marshal.dumps(data), digest_size=16).digest()
     except ValueError:
@@ -52,3 +63,21 @@ def plan_of(problem: Problem) -> Plan:
             f"{problem.task_id}: test values must be plain Python data (numbers, strings, lists, tuples, sets, dicts)"
         ) from None
     return Plan(data, digest, runs)
+
+
+def _in_place(problem: Problem, tests: CallTests) -> bool | None:
+    """What the tests say, else False where the reference returns something: then a program has to return it too."""
+    if tests.in_place is not None or problem.reference is None:
+        return tests.in_place
+    name = tests.entry_point.rpartition(".")[2]
+    try:
+        functions = [
+            node
+            for node in ast.walk(ast.parse(problem.reference))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
+        ]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    inner = [node for function in functions for node in ast.walk(function)]
+    returns = any(isinstance(node, (ast.Return, ast.Yield)) and node.value is not None for node in inner)
+    return False if returns else None

@@ -27,8 +27,14 @@ MAX_PLANS = 256
 START_SECONDS = 60.0
 
 # All that a worker sees of the environment. A fixed hash seed makes the order of sets, and so verdicts, the same on
-# every worker.
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+# every worker. One malloc arena: each further one reserves address space, of which a program with threads has no more.
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "LC_ALL": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class WorkerDied(GraderError):
@@ -89,7 +95,10 @@ class Worker:
         self._send(frame)
 
     def receive(self) -> list[list[Any]]:
-        """Answers that are there: [job, verdict, detail, cpu seconds, final]. Call when readable. Raises WorkerDied."""
+        """Answers that are there: [job, verdict, detail, cpu seconds, final, more]. Call when readable.
+
+        Raises WorkerDied.
+        """
         self._read()
         self.heard = time.monotonic()
         answers: list[list[Any]] = []

@@ -75,7 +75,9 @@ def _sample(row: Row, problem: Problem, assembly: Assembly) -> Sample:
 
 
 def entry_point(problem: Problem) -> str | None:
-    return problem.tests.entry_point if isinstance(problem.tests, (CallTests, CodeTests)) else None
+    """The name that a program has to define; of a method of a fresh object (`Solution().add`) the class's."""
+    name = problem.tests.entry_point if isinstance(problem.tests, (CallTests, CodeTests)) else None
+    return name and name.partition("(")[0]
 
 
 def _defines(program: str, problem: Problem) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallCase, CallTests, Problem, StdioCase, StdioTests
+from crestfall.core.types import CallCase, CallTests, Problem, ProblemLimits, StdioCase, StdioTests
+from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.rows import Row
 
 # APPS's own checker compares with numpy.allclose.
@@ -31,6 +32,8 @@ def problem(row: Row) -> Problem:
         row.text("question", ""),
         _calls(tests["fn_name"], inputs, outputs) if tests.get("fn_name") else _stdio(inputs, outputs),
         key=number,
+        header=LEETCODE,
+        limits=ProblemLimits(per_test=True),
         reference=solutions[0] if isinstance(solutions, list) and solutions else None,
         meta={"difficulty": row.data.get("difficulty"), "starter_code": row.data.get("starter_code", "")},
     )

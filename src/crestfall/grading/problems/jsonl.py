@@ -1,9 +1,13 @@
-"""Our own lines: `tests` as calls or as standard input and output. QuixBugs' lines are read too.
+"""Our own lines: `tests` as calls, as standard input and output, or as code. QuixBugs' lines are read too.
 
 {"task_id": "double", "entry_point": "f", "tests": [[[1], 2], [[3], 6]], "prompt": ..., "stub": ..., "reference":
 ...} {"task_id": "double", "entry_point": "f", "tests": [{"args": [1], "expected": 2}], "compare": "exact",
 "tolerance": 0} {"task_id": "echo", "tests": [{"stdin": "a\\n", "stdout": "a\\n"}], "tolerance": 1e-6}
 {"task_id": "code", "entry_point": "f", "tests": "assert f(1) == 2"}
+
+A test may have `kwargs`, and `accepted`: a list of further results or outputs that are right too. A line may have
+`checker` (a program that judges outputs), `in_place` (the result is the first argument), `header` (source that stands
+before every program, or "leetcode"), and limits: `time_limit` in seconds, `memory_limit` in MiB, `limit_per_test`.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, StdioCase, StdioTests, Tests
+from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
+from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.rows import Row
 
 TOLERANCE = 1e-6
@@ -40,6 +45,19 @@ def problem(row: Row) -> Problem:
         key=str(row.data.get("key", number)),
         stub=row.text("stub", ""),
         reference=reference if isinstance(reference, str) else None,
+        header=LEETCODE if row.text("header", "") == "leetcode" else row.text("header", ""),
+        limits=_limits(row),
+    )
+
+
+def _limits(row: Row) -> ProblemLimits:
+    for name in ("time_limit", "memory_limit"):
+        value = row.data.get(name)
+        if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0):
+            raise row.error(name, "a number of more than 0")
+    memory = row.data.get("memory_limit")
+    return ProblemLimits(
+        row.data.get("time_limit"), None if memory is None else int(memory), bool(row.data.get("limit_per_test", False))
     )
 
 
@@ -53,19 +71,27 @@ def _tests(row: Row) -> Tests:
     if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0:
         raise row.error("tolerance", "a number of at least 0")
     if isinstance(tests[0], dict) and "stdin" in tests[0]:
-        return StdioTests(tuple(_stdio(row, index, test) for index, test in enumerate(tests)), tolerance)
+        cases_io = tuple(_stdio(row, index, test) for index, test in enumerate(tests))
+        return StdioTests(cases_io, tolerance, row.text("checker") if row.has("checker") else None)
     compare = row.text("compare", "json")
     if compare not in ("exact", "json"):
         raise row.error("compare", "'exact' or 'json'")
     cases = [_call(row, index, test) for index, test in enumerate(tests)]
     if row.has("buggy", "correct"):
         cases, tolerance = _as_quixbugs(row, cases, tolerance)
-    return CallTests(row.text("entry_point"), tuple(cases), cast(Literal["exact", "json"], compare), tolerance)
+    in_place = row.data.get("in_place")
+    if in_place not in (None, True, False):
+        raise row.error("in_place", "true or false")
+    compared = cast(Literal["exact", "json"], compare)
+    return CallTests(row.text("entry_point"), tuple(cases), compared, tolerance, in_place)
 
 
 def _call(row: Row, index: int, test: Any) -> CallCase:
     if isinstance(test, dict) and isinstance(test.get("args"), list) and "expected" in test:
-        return CallCase(tuple(test["args"]), test["expected"])
+        kwargs = test.get("kwargs") or {}
+        if not isinstance(kwargs, dict):
+            raise InputError(f"{row.where}: field 'tests'[{index}]: 'kwargs' is no object")
+        return CallCase(tuple(test["args"]), test["expected"], kwargs, _accepted(row, index, test))
     if isinstance(test, list) and len(test) == 2:
         args = test[0] if isinstance(test[0], list) else [test[0]]
         return CallCase(tuple(args), test[1])
@@ -76,8 +102,18 @@ def _call(row: Row, index: int, test: Any) -> CallCase:
 
 def _stdio(row: Row, index: int, test: Any) -> StdioCase:
     if isinstance(test, dict) and isinstance(test.get("stdin"), str) and isinstance(test.get("stdout"), str):
-        return StdioCase(test["stdin"], test["stdout"])
+        accepted = _accepted(row, index, test)
+        if not all(isinstance(output, str) for output in accepted):
+            raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is no list of strings")
+        return StdioCase(test["stdin"], test["stdout"], accepted)
     raise InputError(f"{row.where}: field 'tests'[{index}] has no strings 'stdin' and 'stdout'")
+
+
+def _accepted(row: Row, index: int, test: dict[str, Any]) -> tuple[Any, ...]:
+    accepted = test.get("accepted") or []
+    if not isinstance(accepted, list):
+        raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is no list")
+    return tuple(accepted)
 
 
 def _as_quixbugs(row: Row, cases: list[CallCase], tolerance: float) -> tuple[list[CallCase], float]:

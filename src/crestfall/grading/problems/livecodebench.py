@@ -15,7 +15,8 @@ import zlib
 from typing import Any, NoReturn
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallCase, CallTests, Problem, StdioCase, StdioTests
+from crestfall.core.types import CallCase, CallTests, Problem, ProblemLimits, StdioCase, StdioTests
+from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.rows import Row
 
 MAX_TESTS_BYTES = 512 << 20
@@ -41,6 +42,8 @@ def problem(row: Row) -> Problem:
         row.text("question_content"),
         _functional(row, cases) if kinds == {"functional"} else _stdin(cases),
         key=number,
+        header=LEETCODE,
+        limits=ProblemLimits(per_test=True),
         meta={"difficulty": row.data.get("difficulty"), "starter_code": row.data.get("starter_code", "")},
     )
 

@@ -73,6 +73,8 @@ def enter(options: dict[str, Any]) -> Confinement:
         use_seccomp,
         scratch,
         bool(options["packages"]),
+        options["every_test"],
+        options["keep_output"],
     )
 
     def seal() -> None:

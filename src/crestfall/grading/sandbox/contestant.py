@@ -4,62 +4,85 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
+import gc
 import os
 import sys
 from typing import Any
 
 from crestfall.grading.sandbox.encode import Encoder
-from crestfall.grading.sandbox.harness import MODULE, Channel, NoStdin, fault, load
+from crestfall.grading.sandbox.harness import MODULE, Channel, NoStdin, find, load, reported
 from crestfall.grading.sandbox.serve import serve
 
 
-def run_calls(channel: Channel, source: str, entry: str, calls: list[tuple[Any, ...]], budget: int) -> None:
-    """Call `entry` with each of `calls` and send `["v", value]` or `["x", kind, text]` per call; stop at the first
-    fault."""
-    namespace = load(source, MODULE)
+def run_calls(
+    channel: Channel,
+    source: str,
+    header: str,
+    entry: str,
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]],
+    budget: int,
+    every: bool,
+) -> None:
+    """Call `entry` with each of `calls` and send a line per call; stop at the first fault unless `every`.
+
+    A line is `["v", value]`, `["v", null, first argument]` where the call returned None, or `["x", kind, text]`.
+    """
+    namespace = load(source, MODULE, header)
     if isinstance(namespace, str):
         channel.send(namespace)
         return
     encoder = Encoder(budget, listed=True)
-    for args in calls:
+    for args, kwargs in calls:
         try:
-            line = f'["v",{encoder.encode(find(namespace, entry)(*args))}]'
+            value = find(namespace, entry)(*args, **kwargs)
+            line = f'["v",{encoder.encode(value)}]'
+            if value is None and args:
+                line = f'["v",null,{encoder.encode(args[0])}]'
         except BaseException as error:
-            channel.send(fault(error))
-            return
-        channel.send(line)
+            channel.send(reported(error))
+            if not every:
+                return
+        else:
+            channel.send(line)
 
 
-def find(namespace: dict[str, Any], entry: str) -> Any:
-    """The function, or the method of a fresh `Solution` (LeetCode's convention, in APPS and LiveCodeBench)."""
-    if entry in namespace:
-        return namespace[entry]
-    if "Solution" in namespace:
-        return getattr(namespace["Solution"](), entry)
-    raise NameError(f"name {entry!r} is not defined")
-
-
-def run_main(channel: Channel, source: str) -> None:
-    """Run a program that reads standard input and writes standard output, and say how it ended.
-
-    What Python does at the end of a script is done: non-daemon threads are waited for, exit functions run, output is
-    flushed.
-    """
-    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # site's, which is not loaded
-    ending = load(source, "__main__")
+def run_main(channel: Channel, source: str, header: str) -> None:
+    """Run a program that reads standard input and writes standard output, and say how it ended."""
+    ending = load(source, "__main__", header)
     try:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
+        finalize(source)
     except BaseException as error:
-        ending = fault(error)
+        ending = reported(error)
     channel.send(ending if isinstance(ending, str) else '["v",null]')
+
+
+def finalize(source: str) -> None:
+    """What Python does at the end of a script: wait for non-daemon threads, run exit functions, flush, let go of the
+    globals (which closes files that are still open) and flush what that has printed."""
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+    atexit._run_exitfuncs()
+    _flush()
+    namespace = vars(sys.modules["__main__"])
+    for name in [name for name in namespace if name != "__builtins__"]:
+        namespace[name] = None
+    if "__del__" in source or "open(" in source:
+        gc.collect()
+    _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            with contextlib.suppress(ValueError, AttributeError):  # closed, detached, no stream at all
+                stream.flush()
 
 
 def main(fd: int) -> None:
     """Serve one job from `fd`, then leave without running anything that the program left behind."""
     channel = Channel(fd)
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # site's, which is not loaded
     kind, *job = channel.receive()
     if kind == "main":
         run_main(channel, *job)

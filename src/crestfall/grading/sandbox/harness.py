@@ -15,9 +15,13 @@ import types
 from _json import encode_basestring_ascii
 from typing import Any
 
+from crestfall.grading.sandbox import streams
 from crestfall.grading.sandbox.encode import TooLarge
+from crestfall.grading.sandbox.header import names
 
 MODULE = "__program__"
+FILE = "/scratch/home/main.py"
+LONG = 20_000  # characters of an exception's text
 
 
 class NoStdin(io.StringIO):
@@ -30,6 +34,11 @@ class NoStdin(io.StringIO):
         raise OSError("this program is called, it has no standard input")
 
     read = readline = readlines = __next__ = _refuse  # type: ignore[assignment]
+
+    @property
+    def buffer(self) -> NoStdin:  # type: ignore[override]
+        """Programs name `sys.stdin.buffer.readline` at their top and never call it."""
+        return self
 
 
 class Channel:
@@ -78,13 +87,28 @@ def fault(error: BaseException) -> str:
 def compiled(source: str) -> types.CodeType | str:
     """A program's code, or what is wrong with its syntax. Raises MemoryError."""
     try:
-        return compile(source, "<program>", "exec", dont_inherit=True)
+        return compile(source.removeprefix("\ufeff"), FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"[:300]
 
 
-def load(source: str, name: str) -> dict[str, Any] | str:
-    """Run a program's top level; its namespace, or the line that says why there is none."""
+class Source:
+    """A program's `__loader__`: tracebacks and `inspect.getsource` ask it."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def get_source(self, name: str) -> str:
+        return self._source
+
+
+def load(source: str, name: str, header: str = "") -> dict[str, Any] | str:
+    """Run a program's top level; its namespace, or the line that says why there is none.
+
+    Args:
+        name: the module's name.
+        header: source that is run in the namespace before.
+    """
     try:
         code = compiled(source)
     except MemoryError as error:
@@ -93,11 +117,48 @@ def load(source: str, name: str) -> dict[str, Any] | str:
         return f'["x","syntax",{encode_basestring_ascii(code)}]'
     module = types.ModuleType(name)
     sys.modules[name] = module
+    module.__file__, module.__loader__ = FILE, Source(source)  # type: ignore[assignment]
+    streams.names[FILE] = source.encode("utf-8", "surrogatepass")
     try:
+        module.__dict__.update(names(header) if header else {})
         exec(code, module.__dict__)
     except SystemExit as error:
         if name != "__main__" or error.code not in (None, 0):
-            return fault(error)
+            return reported(error)
     except BaseException as error:
-        return fault(error)
+        return reported(error)
     return module.__dict__
+
+
+def reported(error: BaseException) -> str:
+    """`fault`, after Python's own last words: the traceback, for the person who reads the program's stderr."""
+    _print_traceback(error)
+    return fault(error)
+
+
+def _print_traceback(error: BaseException) -> None:
+    try:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != FILE:
+            trace = trace.tb_next
+        if isinstance(error, SystemExit):
+            if error.code is not None and not isinstance(error.code, int):
+                print(error.code, file=sys.stderr)
+        elif len(str(error)) < LONG:
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
+    except BaseException:  # a program's own hook or stream: whatever it does says nothing of its answers
+        return
+
+
+def find(namespace: dict[str, Any], entry: str) -> Any:
+    """The object `entry` of a program, or the method of a fresh object: `Solution().name` by that name, or `name` where
+    a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Raises NameError."""
+    if entry in namespace:
+        return namespace[entry]
+    owner, brackets, name = entry.partition("().")
+    if brackets and owner in namespace:
+        return getattr(namespace[owner](), name)
+    solution = namespace.get("Solution")
+    if isinstance(solution, type) and hasattr(solution, entry):
+        return getattr(solution(), entry)
+    raise NameError(f"name {owner!r} is not defined")

@@ -2,7 +2,7 @@
 compares them is that program's verdict, and the worker goes on with the next program.
 
     worker (keeper) --socket--> judge: ("plan", number, plan) | ("forget", number) | ("grade", number, source)
-                    <--socket-- [verdict, detail, cpu seconds, final, leaving]
+                    <--socket-- [the fields of the outcome, leaving]
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from crestfall.grading.sandbox import linux
 from crestfall.grading.sandbox.frames import Frames
-from crestfall.grading.sandbox.judge import Judge, Outcome, signal_name
+from crestfall.grading.sandbox.judge import Judge
+from crestfall.grading.sandbox.outcome import Outcome
 from crestfall.grading.sandbox.pace import longest
 from crestfall.grading.sandbox.program import ZygoteDied
+from crestfall.grading.sandbox.runner import signal_name
 from crestfall.grading.sandbox.zygote import SYNC, Settings
 
 NO_ZYGOTE = 73  # exit code of a judge whose zygote has ended
@@ -77,8 +79,10 @@ class Keeper:
         frames = self._frames or self._start()
         clock = (~self._pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
         limit = time.clock_gettime(clock) + self._limits.cpu_seconds
-        runs = len(self._plans[number].get("cases", ())) or 1
-        end = time.monotonic() + runs * self._limits.wall_seconds
+        plan = self._plans[number]
+        runs = len(plan.get("cases", ())) or 1
+        wall = self._limits.wall_seconds + longest(plan.get("cpu_seconds") or 0.0, 0.0)
+        end = time.monotonic() + runs * wall
         self._tell(("grade", number, source))
         poll = select.poll()
         poll.register(frames, select.POLLIN)
@@ -170,8 +174,7 @@ class Keeper:
             else:
                 outcome = _graded(judge, rest[0], self._plans[number])
                 leaving = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > most
-                reply = [outcome.verdict, outcome.detail, outcome.cpu_seconds, outcome.final, leaving]
-                frames.put(json.dumps(reply).encode())
+                frames.put(json.dumps([*astuple(outcome), leaving]).encode())
                 if leaving:
                     os._exit(0)
 

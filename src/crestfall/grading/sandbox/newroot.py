@@ -7,6 +7,7 @@ import os
 
 from crestfall.grading.sandbox import linux
 from crestfall.grading.sandbox.paths import Readable
+from crestfall.grading.sandbox.scratch import HOME
 
 SCRATCH = "/scratch"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -25,6 +26,8 @@ def enter(files: Readable, scratch_mib: int) -> None:
             _bind(path, base + path)
     _hide(base, files)
     os.makedirs(base + SCRATCH, exist_ok=True)
+    if not os.path.lexists(f"{base}/tmp"):
+        os.symlink(f"{SCRATCH}/{HOME}", f"{base}/tmp")
     os.makedirs(f"{base}/.old")
     linux.pivot_root(base, f"{base}/.old")
     os.chdir("/")

@@ -10,10 +10,11 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, WALL_LIMIT, Settings
+from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, START, WALL_LIMIT
 
 # Most programs are done sooner than this; waking for each of their lines would cost as much as running them.
 PATIENCE_MS = 4
@@ -41,16 +42,31 @@ class ZygoteDied(Exception):
 
 
 class Handle:
-    """A program that the zygote was asked to start."""
+    """A program that the zygote was asked to start.
 
-    def __init__(self, zygote: socket.socket, settings: Settings, job: tuple[Any, ...], *files: int) -> None:
-        self._zygote, self._settings = zygote, settings
+    Args:
+        output_bytes: what it may send.
+        streams: files for its standard input, output and errors.
+    """
+
+    def __init__(
+        self,
+        zygote: socket.socket,
+        output_bytes: int,
+        cpu_seconds: float,
+        memory_bytes: int,
+        job: tuple[Any, ...],
+        streams: Sequence[int],
+    ) -> None:
+        self.streams = streams
+        self._zygote, self._output_bytes, self._cpu_seconds = zygote, output_bytes, cpu_seconds
         self._channel, theirs = socket.socketpair()
         self._events = select.poll()
         self._events.register(self._channel, select.POLLIN)
         self._events.register(zygote, select.POLLIN)
-        descriptors = array.array("i", [theirs.fileno(), *files])
-        zygote.sendmsg([b"start"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        descriptors = array.array("i", [theirs.fileno(), *streams])
+        start = START.pack(cpu_seconds, memory_bytes)
+        zygote.sendmsg([start], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
         theirs.close()
         self._buffer = bytearray()
         self._received = 0
@@ -103,7 +119,7 @@ class Handle:
             raise ZygoteDied
         status, reason, cpu, wall, printed = REPORT.unpack(data)
         died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        limit = self._settings.cpu_seconds
+        limit = self._cpu_seconds
         out_of_cpu = reason == CPU_LIMIT or died == signal.SIGXCPU or cpu > limit
         self._ending = Ending(
             died, os.WEXITSTATUS(status), cpu, wall, printed, out_of_cpu, reason == WALL_LIMIT and not out_of_cpu
@@ -121,7 +137,7 @@ class Handle:
                 return
         self._buffer += data
         self._received += len(data)
-        if self._received > self._settings.output_bytes + 4096:
+        if self._received > self._output_bytes + 4096:
             raise Overflow
         if not data:
             if self._ending is None:

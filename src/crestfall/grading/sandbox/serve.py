@@ -15,14 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from crestfall.grading.sandbox.encode import Encoder
-from crestfall.grading.sandbox.harness import MODULE, Channel, fault, load
+from crestfall.grading.sandbox.harness import MODULE, Channel, fault, find, load
 
 PLAIN = 2  # marshal version without back references: equal values give equal bytes
 
 
-def serve(channel: Channel, source: str, budget: int) -> None:
+def serve(channel: Channel, source: str, header: str, budget: int) -> None:
     """Load the program, then answer until the trusted side hangs up."""
-    namespace = load(source, MODULE)
+    namespace = load(source, MODULE, header)
     if isinstance(namespace, str):
         channel.send(namespace)
         return
@@ -40,9 +40,7 @@ def serve(channel: Channel, source: str, budget: int) -> None:
 def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...]) -> str:
     verb, target, *operands = request
     if verb == "name":
-        if target not in namespace:
-            raise NameError(f"name {target!r} is not defined")
-        return f'["v",{encoder.encode(namespace[target])}]'
+        return f'["v",{encoder.encode(find(namespace, target))}]'
     operands = _resolve(operands, encoder.kept)
     if verb == "call":
         return _call(encoder, encoder.kept[target], *operands)

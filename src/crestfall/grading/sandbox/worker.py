@@ -3,7 +3,7 @@
 Frames on the control socket are length-prefixed: marshalled from the trainer (which is trusted), JSON to it. The first
 frame holds the settings, the answer the isolation layers in force; then lists of `("plan", id, plan)`, `("forget", id)`
 and
-`("grade", job id, plan id, source)`, answered by lists of `[job id, verdict, detail, cpu seconds, final]`.
+`("grade", job id, plan id, source)`, answered by lists of `[job id, verdict, detail, cpu seconds, final, more]`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from crestfall.grading.sandbox import confine, linux
 from crestfall.grading.sandbox.frames import Frames
 from crestfall.grading.sandbox.keeper import JudgeLimits, Keeper
+from crestfall.grading.sandbox.outcome import Outcome
 from crestfall.grading.sandbox.program import ZygoteDied
 from crestfall.grading.sandbox.zygote import Zygote
 
@@ -27,7 +28,16 @@ FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
 
 RIGHT = "def f(x):\n    return x\n"
-RIGHT_PLAN = {"kind": "calls", "entry": "f", "cases": [((1,), 1)], "compare": "exact", "tolerance": 0.0}
+RIGHT_PLAN = {
+    "kind": "calls",
+    "entry": "f",
+    "cases": [((1,), {}, 1)],
+    "compare": "exact",
+    "tolerance": 0.0,
+    "in_place": False,
+    "header": "",
+    "per_test": False,
+}
 
 
 def printable(text: str) -> str:
@@ -91,7 +101,7 @@ def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
 
 def serve(link: Link, keeper: Keeper) -> None:
     while True:
-        replies: list[tuple[int, str, str, float, bool]] = []
+        replies: list[tuple[Any, ...]] = []
         flushed = time.monotonic()
         for kind, number, *rest in link.receive():
             if kind == "plan":
@@ -104,12 +114,25 @@ def serve(link: Link, keeper: Keeper) -> None:
                 except ZygoteDied:  # with what has been graded in safety, the first job without an answer is to blame
                     link.send(replies)
                     os._exit(74)
-                replies.append((number, outcome.verdict, printable(outcome.detail), outcome.cpu_seconds, outcome.final))
+                replies.append(answer(number, outcome))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     link.send(replies)
                     replies, flushed = [], time.monotonic()
         if replies:
             link.send(replies)
+
+
+def answer(number: int, outcome: Outcome) -> tuple[Any, ...]:
+    """Five fields, and the rest where there is more to tell than the verdict."""
+    rest = {
+        "failed": [(name, verdict, printable(text)) for name, verdict, text in outcome.tests if verdict != "passed"],
+        "run": len(outcome.tests),
+        "total": outcome.total,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+    }
+    verdict = (number, outcome.verdict, printable(outcome.detail), outcome.cpu_seconds, outcome.final)
+    return (*verdict, {name: value for name, value in rest.items() if value})
 
 
 def reset_signals() -> None:

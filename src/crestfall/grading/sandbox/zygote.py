@@ -1,16 +1,15 @@
 """The warmed process that forks once per program. It holds no tests, no answers, and no other program's descriptors.
 
-Protocol on its socket: `START` with the program's descriptors (channel, stdin, stdout; the last two may be left out),
-then the zygote forks and, when the program's process has ended, sends one `Report`. A byte sent meanwhile means: end it
-now.
+Protocol on its socket: `START`, the program's limits, with its descriptors (channel, stdin, stdout, stderr); then the
+zygote forks and, when the program's process has ended, sends one `REPORT`. A byte sent meanwhile means: end it now.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import gc
-import io
 import math
 import os
 import resource
@@ -20,12 +19,14 @@ import socket
 import struct
 import sys
 import time
+import types
 from dataclasses import dataclass
 
-from crestfall.grading.sandbox import contestant, harness, linux, scratch, seccomp
+from crestfall.grading.sandbox import contestant, harness, header, linux, processes, scratch, seccomp, streams
 from crestfall.grading.sandbox.encode import Encoder
 from crestfall.grading.sandbox.pace import AWAKE, SLICE
 
+START = struct.Struct("<dq")  # CPU seconds, bytes of address space
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 SYNC = b"sync"  # answered with itself once no program runs
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
@@ -66,6 +67,8 @@ class Settings:
     seccomp: bool
     scratch: str | None
     packages: bool
+    every_test: bool
+    keep_output: int
 
 
 def warm() -> None:
@@ -79,6 +82,11 @@ def warm() -> None:
         Encoder(1000, listed=True).encode([namespace["f"]([1]), (1.5, "a", {1: True}), None])
         harness.load("def f(:", harness.MODULE)
         harness.fault(ValueError("x"))
+    header.names(header.LEETCODE)
+    processes.install()
+    sys.modules["pypyjit"] = types.SimpleNamespace(set_param=lambda *args, **kwargs: None)  # type: ignore[assignment]
+    sys.argv[:] = sys.orig_argv[:] = ["main.py"]
+    sys.set_int_max_str_digits(0)  # as judges have it: CPU time bounds the conversion
     del sys.modules[harness.MODULE]
     gc.collect()
     gc.freeze()
@@ -91,20 +99,21 @@ def limit_resources(settings: Settings) -> None:
     linux.limit(resource.RLIMIT_NOFILE, 128)
     linux.limit(resource.RLIMIT_MSGQUEUE, 0)
     linux.limit(resource.RLIMIT_MEMLOCK, 0)
-    linux.limit(resource.RLIMIT_AS, settings.memory_bytes)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)  # kept: a program's own limit may be higher, and is final
+    resource.setrlimit(resource.RLIMIT_AS, (_at_most(settings.memory_bytes, most), most))
 
 
-def _text_stream(fd: int) -> io.TextIOWrapper:
-    raw = io.FileIO(fd, "r" if fd == 0 else "w", closefd=False)
-    buffer = io.BufferedReader(raw) if fd == 0 else io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape", line_buffering=fd == 2)
+def _at_most(value: int, most: int) -> int:
+    return value if most == resource.RLIM_INFINITY else min(value, most)
 
 
 class Zygote:
     def __init__(self, control: socket.socket, settings: Settings) -> None:
         self._control = control
         self._settings = settings
-        self._sink = os.memfd_create("stdout", os.MFD_CLOEXEC)
+        null = os.open("/dev/null", os.O_RDWR)
+        self._null = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, 100)  # out of the way of those that programs get
+        os.close(null)
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
         self._home = "/"
@@ -121,59 +130,52 @@ class Zygote:
             self._home = scratch.renew(self._settings.scratch)
         while True:
             descriptors = array.array("i")
-            message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(3 * descriptors.itemsize))
+            message, ancillary, _, _ = self._control.recvmsg(START.size, socket.CMSG_SPACE(4 * descriptors.itemsize))
             for _, _, data in ancillary:
                 descriptors.frombytes(data)
             if not message:
                 os._exit(0)
             if descriptors:
-                self._run(list(descriptors))
+                self._run(list(descriptors), *START.unpack(message))
             elif message == SYNC:
                 self._control.send(SYNC)
             # else a late dismissal of a program that has ended by itself
 
     def _open_streams(self) -> None:
-        """The standard streams of programs, made here once: no input, and output that nobody reads. A program with
-        files of its own gets those under the same numbers, and so under the same streams."""
-        null = os.open("/dev/null", os.O_RDONLY)
-        for target, fd in enumerate((null, self._sink, self._sink)):
-            os.dup2(fd, target)
-        os.close(null)
-        sys.stdin, sys.stdout, sys.stderr = (_text_stream(fd) for fd in range(3))
+        """The standard streams of programs, made here once: each program gets files of its own under their numbers."""
+        for target in range(3):
+            os.dup2(self._null, target)
+        streams.open_standard()
 
-    def _run(self, descriptors: list[int]) -> None:
+    def _run(self, descriptors: list[int], cpu_limit: float, memory_bytes: int) -> None:
         channel, *files = descriptors
-        stdout = files[1] if files else self._sink
         start = time.monotonic()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_contestant(channel, files)
+                self._become_contestant(channel, files, cpu_limit, memory_bytes)
             finally:
                 os._exit(70)
         pidfd = os.pidfd_open(pid)
-        ending = self._watch(pid, pidfd, start)
+        ending = self._watch(pid, pidfd, start, cpu_limit)
         self._kill(pid)
         _, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
-        printed = os.fstat(stdout).st_size
+        printed = max(os.fstat(file).st_size for file in files[1:])
         for descriptor in descriptors:
             os.close(descriptor)
         if self._settings.scratch is not None:
             self._home = scratch.renew(self._settings.scratch)
-        if stdout == self._sink and printed:
-            os.ftruncate(stdout, 0)
-            os.lseek(stdout, 0, os.SEEK_SET)
         used = usage.ru_utime + usage.ru_stime
         self._control.send(REPORT.pack(status, ending, used, time.monotonic() - start, printed))
 
-    def _watch(self, pid: int, pidfd: int, start: float) -> int:
+    def _watch(self, pid: int, pidfd: int, start: float, cpu_limit: float) -> int:
         """Wait for the end of a program, or for a reason to end it."""
         clock = (~pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         poll.register(self._control, select.POLLIN)
-        cpu_limit, wall_limit = self._settings.cpu_seconds, self._settings.wall_seconds
+        wall_limit = max(self._settings.wall_seconds, cpu_limit)
         wait = min(cpu_limit, wall_limit, SLICE) / self._cores
         slice_start, slice_cpu, asleep = start, 0.0, 0.0
         while True:
@@ -201,20 +203,19 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
 
-    def _become_contestant(self, channel: int, files: list[int]) -> None:
-        """From a fork of the zygote to a confined process that runs one program. `files`: standard input and output,
-        or none."""
+    def _become_contestant(self, channel: int, files: list[int], cpu_limit: float, memory_bytes: int) -> None:
+        """From a fork of the zygote to a confined process that runs one program. `files`: its standard streams."""
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if files:
-            stdin, stdout = files
-            for target, fd in enumerate((stdin, stdout, stdout)):
-                os.dup2(fd, target)
+        for target, fd in enumerate(files):
+            os.dup2(fd, target)
         os.dup2(channel, CHANNEL)
-        os.closerange(CHANNEL + 1, 128)
+        os.dup2(self._null, streams.NULL)
+        os.closerange(streams.NULL + 1, 128)
         if self._settings.scratch is not None:
             os.chdir(self._home)
-        whole_seconds = math.ceil(self._settings.cpu_seconds + CPU_GRACE)
+        whole_seconds = math.ceil(cpu_limit + CPU_GRACE)
         resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
+        linux.limit(resource.RLIMIT_AS, memory_bytes)
         if self._settings.seccomp:
             self._filter.install(os.getpid())
         contestant.main(CHANNEL)
