@@ -34,6 +34,10 @@ SIGNALS: dict[str, str] = {
     "clip_fraction": "share of tokens whose ratio was clipped, over the step's updates",
     "ratio_max": "largest importance ratio of the step",
     "mismatch": "mean |log-prob difference| between sampler and trainer, nats per token",
-    "learning_rate": "learning rate of the step",
+    "learning_rate": "learning rate of the step's last update: the configured one x rate_warmup x rate_schedule x "
+    "rate_control x pace",
+    "rate_warmup": "factor of the learning rate: warm-up since Adam's state was fresh",
+    "rate_schedule": "factor of the learning rate: the rule's schedule over the campaign",
+    "rate_control": "factor of the learning rate: what controllers, of this campaign and between campaigns, left of it",
     "step_seconds": "wall seconds of the step",
 }

@@ -89,7 +89,7 @@ class NativeEngine(SamplingEngine):
             self.pace.reset()
 
     def scale_learning_rate(self, scale: float) -> None:
-        self.optimizer.scale = scale
+        self.optimizer.rate.control = scale
 
     def snapshot(self) -> Snapshot:
         return {
@@ -136,8 +136,8 @@ class NativeEngine(SamplingEngine):
         rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
         advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
-        self.optimizer.decay = self.rule.decay(rollouts.step, self.config.campaign.steps)
-        self.optimizer.pace, unique = self.pace.scale, distinct(samples)
+        self.optimizer.rate.schedule = self.rule.decay(rollouts.step, self.config.campaign.steps)
+        self.optimizer.rate.pace, unique = self.pace.scale, distinct(samples)
         step = self.pace.begin(self.parameters.values(), self.optimizer.adam)
         few = unique.take(np.flatnonzero(unique.first_R % samples.group_size < MEASURED))
         batch = self._batch(unique, advantages, rewarded_PG)
@@ -164,17 +164,20 @@ class NativeEngine(SamplingEngine):
         """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
-        norms, rate = [], 0.0
+        norms = []
         for epoch in range(self.rule.epochs):
             for part in self._minibatches(batch.rows):
                 self.optimizer.zero()
                 self._accumulate(batch, part, observed if epoch == 0 else None, tally)
                 if held is not None:
                     tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
-                norm, rate = self.optimizer.step()
-                norms.append(norm)
+                norms.append(self.optimizer.step())
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
-        return {**signals, "grad_norm": float(np.mean(norms)), "learning_rate": rate}
+        return {
+            **signals,
+            "grad_norm": float(np.mean(norms)),
+            **self.optimizer.rate.signals(self.optimizer.updates),
+        }
 
     def _minibatches(self, rows: Rows) -> Iterator[NDArray[np.int64]]:
         """The rows of each update of a pass: minibatches of whole problems."""

@@ -7,18 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from crestfall.testbed.engines.learning_rate import LearningRate
 from crestfall.testbed.updates.base import UpdateRule
 
 
 class Optimizer:
     def __init__(self, rule: UpdateRule, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         self.rule, self.parameters = rule, dict(parameters)
-        self.scale = 1.0
-        """Multiplies the learning rate: what controllers leave of it."""
-        self.decay = 1.0
-        """Multiplies it in this step: what the rule's schedule leaves."""
-        self.pace = 1.0
-        """Multiplies it in this step: what the rule's pace makes of it."""
+        self.rate = LearningRate(rule)
         self.reset()
 
     def reset(self) -> None:
@@ -39,19 +35,17 @@ class Optimizer:
     def grad_norm(self) -> float:
         return float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
 
-    def step(self) -> tuple[float, float]:
-        """One update. Returns the gradient's norm before clipping and the learning rate used."""
+    def step(self) -> float:
+        """One update. Returns the gradient's norm before clipping."""
         norm = self.grad_norm()
         if self.rule.clip_norm and norm > self.rule.clip_norm:
             for parameter in self.parameters.values():
                 if parameter.grad is not None:
                     parameter.grad.mul_(self.rule.clip_norm / norm)
+        self.adam.param_groups[0]["lr"] = self.rate.at(self.updates)
         self.updates += 1
-        warm = min(1.0, self.updates / max(1, self.rule.warmup_updates))
-        rate = self.rule.learning_rate * self.scale * self.decay * self.pace * warm
-        self.adam.param_groups[0]["lr"] = rate
         self.adam.step()
-        return norm, rate
+        return norm
 
     def state(self) -> dict[str, Tensor]:
         """`<parameter>.<moment>` and the count of updates; empty moments of a fresh optimizer are absent."""

@@ -111,7 +111,12 @@ def test_a_scale_holds_for_the_rest_of_the_campaign_and_over_a_restore(problems)
     assert step(engine, problems, 1)["learning_rate"] == 5e-4
     engine.restore(then)
     engine.scale_learning_rate(0.5)
-    assert [step(engine, problems, n)["learning_rate"] for n in (2, 3)] == [2.5e-4, 5e-4]
+    later = [step(engine, problems, n) for n in (2, 3)]
+    assert [signals["learning_rate"] for signals in later] == [2.5e-4, 5e-4]
+    # Every record says what its rate is a product of.
+    assert [signals["rate_control"] for signals in later] == [0.5, 0.5]
+    assert [signals["rate_warmup"] for signals in later] == [0.5, 1.0]
+    assert [signals["rate_schedule"] for signals in later] == [1.0, 1.0]
     engine.begin_campaign(1)
     assert step(engine, problems, 4)["learning_rate"] == 5e-4
 

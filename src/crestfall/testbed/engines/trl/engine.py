@@ -91,7 +91,7 @@ class TrlEngine(SamplingEngine):
         self.scale_learning_rate(learning_rate_scale)
 
     def scale_learning_rate(self, scale: float) -> None:
-        self.trainer.rate_scale = scale
+        self.trainer.rate.control = scale
         self.trainer.set_updates(self.trainer.updates)
 
     def snapshot(self) -> Snapshot:
@@ -144,7 +144,7 @@ class TrlEngine(SamplingEngine):
         rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
         advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
-        self.trainer.rate_decay = self.rule.decay(rollouts.step, self.steps)
+        self.trainer.rate.schedule = self.rule.decay(rollouts.step, self.steps)
         self.trainer.set_updates(self.trainer.updates)
         # What the update draws at random (dropout) is a function of the step, too.
         torch.manual_seed(
@@ -163,16 +163,17 @@ class TrlEngine(SamplingEngine):
                 for batch in part.batches:
                     batch["old_per_token_logps"] = self.trainer.logprobs(batch)
         observed = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
-        norms, rate = [], 0.0
+        norms = []
         for epoch in range(self.rule.epochs):
             for part in parts:
-                norm, rate, seen = self.trainer.optimizer_step(part.batches, part.factor)
+                norm, seen = self.trainer.optimizer_step(part.batches, part.factor)
                 norms.append(norm)
                 if epoch == 0:
                     for rows_B, batch, (logprobs, entropies) in zip(part.rows_KB, part.batches, seen, strict=True):
                         observed += _observe(rows_B, batch["completion_mask"], logprobs, entropies, passed_N)
         observed = self.accelerator.reduce(observed, "sum")
-        return {**_signals(observed), "grad_norm": float(np.mean(norms)), "learning_rate": rate}
+        rates = self.trainer.rate.signals(self.trainer.updates)
+        return {**_signals(observed), "grad_norm": float(np.mean(norms)), **rates}
 
     def _minibatches(self, samples: Samples) -> list[NDArray[np.int64]]:
         """The samples of each update: minibatches of whole problems."""

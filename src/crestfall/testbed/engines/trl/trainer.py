@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from crestfall.core.errors import ConfigError, MissingExtraError
+from crestfall.testbed.engines.learning_rate import LearningRate
 from crestfall.testbed.engines.trl.loss import loss_options, loss_scale
 
 try:
@@ -91,10 +92,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def __init__(self, parts: Parts, config: RunConfig, args: Any) -> None:
         self.rule = config.update
-        self.rate_scale = 1.0
-        """Multiplies the learning rate: what controllers leave of it."""
-        self.rate_decay = 1.0
-        """What the rule's schedule leaves of it in the step at hand."""
+        self.rate = LearningRate(config.update)
         self._scale = self._loss_scale = loss_scale(config.update, config.policy.max_tokens)
         self._seen: tuple[Tensor, Tensor] | None = None
         with _without_warnings("trl"):
@@ -132,15 +130,11 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         for group in self.optimizer.param_groups:
             group["initial_lr"] = self.rule.learning_rate
         # The scheduler's constructor takes a first step of its own.
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate, last_epoch=updates - 1)
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.rate.factor, last_epoch=updates - 1)
 
     @property
     def updates(self) -> int:
         return int(self.lr_scheduler.last_epoch)
-
-    def _rate(self, updates: int) -> float:
-        warm: float = min(1.0, (updates + 1) / max(1, self.rule.warmup_updates))
-        return self.rate_scale * self.rate_decay * warm
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         """As they are: sampled, graded and on their device. Nothing is buffered that a rollback would make stale."""
@@ -148,13 +142,13 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
 
     # --- one step ---
 
-    def optimizer_step(self, microbatches: Sequence[Microbatch], factor: float) -> tuple[float, float, list[Any]]:
+    def optimizer_step(self, microbatches: Sequence[Microbatch], factor: float) -> tuple[float, list[Any]]:
         """Accumulate this process's microbatches and update once, as the trainer's own loop does.
 
         `factor` multiplies the loss. Every process has equally many microbatches of equally many rows.
 
         Returns:
-            The gradient's norm before clipping, the learning rate used, each microbatch's log-probs and entropies.
+            The gradient's norm before clipping, and each microbatch's log-probs and entropies.
         """
         self.current_gradient_accumulation_steps = len(microbatches)
         self._scale = self._loss_scale * factor
@@ -165,7 +159,6 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
                 self.training_step(self.model_wrapped, batch, None)
             seen.append(self._seen)
         norm = self.accelerator.clip_grad_norm_(self.model_wrapped.parameters(), self.args.max_grad_norm or math.inf)
-        rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.lr_scheduler.step()
         self.model_wrapped.zero_grad()
@@ -173,7 +166,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         self.state.global_step += 1
         for measured in self._metrics.values():  # kept for a log that is never written
             measured.clear()
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm), rate, seen
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm), seen
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(*args, **kwargs) * self._scale
