@@ -17,7 +17,7 @@ from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
 
-Method = Literal["percentile", "bca", "studentised", "Student's t"]
+Method = Literal["percentile", "studentised", "Student's t"]
 
 RESAMPLES = 10_000
 FEWEST_UNITS = 4
@@ -50,7 +50,7 @@ def mean_interval(
 ) -> Interval:
     """Of the mean over N units (for paired designs: of their differences).
 
-    `percentile` and `bca` as in Efron & Tibshirani (1993), ch. 13 and 14; `studentised` is the bootstrap-t of ch. 12.
+    `percentile` as in Efron & Tibshirani (1993), ch. 13; `studentised` is the bootstrap-t of ch. 12.
     By default `studentised`, and with 4 or 5 units `Student's t`. Below 4 units, or with so many ties that resamples
     have no spread, `studentised` falls back on `percentile` (which at 3 units is the range: print the values instead);
     the result names the method used.
@@ -140,8 +140,6 @@ def _bounds(
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "percentile":
         return np.asarray(np.quantile(means_MB, tails, axis=1).T)
-    if method == "bca":
-        return _bca(samples_MN, means_MB, tails)
     means_M = samples_MN.mean(axis=1)
     errors_M1 = samples_MN.std(axis=1, ddof=1, keepdims=True) / np.sqrt(size)
     deviations_MB = means_MB - means_M[:, None]
@@ -155,20 +153,3 @@ def _bounds(
     return np.asarray(
         means_M[:, None] - np.where(errors_M1 <= ROUNDING * np.abs(means_M[:, None]), 0.0, t_M2 * errors_M1)
     )
-
-
-def _bca(samples_MN: FloatArray, means_MB: FloatArray, tails: FloatArray) -> FloatArray:
-    from scipy.stats import norm
-
-    means_M1 = samples_MN.mean(axis=1, keepdims=True)
-    below_M1 = (np.mean(means_MB < means_M1, axis=1) + np.mean(means_MB <= means_M1, axis=1))[:, None] / 2
-    # The jackknife means are mean + (mean - x_i) / (N - 1): their common factor drops out of the acceleration.
-    left_out_MN = means_M1 - samples_MN
-    spread_M1 = np.sum(left_out_MN**2, axis=1, keepdims=True)
-    skew_M1 = np.sum(left_out_MN**3, axis=1, keepdims=True)
-    acceleration_M1 = -skew_M1 / (6 * np.maximum(spread_M1, 1e-100) ** 1.5)
-    z0_M1, z = norm.ppf(below_M1), norm.ppf(tails)
-    adjusted_M2 = norm.cdf(z0_M1 + (z0_M1 + z) / (1 - acceleration_M1 * (z0_M1 + z)))
-    ordered_MB = np.sort(means_MB, axis=1)
-    at_M2 = np.rint(adjusted_M2 * (means_MB.shape[1] - 1)).astype(np.int64)
-    return np.take_along_axis(ordered_MB, at_M2, axis=1)

@@ -18,12 +18,11 @@ from crestfall.core.rng import stream
 SEEDS = np.array([0.11, 0.35, 0.22, 0.41, 0.18, 0.95, 0.30, 0.27])
 
 
-@pytest.mark.parametrize(("ours", "scipys"), [("percentile", "percentile"), ("bca", "BCa")])
-def test_as_scipy(ours: str, scipys: str) -> None:
+def test_percentile_as_scipy() -> None:
     stats = pytest.importorskip("scipy.stats")
-    mine = mean_interval(SEEDS, stream("t"), method=ours, resamples=20_000)  # type: ignore[arg-type]
+    mine = mean_interval(SEEDS, stream("t"), method="percentile", resamples=20_000)
     theirs = stats.bootstrap(
-        (SEEDS,), np.mean, method=scipys, n_resamples=20_000, rng=np.random.default_rng(0)
+        (SEEDS,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(0)
     ).confidence_interval
     assert mine.low == pytest.approx(theirs.low, abs=0.006)
     assert mine.high == pytest.approx(theirs.high, abs=0.006)
@@ -44,7 +43,7 @@ def test_three_seeds_give_the_range() -> None:
 
 
 def test_equal_values_have_an_interval_of_one_point() -> None:
-    for method in ("percentile", "bca", "studentised", "Student's t"):
+    for method in ("percentile", "studentised", "Student's t"):
         interval = mean_interval(np.full(6, 0.25), stream("t"), method)  # type: ignore[arg-type]
         assert (interval.low, interval.high) == (0.25, 0.25)
 
