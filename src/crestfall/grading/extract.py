@@ -1,72 +1,123 @@
-"""Code out of a chat answer. The rule:
+"""Which code of an answer is the program. The rules are told in docs/grading.md, "Code in an answer".
 
-1. Fenced blocks (``` or ~~~). Those tagged python, py or python3 if there are any, else those without a tag; blocks of
-other languages
-   are never code. A fence that is not closed reaches to the end.
-2. Of these, if an entry point is asked for: the last block that defines it, with the blocks before it that are needed
-to compile
-   it left out (an answer that corrects itself means its last version). Otherwise the last block.
-3. Without any fence: the whole text if it parses as Python; else the longest stretch of lines that begins with an
-import, a
-   definition or a decorator at the left margin and parses.
+1. Fenced blocks. Those tagged as Python if there are any, else those without a tag, or with one that is no language's.
+   Without such blocks: the code that stands bare among the lines; then code in the middle of a sentence.
+2. Of these the last that defines what the tests call (an answer that corrects itself means its last version); for
+   standard input the last that reads it; else the last that does anything.
+3. With it come the blocks that define what it uses and does not define (imports, helpers), in their order, and for
+   standard input the block that starts it.
 4. Nothing of the kind: the empty string, which is graded `no_code`.
 """
 
 from __future__ import annotations
 
-import ast
-import re
+from collections.abc import Callable, Sequence
 
-PYTHON = {"python", "py", "python3"}
-MAX_PARSED = 50_000
-MAX_TRIES = 200
-
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]{0,3}\1[`~]*[ \t]*$|\Z)", re.M | re.S)
-_START = re.compile(r"(import|from|def|class|async def)\s|@")
+from crestfall.grading.answers import answer_of
+from crestfall.grading.bare import inline_code, reads_input, runs_of
+from crestfall.grading.fences import Block, blocks_of, without_blocks
+from crestfall.grading.source import Checker, acts, defines, given, needed
 
 
 def extract_code(answer: str, entry_point: str | None = None) -> str:
     """The program in a chat answer, or the empty string."""
-    text = answer.replace("\r\n", "\n")
-    blocks = [(match[2].strip().lower().split(" ")[0], match[3]) for match in _FENCE.finditer(text)]
-    if blocks:
-        python = [body for tag, body in blocks if tag in PYTHON] or [body for tag, body in blocks if not tag]
-        return _chosen(python, entry_point)
-    if parses(text):
-        return text
-    return _stretch(text.split("\n"))
+    text = answer_of(answer)
+    return find_code(text, frozenset({entry_point} if entry_point else ()), Checker(len(text)))
 
 
-def _chosen(blocks: list[str], entry_point: str | None) -> str:
-    if entry_point is not None:
-        defines = re.compile(rf"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{re.escape(entry_point)}\b", re.M)
-        blocks = [block for block in blocks if defines.search(block)] or blocks
-    return blocks[-1] if blocks else ""
+def find_code(
+    text: str,
+    names: frozenset[str],
+    check: Checker,
+    continues: Callable[[str], bool] = lambda code: False,
+) -> str:
+    """The program in a text without thinking and marks.
+
+    Args:
+        names: what the tests need of it; empty for a program that reads standard input.
+        continues: whether a text is the rest of what the prompt began.
+    """
+
+    def is_code(body: str) -> bool:
+        return check.mended(body) is not None or (bool(body.strip()) and continues(body))
+
+    blocks = blocks_of(text, is_code)
+    for pool in (_tagged(blocks, check, continues), _plain(blocks, is_code)):
+        if pool:
+            return _chosen([_mended(body, check) for body in pool], names, check, is_code)
+    bare = without_blocks(text, blocks)
+    whole = check.mended(bare)
+    runs = [whole] if whole is not None else runs_of(bare, check, continues)
+    if runs and "\0" not in bare:  # no editor shows it, Python refuses it, and it is not for us to take out
+        return _chosen(runs, names, check, is_code)
+    if strange := [block.body for block in blocks if names and defines(block.body, names) and is_code(block.body)]:
+        return _mended(strange[-1], check)
+    if inline := inline_code(text, check, names):
+        return inline[-1]
+    broken = [block.body for block in blocks if block.kind == "plain" and block.body.strip()]
+    return broken[-1] if broken else ""
 
 
-def _stretch(lines: list[str]) -> str:
-    """The longest run of lines that starts like code and parses; a bounded number of runs is tried."""
-    starts = [index for index, line in enumerate(lines) if _START.match(line)]
-    tries = 0
-    best = ""
-    for start in starts[:MAX_TRIES]:
-        ends = [end for end in range(len(lines), start, -1) if end == len(lines) or not lines[end][:1].isspace()]
-        for end in ends:
-            code = "\n".join(lines[start:end])
-            tries += 1
-            if len(code) <= len(best) or tries > MAX_TRIES:
-                break
-            if parses(code):
-                best = code
-                break
-    return best
+def _tagged(blocks: Sequence[Block], check: Checker, continues: Callable[[str], bool]) -> list[str]:
+    """Blocks tagged as Python, broken ones included, empty ones and those of comments alone not."""
+    bodies = [_cut_off(block, check, continues) for block in blocks if block.kind == "python"]
+    return [body for body in bodies if body.strip() and ((tree := check.tree(body)) is None or tree.body)]
 
 
-def parses(text: str) -> bool:
-    """Whether a text is Python that does anything; never raises."""
-    if len(text) > MAX_PARSED or not text.strip():
-        return False
-    try:
-        return bool(ast.parse(text).body)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return False
+def _plain(blocks: Sequence[Block], is_code: Callable[[str], bool]) -> list[str]:
+    return [block.body for block in blocks if block.kind == "plain" and is_code(block.body)]
+
+
+def _cut_off(block: Block, check: Checker, continues: Callable[[str], bool]) -> str:
+    """A block's body; of one that no fence ends, and that is no program, the code at its beginning."""
+    if block.closed or check.mended(block.body) is not None or continues(block.body):
+        return block.body
+    return next(iter(runs_of(block.body, check, continues)), block.body)
+
+
+def _mended(body: str, check: Checker) -> str:
+    return check.mended(body) or body
+
+
+def _chosen(pool: list[str], names: frozenset[str], check: Checker, is_code: Callable[[str], bool]) -> str:
+    """The program that a text's pieces of code make."""
+    indices = range(len(pool))
+    wanted = [i for i in indices if (defines(pool[i], names) if names else reads_input(pool[i]))]
+    whole = [i for i in wanted if names or is_code(pool[i])] or [i for i in indices if is_code(pool[i])] or [*indices]
+    main = whole[-1]
+    taken = _with_helpers(pool, main, names if wanted else frozenset(), check)
+    if not names:
+        taken |= _starter(pool, taken, check)
+    return "\n".join(pool[i] for i in sorted(taken))
+
+
+def _with_helpers(pool: list[str], main: int, names: frozenset[str], check: Checker) -> set[int]:
+    """The blocks that `main` needs: the nearest before it that gives a name that it uses, else the first behind it."""
+    trees = [check.tree(body) for body in pool]
+    gives = [given(tree) if tree is not None else set() for tree in trees]
+    taken: set[int] = set()
+    waiting = [main]
+    while waiting:
+        i = waiting.pop()
+        taken.add(i)
+        tree = trees[i]
+        wanted = (needed(tree) if tree is not None else set()) | (names if i == main else set())
+        for name in wanted - set().union(*(gives[j] for j in taken)):
+            order = [*range(main - 1, -1, -1), *range(main + 1, len(pool))]
+            giver = next((j for j in order if name in gives[j]), None)
+            if giver is not None and giver not in taken:
+                waiting.append(giver)
+    return taken
+
+
+def _starter(pool: list[str], taken: set[int], check: Checker) -> set[int]:
+    """For programs of which nothing is started yet: the first block behind them that uses what they define."""
+    trees = [check.tree(pool[i]) for i in taken]
+    if any(tree is None or acts(tree) for tree in trees):
+        return set()
+    defined = set().union(*(given(tree) for tree in trees if tree is not None))
+    for i in range(max(taken) + 1, len(pool)):
+        tree = check.tree(pool[i])
+        if tree is not None and acts(tree) and needed(tree) & defined:
+            return {i}
+    return set()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallTests, CodeTests, Problem
-from crestfall.grading.extract import extract_code
+from crestfall.core.types import Problem
+from crestfall.grading.programs import cut, program_of
 from crestfall.store.rows import Row, read_rows
 
 
@@ -64,28 +64,8 @@ def _sample(row: Row, problem: Problem, assembly: Assembly) -> Sample:
         raise InputError(f"{row.where}: none of the fields 'completion', 'solution' and 'response'")
     text = row.text(name)
     if assembly.extract or name == "response":
-        program = extract_code(text, entry_point(problem))
-        if problem.stub and program and name == "completion" and not _defines(program, problem):
-            program = problem.stub + program
-        return Sample(problem, program, text, row)
+        return Sample(problem, program_of(problem, text), text, row)
     if name == "completion":
         text = cut(text, assembly.stop)
         return Sample(problem, problem.stub + text, text, row)
     return Sample(problem, text, text, row)
-
-
-def entry_point(problem: Problem) -> str | None:
-    """The name that a program has to define; of a method of a fresh object (`Solution().add`) the class's."""
-    name = problem.tests.entry_point if isinstance(problem.tests, (CallTests, CodeTests)) else None
-    return name and name.partition("(")[0]
-
-
-def _defines(program: str, problem: Problem) -> bool:
-    name = entry_point(problem)
-    return name is None or f"def {name}" in program or f"class {name}" in program
-
-
-def cut(text: str, stop: Sequence[str]) -> str:
-    """`text` before the first occurrence of any of the stop strings."""
-    ends = [at for at in (text.find(word) for word in stop if word) if at >= 0]
-    return text[: min(ends)] if ends else text

@@ -7,7 +7,6 @@ hand a function of your own that samples there is faster.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,8 +15,7 @@ from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.rng import seed_of
 from crestfall.core.types import Problem, Verdict
 from crestfall.grading import CodeGrader
-
-_BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+from crestfall.grading.programs import program_of
 
 
 class CodeEvaluation:
@@ -33,9 +31,8 @@ class CodeEvaluation:
         max_new_tokens: completions longer than this are cut off, and fail as a rule: see `eval_truncated`.
         seed: of the samples. Every step draws others, so that its noise is independent.
         prompt: the text that the model continues; by default the problem's prompt in the tokenizer's chat template, if
-        any. program: (problem, completion) -> source to be judged; by default the last fenced block, else the
-        completion as it is,
-            after the problem's stub.
+            any.
+        program: (problem, completion) -> source to be graded; by default `grading.programs.program_of`, as in rewards.
         grader: by default one with its own default limits. Close yours yourself.
 
     Called with (model, step) it returns counts, n and `eval_truncated` for `Guard.observe`; None where the grader
@@ -120,12 +117,6 @@ class CodeEvaluation:
         message = [{"role": "user", "content": problem.prompt}]
         text: str = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         return text
-
-
-def program_of(problem: Problem, completion: str) -> str:
-    """The last fenced block of a completion, else all of it, after the problem's stub."""
-    blocks = _BLOCK.findall(completion)
-    return problem.stub + (blocks[-1] if blocks else completion)
 
 
 def _place() -> tuple[int, int]:

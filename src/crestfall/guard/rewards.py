@@ -19,9 +19,8 @@ from typing import Any
 from crestfall.core.errors import CrestfallWarning, GraderError, InputError
 from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading import CodeGrader
-from crestfall.grading.extract import extract_code
 from crestfall.grading.problems.formats import problem_of
-from crestfall.grading.samples import entry_point
+from crestfall.grading.programs import program_of
 from crestfall.store.rows import Row
 
 TrlReward = Callable[..., list[float | None]]
@@ -30,8 +29,7 @@ TrlReward = Callable[..., list[float | None]]
 def trl_reward(problems: Sequence[Problem], grader: CodeGrader, column: str = "task_id") -> TrlReward:
     """A reward function for TRL's GRPOTrainer and its kin: 1.0 for a program that passes, 0.0 for one that does not.
 
-    A grader fault is None, which TRL leaves out of the reward. A completion is a chat answer where it is
-    conversational; as plain text it is written on behind the problem's stub.
+    A grader fault is None, which TRL leaves out of the reward. Completions may be conversations or plain text.
 
     Args:
         column: the data set's column that names the problem.
@@ -49,24 +47,21 @@ def trl_reward(problems: Sequence[Problem], grader: CodeGrader, column: str = "t
             if str(task_id) not in known:
                 raise InputError(f"reward: column {column!r} has {task_id!r}, which no problem has")
             problem = known[str(task_id)]
-            pairs.append((problem, program_of(problem, completion)))
+            pairs.append((problem, program_of(problem, text_of(completion))))
         return [None if g.verdict is Verdict.INFRA else float(g.passed) for g in grader.grade_batch(pairs)]
 
     return crestfall_reward
 
 
-def program_of(problem: Problem, completion: Any) -> str:
-    """The program that a completion makes: text behind the stub, or the code in the last message of a conversation."""
-    if isinstance(completion, str):
-        return problem.stub + completion
-    answer = str(completion[-1]["content"])
-    return extract_code(answer, entry_point(problem))
+def text_of(completion: Any) -> str:
+    """The text of a completion: the string itself, or the last message of a conversation."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
 def compute_score(
     data_source: str, solution_str: str, ground_truth: str | Mapping[str, Any], extra_info: Any = None, **_: Any
 ) -> float:
-    """verl's custom reward: 1.0 or 0.0 for one response (a chat answer).
+    """verl's custom reward: 1.0 or 0.0 for one response.
 
     Raises:
         InputError: a ground truth in none of the formats.
@@ -76,7 +71,7 @@ def compute_score(
     data = json.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
     problem = problem_of(Row({"task_id": "verl", **data}, Path(data_source), 0))
     try:
-        grade = _grader().grade(problem, extract_code(solution_str, entry_point(problem)))
+        grade = _grader().grade(problem, program_of(problem, solution_str))
     except GraderError as error:
         grade = Grade(Verdict.INFRA, str(error))
     if grade.verdict is Verdict.INFRA:

@@ -10,8 +10,7 @@ import numpy as np
 
 from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Problem
-from crestfall.grading.extract import extract_code, parses
-from crestfall.grading.samples import cut, entry_point
+from crestfall.grading.programs import cut, program_of
 from crestfall.testbed.policies.base import IntArray
 
 CONTEXT = 4
@@ -83,15 +82,8 @@ class Text:
         return whole.removeprefix(beginning) if whole.startswith(beginning) else self._decode(tokens)
 
     def program(self, problem: Problem, text: str) -> str:
-        """The program that is graded: a continuation behind the stub, or the code block of an answer; nothing where the
-        answer has no code."""
-        text = cut(text, self._stop(problem))
-        if problem.stub and not self.chat:
-            return problem.stub + text
-        code = extract_code(text, entry_point(problem))
-        # A whole function behind a stub defines it anew, and the stub's imports and helpers stay; a body continues it.
-        behind = f"{problem.stub.rstrip()}\n{code}"
-        return behind if problem.stub and code and parses(behind) else code
+        """The program that is graded; nothing where the text has no code."""
+        return program_of(problem, cut(text, self._stop(problem)))
 
     def _stop(self, problem: Problem) -> Sequence[str]:
         """The strings with which, the problem's source says, a continuation is over. A chat answer ends by itself."""

@@ -1,0 +1,82 @@
+"""What of a model's text is its answer: no thinking, no next turn, nothing around the part that is marked as answer."""
+
+from __future__ import annotations
+
+import re
+
+# Thinking, as the families of models mark it. A tag in quotes is somebody's text about tags.
+_THINK = re.compile(
+    r"(?<![\"'])(?<![^`]`)(?:"
+    r"(?P<open><(?:think|thinking|thought|reasoning|reflection|scratchpad|seed:think)>|\[THINK\]|◁think▷"
+    r"|<\|begin_of_thought\|>)"
+    r"|(?P<close></(?:think|thinking|thought|reasoning|reflection|scratchpad|seed:think)>|\[/THINK\]|◁/think▷"
+    r"|<\|end_of_thought\|>)"
+    r")(?![\"']|`[^`])",
+    re.I,
+)
+_FINAL = "<|channel|>final<|message|>"
+
+# Tokens that end a text or a turn, left in by decoding without `skip_special_tokens`, at the start or end of a line.
+_NAME = r"(?:end_?of_?text|im_end|eot_id|eom_id|eot|end|eos|return|fim_\w+|file_separator|endofprompt|end_of_turn)"
+_TOKEN = rf"(?:<\|{_NAME}\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|EOT|eod|pad)>|</s>|\[/?INST\])"
+_END = re.compile(rf"^[ \t]{{0,8}}{_TOKEN}|{_TOKEN}(?=[ \t]{{0,8}}$|<)", re.M)
+_BEGIN = re.compile(
+    r"\s*(?:(?:<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<bos>|<s>|<\|start_header_id\|>assistant<\|end_header_id\|>"
+    r"|<\|im_start\|>assistant|<start_of_turn>model|<｜Assistant｜>|<\|assistant\|>|<\|start\|>assistant)\s*)+"
+)
+
+# Marks around an answer: (opening, closing, whether the first such part counts). A base model that is shown examples
+# goes on with the next problem behind [DONE]; elsewhere the last part is what a model ends up with.
+_MARKS = (
+    (r"\[BEGIN\]", r"\[DONE\]", True),
+    (r"\[PYTHON\]", r"\[/PYTHON\]", False),
+    (r"<answer>", r"</answer>", False),
+    (r"<solution>", r"</solution>", False),
+    (r"<\|begin_of_solution\|>", r"<\|end_of_solution\|>", False),
+    (r"<code>", r"</code>", False),
+    (r"<python>", r"</python>", False),
+)
+
+
+def answer_of(text: str) -> str:
+    """The answer in a model's text, with line ends of one kind."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if _FINAL in text:
+        text = text.rpartition(_FINAL)[2]
+    text = without_thinking(text)
+    if begin := _BEGIN.match(text):
+        text = text[begin.end() :]
+    if end := _END.search(text):
+        text = text[: end.start()]
+    for opening, closing, first in _MARKS:
+        text = _marked(text, opening, closing, first)
+    return text
+
+
+def without_thinking(text: str) -> str:
+    """A text without what a model wrote to itself. Thinking that is never closed goes on to the end; all that stands
+    before a closing tag without an opening one is thinking that the prompt opened."""
+    kept: list[str] = []
+    start, thinking = 0, False
+    for tag in _THINK.finditer(text):
+        if tag["open"]:
+            if not thinking:
+                kept.append(text[start : tag.start()])
+            thinking = True
+        else:
+            if not thinking:
+                kept.clear()
+            start, thinking = tag.end(), False
+    return "".join(kept) + ("" if thinking else text[start:])
+
+
+def _marked(text: str, opening: str, closing: str, first: bool) -> str:
+    """The part between two marks that stand at the start of a line; the prompt may have opened it, or the end of the
+    text cut it off. The text itself without such marks, or with nothing in them."""
+    begins = [match.end() for match in re.finditer(rf"^[ \t]{{0,8}}{opening}", text, re.M)]
+    begin = 0 if not begins else begins[0] if first else begins[-1]
+    end = re.compile(rf"^[ \t]{{0,8}}{closing}", re.M).search(text, begin) or re.compile(closing).search(text, begin)
+    if not begins and not end:
+        return text
+    part = text[begin : end.start() if end else len(text)]
+    return part if part.strip() else text

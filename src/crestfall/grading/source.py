@@ -1,0 +1,172 @@
+"""Python source as text: does it parse, does it do anything, which names does it give and which does it need?
+
+All that is asked of one answer shares one budget of characters, so that the work on an answer of n characters is O(n)
+whatever stands in it. Nothing here compiles: compiling folds constants, and 700 characters can ask for gigabytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import html
+import re
+import textwrap
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+MAX_PARSED = 200_000
+"""Longer texts are not parsed: their tree would take a gigabyte."""
+FILENAME = "<answer of a model>"
+
+# Python 3.12 prints a SyntaxWarning for unknown escapes of whatever it parses. A filter for this one file name is safe
+# with threads, which `catch_warnings` is not.
+for _category in (SyntaxWarning, DeprecationWarning):
+    warnings.filterwarnings("ignore", category=_category, module=re.escape(FILENAME))
+
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+_ACTS = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.ListComp, ast.SetComp, ast.DictComp)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_DOCTEST = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: |$)")
+
+
+class Checker:
+    """Parses pieces of one answer, each once, as far as the budget goes.
+
+    Args:
+        size: characters of the answer; the budget is a multiple of it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._budget = 8 * size + 50_000
+        self._trees: dict[str, ast.Module | None] = {}
+        self._idle: dict[str, bool] = {}
+
+    def tree(self, text: str) -> ast.Module | None:
+        """The syntax tree; None where the text does not parse or the budget is used up. Never raises."""
+        if text not in self._trees:
+            if len(text) > min(MAX_PARSED, self._budget):
+                return None
+            self._budget -= len(text)
+            self._trees[text] = _parsed(text)
+        return self._trees[text]
+
+    def code(self, text: str) -> bool:
+        """Whether this is a program that does something: `Sorry` and `[1, 2]` parse, and do nothing."""
+        tree = self.tree(text)
+        return tree is not None and bool(tree.body) and not self.idle(text)
+
+    def idle(self, text: str) -> bool:
+        """Whether this parses and is nothing but values that nobody uses, as words of prose are to the parser."""
+        if text not in self._idle:
+            tree = self.tree(text)
+            self._idle[text] = tree is not None and _idle(tree)
+        return self._idle[text]
+
+    def valid(self, text: str) -> bool:
+        """Whether this parses, comments alone included."""
+        return self.tree(text) is not None
+
+    def mended(self, text: str) -> str | None:
+        """The text itself if it is code, else what it is once its markup is taken off; None if that is no code
+        either."""
+        return next((variant for variant in _variants(text) if self.code(variant)), None)
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        tree = ast.parse(text, FILENAME)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    return None if _stray(tree) else tree
+
+
+def _stray(tree: ast.Module) -> bool:
+    """Whether `return` or `yield` stand outside of any function, which only the compiler would notice."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom)):
+                return True
+            if not isinstance(node, _SCOPES):
+                waiting.append(node)
+    return False
+
+
+def _variants(text: str) -> Iterator[str]:
+    yield text
+    if (dedented := textwrap.dedent(text)) != text:
+        yield dedented
+    if text.lstrip().startswith(">>>"):
+        kept = (line.lstrip()[4:] for line in text.split("\n") if _DOCTEST.match(line))
+        yield "\n".join(kept) + "\n"
+    lines = text.split("\n")
+    if any(line[:1] in ("%", "!") for line in lines):  # a notebook's commands
+        yield "\n".join(line for line in lines if line[:1] not in ("%", "!"))
+    if "&" in text and (plain := html.unescape(text)) != text:
+        yield plain
+
+
+def _idle(tree: ast.Module) -> bool:
+    return bool(tree.body) and all(
+        isinstance(node, ast.Expr) and not any(isinstance(part, _ACTS) for part in ast.walk(node)) for node in tree.body
+    )
+
+
+def acts(tree: ast.Module) -> bool:
+    """Whether a program does something when it is started, other than define, import and assign."""
+    quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+    return any(not isinstance(node, quiet) and not _is_text(node) for node in tree.body)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def given(tree: ast.Module) -> set[str]:
+    """The names that a program gives at its outermost level, `if` and `try` included."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            names |= _bound(node)
+            if not isinstance(node, (*_SCOPES, ast.ClassDef)):
+                waiting.append(node)
+    return names
+
+
+def needed(tree: ast.Module) -> set[str]:
+    """The names that a program uses and gives nowhere, builtins aside."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return used - set().union(*map(_bound, ast.walk(tree))) - _BUILTINS
+
+
+def _bound(node: ast.AST) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+            return {name}
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return {(alias.asname or alias.name).split(".")[0] for alias in aliases}
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            return {name}
+        case _:
+            return set()
+
+
+@lru_cache(maxsize=1024)
+def names_used(code: str) -> frozenset[str]:
+    """The names that test code needs from the program; none where it does not parse."""
+    tree = _parsed(code)
+    return frozenset() if tree is None else frozenset(needed(tree))
+
+
+def defines(text: str, names: Iterable[str]) -> bool:
+    """Whether a text, parsed or not, looks as if it defined one of these: def, class, assignment or import."""
+    some = "|".join(map(re.escape, names))
+    if not some:
+        return False
+    definition = rf"(?:(?:async[ \t]+)?def[ \t]+|class[ \t]+|from[ \t][^\n]*\bimport\b[^\n]*\b)(?:{some})\b"
+    pattern = rf"^[ \t]*{definition}|^(?:{some})[ \t]*[:=](?!=)"
+    return re.search(pattern, text, re.M) is not None
