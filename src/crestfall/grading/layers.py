@@ -13,6 +13,7 @@ STOPS = {
     "landlock": "reading anything but Python's own files, writing outside scratch, abstract sockets",
     "namespaces": "seeing or outliving: processes, network interfaces, IPC, host names, mounts of the host",
     "root": "every file of the host but Python's own (read-only); scratch is emptied after each program",
+    "threads": "filling the machine with threads, which rlimits do not count for each program",
     "uid": "files and processes of the user that trains (where root starts the grader without namespaces)",
 }
 

@@ -25,6 +25,8 @@ def enter(files: Readable, scratch_mib: int) -> None:
         if os.path.exists(path):
             _bind(path, base + path)
     _hide(base, files)
+    for path in files.links:
+        os.symlink(os.readlink(path), base + path)
     os.makedirs(base + SCRATCH, exist_ok=True)
     if not os.path.lexists(f"{base}/tmp"):
         os.symlink(f"{SCRATCH}/{HOME}", f"{base}/tmp")
@@ -55,7 +57,6 @@ def mount_scratch(mib: int) -> None:
 
 
 def _bind(path: str, target: str) -> None:
-    """A link on the way (`/lib` to `usr/lib`) becomes what it points at."""
     if os.path.isdir(path):
         os.makedirs(target, exist_ok=True)
     else:

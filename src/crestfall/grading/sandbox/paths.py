@@ -23,11 +23,13 @@ _PACKAGES = ("site-packages", "dist-packages")
 class Readable:
     """`below`: directories and files, each once, outermost first where they nest, but for what lies in `hidden`:
     folders of installed packages, some of which ship the answers to a benchmark. `packages`: what is allowed in there.
+    `links`: symbolic links that lead to some of it.
     """
 
     below: list[str]
     hidden: list[str]
     packages: list[str]
+    links: list[str]
 
     def without_hidden(self) -> list[str]:
         """The same as a list that leaves nothing to be taken out again, as Landlock needs it."""
@@ -48,7 +50,7 @@ def readable(site: str, packages: Sequence[str]) -> Readable:
     links = [path for path in LIBRARIES if os.path.islink(path)]
     hidden = sorted({path for top in outermost for name in _PACKAGES for path in _folders(top, name)})
     beyond = [p for p in sorted(allowed) if _within(p, hidden) or not _within(p, outermost)]
-    return Readable(outermost + links, hidden, beyond)
+    return Readable(outermost, hidden, beyond, links)
 
 
 def _with_libraries(base: str) -> str:
@@ -69,7 +71,7 @@ def _within(path: str, folders: Iterable[str]) -> bool:
 def _around(top: str, hidden: Sequence[str]) -> list[str]:
     if top in hidden:
         return []
-    if os.path.islink(top) or not any(path.startswith(f"{top}/") for path in hidden):
+    if not any(path.startswith(f"{top}/") for path in hidden):
         return [top]
     return [path for name in sorted(os.listdir(top)) for path in _around(os.path.join(top, name), hidden)]
 

@@ -18,6 +18,8 @@ ENOSYS, EPERM, EACCES = 38, 1, 13
 ALLOW = 0x7FFF0000
 KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS: the whole process dies of SIGSYS
 
+ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF: whoever holds the listener decides
+
 
 def errno(code: int) -> int:
     """SECCOMP_RET_ERRNO: the call fails with this error and is not made."""
@@ -154,6 +156,14 @@ def contestant_filter(pid: int) -> bytes:
     return program.assemble()
 
 
+def thread_filter() -> bytes:
+    """Ask before a thread is made, and tell when one ends."""
+    program = Program(default=ALLOW)
+    program.on_args("clone", [Test(0, _JSET, CLONE_THREAD, ASK)], ALLOW)
+    program.on("exit", ASK)
+    return program.assemble()
+
+
 class SockFprog(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
@@ -170,6 +180,13 @@ class Prepared:
         self._fprog = SockFprog(len(program) // 8, ctypes.addressof(self._buffer))
         words = struct.iter_unpack("HBBI", program)
         self._places = [8 * index + 4 for index, (*_, value) in enumerate(words) if mark and value == mark]
+
+    def install_by_call(self, operation: int, flags: int) -> int:
+        """By the system call, which can return a listener. Raises OSError."""
+        number = NUMBERS["seccomp"][linux.MACHINE]
+        return linux.syscall(
+            number, ctypes.c_uint(operation), ctypes.c_uint(flags), ctypes.byref(self._fprog), what="seccomp"
+        )
 
     def install(self, value: int = 0) -> None:
         """Bind this process (and what it forks) to the filter. Needs no_new_privs. It cannot be taken off again."""

@@ -22,7 +22,8 @@ from crestfall.grading.sandbox.frames import Frames
 from crestfall.grading.sandbox.keeper import JudgeLimits, Keeper
 from crestfall.grading.sandbox.outcome import Outcome
 from crestfall.grading.sandbox.program import ZygoteDied
-from crestfall.grading.sandbox.zygote import Zygote
+from crestfall.grading.sandbox.threads import MOST
+from crestfall.grading.sandbox.zygote import READY_COUNTING, Zygote
 
 FLUSH_SECONDS = 0.02
 MAX_DETAIL = 240
@@ -160,8 +161,10 @@ def main(control: int) -> None:
     confinement = confine.enter(options)
     zygote = start_zygote(confinement, link)
     confinement.seal()
-    if zygote.recv(16) != b"ready":
+    if not (ready := zygote.recv(64)):
         os._exit(72)
+    if ready == READY_COUNTING:
+        confinement.layers["threads"] = f"at most {MOST}"
     keeper = Keeper(zygote, confinement.settings, JudgeLimits.of(confinement.settings, base), link.close, link.fileno())
     try_out(keeper)
     os.dup2(1, 2)  # complaints about the start are over; 1 is /dev/null

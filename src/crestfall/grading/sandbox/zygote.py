@@ -25,9 +25,11 @@ from dataclasses import dataclass
 from crestfall.grading.sandbox import contestant, harness, header, linux, processes, scratch, seccomp, streams
 from crestfall.grading.sandbox.encode import Encoder
 from crestfall.grading.sandbox.pace import AWAKE, SLICE
+from crestfall.grading.sandbox.threads import ThreadLimit
 
 START = struct.Struct("<dq")  # CPU seconds, bytes of address space
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
+READY, READY_COUNTING = b"ready", b"ready, threads are counted"
 SYNC = b"sync"  # answered with itself once no program runs
 ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
@@ -117,6 +119,7 @@ class Zygote:
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
         self._home = "/"
+        self._threads = ThreadLimit()
 
     def serve(self) -> None:
         """Until the worker hangs up."""
@@ -124,7 +127,9 @@ class Zygote:
         if not self._settings.packages:  # numpy's libraries read how many threads they may start
             os.environ.clear()
         warm()
-        self._control.send(b"ready")
+        if self._settings.seccomp:
+            self._threads.install()
+        self._control.send(READY if self._threads.listener is None else READY_COUNTING)
         self._open_streams()
         if self._settings.scratch is not None:
             self._home = scratch.renew(self._settings.scratch)
@@ -149,6 +154,7 @@ class Zygote:
 
     def _run(self, descriptors: list[int], cpu_limit: float, memory_bytes: int) -> None:
         channel, *files = descriptors
+        self._threads.begin()
         start = time.monotonic()
         pid = os.fork()
         if pid == 0:
@@ -175,6 +181,9 @@ class Zygote:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         poll.register(self._control, select.POLLIN)
+        listener = self._threads.listener
+        if listener is not None:
+            poll.register(listener, select.POLLIN)
         wall_limit = max(self._settings.wall_seconds, cpu_limit)
         wait = min(cpu_limit, wall_limit, SLICE) / self._cores
         slice_start, slice_cpu, asleep = start, 0.0, 0.0
@@ -182,6 +191,9 @@ class Zygote:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
             if pidfd in ready:
                 return ENDED
+            if listener in ready:
+                self._threads.answer()
+                ready.discard(listener)
             if ready:
                 if not self._control.recv(16):
                     os._exit(0)
