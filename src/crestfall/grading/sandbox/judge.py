@@ -16,13 +16,10 @@ SHORT = 2000  # characters
 def syntax_error(source: str) -> str | None:
     """What is wrong with the syntax of a short program, without a process for it: most of what a collapsed policy
     writes does not parse. Compiling runs nothing; sources long enough to strain the parser are left to a process of
-    their own."""
+    their own. Raises MemoryError: a few hundred characters can compile to gigabytes."""
     if len(source) > SHORT:
         return None
-    try:
-        code = compiled(source)
-    except MemoryError:
-        return None
+    code = compiled(source)
     return code if isinstance(code, str) else None
 
 

@@ -172,6 +172,8 @@ class Zygote:
             os.close(descriptor)
         if self._settings.scratch is not None:
             self._home = scratch.renew(self._settings.scratch)
+        fcntl.fcntl(self._null, fcntl.F_SETFL, 0)  # the one thing that programs share
+        fcntl.flock(self._null, fcntl.LOCK_UN)
         used = usage.ru_utime + usage.ru_stime
         self._control.send(REPORT.pack(status, ending, used, time.monotonic() - start, printed))
 
