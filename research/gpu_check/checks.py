@@ -25,26 +25,17 @@ class Check:
     """Skipped where less is left."""
 
 
-def corpus(place: Place) -> scratch.Corpus:
-    """Begins to draw what the last check learns from."""
-    return scratch.Corpus(place.scratch / "corpus", scratch.SMALL if place.rehearse else scratch.Plan())
-
-
-def checks(examples: scratch.Corpus, rehearse: bool) -> list[Check]:
-    def from_scratch(place: Place, section: Section) -> None:
-        scratch.campaigns(place, section, examples)
-
-    from_scratch.__doc__ = scratch.campaigns.__doc__
+def checks(rehearse: bool) -> list[Check]:
     all_of_them = [
         Check("machine", machine.ceilings, 5),
         Check("tiny policy", same.tiny, 10),
-        Check("small models", same.hugging_face, 15),
-        Check("kill and resume", kill.resume, 30),
-        Check("0.5B", half_billion, 50),
-        Check("3B", three_billion, 60),
-        Check("0.5B variants", variants, 40),
+        Check("small models", same.hugging_face, 40),
+        Check("kill and resume", kill.resume, 45),
+        Check("0.5B", half_billion, 60),
+        Check("3B", three_billion, 107),
+        Check("0.5B variants", variants, 75),
         Check("trl", one_process, 40),
-        Check("from scratch", from_scratch, 110),
+        Check("from scratch", scratch.campaigns, 150),
     ]
     return [replace(check, seconds=0) for check in all_of_them] if rehearse else all_of_them
 

@@ -47,7 +47,7 @@ def hugging_face(place: Place, section: Section) -> None:
             if "lora" in options:
                 generator = torch.Generator().manual_seed(0)
                 for parameter in policy.named_parameters().values():
-                    parameter.data.add_(torch.randn(parameter.shape, generator=generator).to(parameter.device) * 0.2)
+                    parameter.data.add_(torch.randn(parameter.shape, generator=generator).to(parameter.device) * 0.05)
         compare(place, section, name, on_cpu, here, longest=24, problems=6, rough="dtype" in options)
 
 
@@ -68,11 +68,12 @@ def compare(
     drawn = here.sample(chosen, uniforms, TEMPERATURE)
     again = here.sample(chosen, uniforms, TEMPERATURE)
     equal = _equal(drawn, reference)
-    wanted = 0.3 if rough else 0.97
-    section.add(f"{name}: equal completions", float(equal.mean()), f"at least {wanted}", equal.mean() >= wanted)
+    # Under bfloat16 one rounding decides a draw, and from there on two completions differ: nothing is expected.
+    enough = None if rough else bool(equal.mean() >= 0.97)
+    section.add(f"{name}: equal completions", float(equal.mean()), "" if rough else "at least 0.97", enough)
     section.add(f"{name}: completions drawn a second time are equal", float(_equal(again, drawn).mean()))
     rows = distinct(reference)
-    bound = 0.3 if rough else 2e-3
+    bound = 0.05 if rough else 2e-3
     worst = _worst(_logprobs(here, rows), _logprobs(on_cpu, rows), mean=rough)
     kind = "mean" if rough else "largest"
     section.add(f"{name}: {kind} difference of log-probs", worst, f"below {bound}", worst < bound)

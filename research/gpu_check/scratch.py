@@ -40,42 +40,28 @@ class Plan:
 SMALL = Plan(width=64, layers=2, heads=2, examples=600, batch=32, seconds=5.0, steps=2, rates=(5e-4,), problems=4)
 
 
-class Corpus:
-    """Drawn by processes of its own while the GPU does other things."""
-
-    def __init__(self, directory: Path, plan: Plan) -> None:
-        self.plan, self.files = plan, list[Path]()
-        directory.mkdir()
-        workers = max(1, min(12, len(os.sched_getaffinity(0)) - 4))
-        share = -(-plan.examples // workers)
-        self._running = []
-        for seed in range(workers):
-            self.files.append(directory / f"{seed}.json")
-            command = [sys.executable, "-m", "research.gpu_check.corpus", str(self.files[-1]), str(seed), str(share)]
-            self._running.append(subprocess.Popen(["nice", *command]))
-
-    def read(self) -> list[Example]:
-        """All examples; waits for those that are still drawing."""
-        for process in self._running:
-            process.wait()
-        return [(spec, code) for file in self.files for spec, code in json.loads(file.read_text())]
-
-    def close(self) -> None:
-        for process in self._running:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+def examples(directory: Path, plan: Plan) -> list[Example]:
+    """Drawn by as many processes as there are cores. Not beside other checks, whose seconds they would lengthen."""
+    directory.mkdir()
+    workers = max(1, min(12, len(os.sched_getaffinity(0)) - 2))
+    files = [directory / f"{seed}.json" for seed in range(workers)]
+    share = str(-(-plan.examples // workers))
+    command = [sys.executable, "-m", "research.gpu_check.corpus"]
+    running = [subprocess.Popen([*command, str(file), str(seed), share]) for seed, file in enumerate(files)]
+    for process in running:
+        process.wait()
+    return [(spec, code) for file in files for spec, code in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def trained(place: Place, section: Section, corpus: Corpus) -> Path:
+def trained(place: Place, section: Section, plan: Plan) -> Path:
     """Weights after as many supervised steps as the plan has time for."""
-    plan, tokenizer = corpus.plan, vocabulary()
-    examples = sorted(corpus.read(), key=lambda pair: len(pair[0]))  # of a length together: less padding
+    tokenizer = vocabulary()
+    corpus = sorted(examples(place.scratch / "corpus", plan), key=lambda pair: len(pair[0]))  # less padding
     model = TinyTransformer(Shape(len(tokenizer), plan.width, plan.layers, plan.heads))
     model.initialise(torch.Generator().manual_seed(0))
     model.to(place.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    order = torch.randperm(len(examples) // plan.batch, generator=torch.Generator().manual_seed(0)).tolist()
+    order = torch.randperm(len(corpus) // plan.batch, generator=torch.Generator().manual_seed(0)).tolist()
     end, steps, loss = time.monotonic() + plan.seconds, 0, torch.tensor(float("nan"))
     for warm in range(10**9):
         left = (end - time.monotonic()) / plan.seconds
@@ -84,25 +70,26 @@ def trained(place: Place, section: Section, corpus: Corpus) -> Path:
         optimizer.param_groups[0]["lr"] = plan.learning_rate * min(1.0, (warm + 1) / 50, max(0.05, 2 * left))
         start = order[warm % len(order)] * plan.batch
         with torch.autocast(place.device, torch.bfloat16, enabled=place.cuda):
-            loss = supervised_loss(model, examples[start : start + plan.batch])
+            loss = supervised_loss(model, corpus[start : start + plan.batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         steps += 1
     section.add("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M")
-    section.add("supervised examples drawn", len(examples))
+    section.add("supervised examples drawn", len(corpus))
     section.add("supervised steps, seconds, last loss", f"{steps}, {plan.seconds:.0f}, {float(loss.detach()):.3f}")
     path = place.scratch / "scratch.safetensors"
     LoadedTiny(model, tokenizer).write(path, {"steps": steps})
     return path
 
 
-def campaigns(place: Place, section: Section, corpus: Corpus) -> None:
+def campaigns(place: Place, section: Section) -> None:
     """A transformer trained from scratch on this machine; then a naive campaign at each rate, and what early stopping
     would have handed on."""
-    weights = trained(place, section, corpus)
-    running = {rate: _start(place, corpus.plan, weights, rate) for rate in corpus.plan.rates}
+    plan = SMALL if place.rehearse else Plan()
+    weights = trained(place, section, plan)
+    running = {rate: _start(place, plan, weights, rate) for rate in plan.rates}
     for rate, (process, path) in running.items():
         _, errors = process.communicate()
         if process.returncode:

@@ -156,7 +156,7 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
         copies=(2 + _averages(config) + _keeps_fisher(config)) * trained,
         kv_cache=sampled * size.cache * size.value_bytes,
         logits=size.logits_together * _LOGIT_BYTES,
-        activations=size.trained_together * size.saved * size.value_bytes + (1 + _kept_for_pace(config)) * trained,
+        activations=size.trained_together * size.saved_bytes + (1 + _kept_for_pace(config)) * trained,
         snapshot=_copies_in_snapshot(config) * trained,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
+import tiny_hf
 from crestfall.cli.dry_run import dry_run
 from crestfall.core.build import component
 from crestfall.testbed.config import RunConfig, run_config
@@ -22,7 +23,7 @@ SIZE = ModelSize(
     cast_bytes=0,
     value_bytes=2,
     cache=10,
-    saved=50,
+    saved_bytes=100,
     vocabulary=7,
     sampled_together=200,
     trained_together=300,
@@ -96,7 +97,7 @@ def test_memory_is_what_is_always_there_and_the_largest_of_what_takes_turns():
     memory = found.memory
     assert memory is not None
     assert (memory.weights, memory.gradients, memory.adam, memory.copies) == (2000, 400, 800, 800)
-    assert (memory.kv_cache, memory.logits, memory.activations) == (200 * 10 * 2, 400 * 24, 300 * 50 * 2 + 400)
+    assert (memory.kv_cache, memory.logits, memory.activations) == (200 * 10 * 2, 400 * 24, 300 * 100 + 400)
     assert memory.peak == 4000 + 30_400 + 9_600
     metered = component("update", {"name": "reinforce", "pace": {"name": "kl"}})
     paced = footprint(dataclasses.replace(config(Sized()), update=metered)).memory
@@ -183,3 +184,32 @@ def test_a_transformers_model_is_sized_by_its_config(tmp_path, lora_rank, tied):
         adapters = sum(p.numel() for p in real.parameters() if p.requires_grad)
         assert size.trainable == adapters
         assert size.weight_bytes == 2 * base + 4 * adapters
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_activations_are_what_a_forward_pass_saves(tmp_path, dtype):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    import numpy as np
+
+    from crestfall.testbed.policies.hf.scoring import states
+
+    shape = {"hidden_size": 192, "intermediate_size": 1024, "num_hidden_layers": 4, "num_key_value_heads": 1}
+    policy = tiny_hf.policy(tiny_hf.save(tmp_path, **shape), dtype=dtype)
+    loaded, rng = policy.load(), np.random.default_rng(0)
+    prompts = [rng.integers(5, 40, 20) for _ in range(2)]
+    tokens = [rng.integers(5, 40, 65) for _ in range(32)]
+    weights = {p.untyped_storage().data_ptr() for p in loaded.lm.model.parameters()}
+    seen = {}
+
+    def pack(tensor):
+        seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # held, or its place is used again
+        return tensor
+
+    with loaded.lm.computing(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        states(loaded.lm, prompts, np.arange(32) % 2, tokens, 0)
+    size = policy.model_size()
+    saved = sum(storage.nbytes() for place, storage in seen.items() if place not in weights)
+    if dtype == "bfloat16":  # weights that were cast for the pass are counted as such
+        saved -= sum(2 * p.numel() for p in loaded.lm.body.layers.parameters() if p.dim() == 2)
+    assert saved / (32 * 64 + 2 * 20) == pytest.approx(size.saved_bytes, rel=0.15)

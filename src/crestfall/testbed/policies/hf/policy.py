@@ -13,7 +13,7 @@ from crestfall.core.types import Problem
 from crestfall.testbed.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.testbed.policies.hf.decode import decode
 from crestfall.testbed.policies.hf.model import CausalLM
-from crestfall.testbed.policies.hf.scoring import batches, blocks, states
+from crestfall.testbed.policies.hf.scoring import batches, blocks, shares_prompts, states
 from crestfall.testbed.policies.hf.text import Text
 
 
@@ -82,7 +82,7 @@ class LoadedHf:
     def _microbatches(self, rows: Rows, temperature: float) -> Iterator[TokenScores]:
         prompts = [self.text.encode(problem) for problem in rows.samples.problems]
         lengths = np.array([len(prompt) for prompt in prompts])
-        for chosen in batches(lengths, rows.problem_R, rows.length_R, self.budget, shared=not self.lm.checkpointing):
+        for chosen in batches(lengths, rows.problem_R, rows.length_R, self.budget, shared=shares_prompts(self.lm)):
             yield self._score(chosen, rows.take(chosen), prompts, temperature)
 
     def _score(self, numbers: IntArray, rows: Rows, prompts: Sequence[IntArray], temperature: float) -> TokenScores:

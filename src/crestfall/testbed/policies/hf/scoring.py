@@ -1,8 +1,8 @@
 """The states that say a completion's tokens, for many completions in one pass, in batches of bounded size.
 
 The completions of a problem share its prompt: it is computed once, and its keys and values serve them all, in the
-forward pass and in the backward pass. Gradient checkpointing keeps no keys and values; under it every completion is
-computed with its prompt.
+forward pass and in the backward pass. Gradient checkpointing keeps no keys and values; where it computes a gradient
+every completion is computed with its prompt.
 
 Shapes: P prompts, R completions, L and W the longest of each; n tokens of all completions, one after the other.
 """
@@ -24,9 +24,14 @@ def states(
     lm: CausalLM, prompts: Sequence[IntArray], prompt_R: IntArray, tokens_R: Sequence[IntArray], pad: int
 ) -> Tensor:
     """[n, D]: for every token of every completion the state one place before it. `prompt_R`: each one's prompt."""
-    if lm.checkpointing:
+    if not shares_prompts(lm):
         return _each_with_its_prompt(lm, [prompts[p] for p in prompt_R], tokens_R, pad)
     return _behind_shared_prompts(lm, prompts, prompt_R, tokens_R, pad)
+
+
+def shares_prompts(lm: CausalLM) -> bool:
+    """Keys and values outlive the pass: not in the backward pass of a model that keeps nothing."""
+    return not (lm.checkpointing and torch.is_grad_enabled())
 
 
 def _behind_shared_prompts(

@@ -125,7 +125,7 @@ def size_of(path: Path, max_tokens: int) -> ModelSize:
     shape, parameters = model.shape, sum(p.numel() for p in model.parameters())
     together = TOKENS_PER_MICROBATCH + _LARGE_GROUP * max_tokens  # a problem's completions are not torn apart
     # Per layer: residual streams and their norms, qkv rotated and not, the attention's output, the MLP twice.
-    saved = shape.layers * 21 * shape.width
+    saved = 4 * shape.layers * 21 * shape.width
     return ModelSize(
         parameters=parameters,
         trainable=parameters,
@@ -133,7 +133,7 @@ def size_of(path: Path, max_tokens: int) -> ModelSize:
         cast_bytes=0,
         value_bytes=4,
         cache=2 * shape.layers * shape.width,
-        saved=saved,
+        saved_bytes=saved,
         vocabulary=shape.vocabulary,
         sampled_together=None,
         trained_together=together,
