@@ -60,6 +60,12 @@ FORMATS = {
     "wandb.jsonl": Expected("train/reward", {10: 0.25, 20: 0.5, 30: 0.75}, frozenset({"kl_base"})),
     "tensorboard.csv": Expected("value", {0: 0.25, 10: 0.5, 20: 0.375}, frozenset(), ("3 points seen",)),
     "plain.csv": Expected("value", {1: 0.25, 2: 0.75, 3: 0.5}, frozenset(), ("the only number",)),
+    "nemo.json": Expected("train/reward", {1: 0.25, 2: 0.5, 3: 0.75}, frozenset({"grad_norm"})),
+    "table.ipynb": Expected("reward", {10: 0.25, 20: 0.5, 30: 0.375}, frozenset()),
+    "mlruns": Expected(
+        "eval/accuracy", {0: 0.25, 10: 0.5, 20: 0.375, 30: 0.25, 40: 0.125}, frozenset({"kl_base"}), ("MLflow",)
+    ),
+    "rollout_data": Expected("score", {1: 0.25, 2: 0.5, 10: 0.75}, frozenset(), ("the samples of 3 files", "1 gaps")),
     "run-x/gsm8k": Expected("gsm8k primary_score", {100: 0.25, 200: 0.5, 1000: 0.375}, frozenset(), ("1 gaps",)),
 }
 
@@ -86,7 +92,7 @@ def test_a_column_per_run_in_an_export() -> None:
 def test_known_numbers_of_samples_become_standard_errors() -> None:
     (plain,), (suite,) = load([LOGS / "plain.csv"]), load([LOGS / "run-x" / "gsm8k" / "step_*.metrics.json"])
     assert plain.standard_errors_S is not None
-    assert plain.standard_errors_S[0] == pytest.approx((0.25 * 0.75 / 480) ** 0.5)
+    assert plain.standard_errors_S[0] == pytest.approx((120.5 * 360.5 / 481**2 / 480) ** 0.5)
     assert suite.standard_errors_S is not None
     assert suite.standard_errors_S[1] == pytest.approx((0.5 * 0.5 / 500) ** 0.5)
 

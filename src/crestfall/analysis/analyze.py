@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from crestfall.analysis.classify import SIGNIFICANCE, Classification, classify
-from crestfall.analysis.leads import COMPANIONS, Lead, lead_of
+from crestfall.analysis.leads import Lead, lead_of
 from crestfall.analysis.levels import Levels, moving_average
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
 from crestfall.analysis.noise import bin_means
 from crestfall.analysis.onset import largest_fall, left_for_good
 from crestfall.analysis.phase import phase_transition_score
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.core.signals import COMPARED
 
 FALL_DONE = 0.9
 
@@ -109,7 +110,7 @@ def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification) -> 
     onset_step = int(trajectory.steps_S[onset])
     found = (
         lead_of(signal, trajectory.signals[signal], onset_step, end_step)
-        for signal in COMPANIONS
+        for signal in COMPARED
         if signal in trajectory.signals
     )
     return tuple(sorted((lead for lead in found if lead is not None), key=lambda lead: -lead.steps))

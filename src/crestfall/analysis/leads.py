@@ -18,19 +18,6 @@ from crestfall.analysis.noise import MAX_POINTS, ar1, bin_means
 from crestfall.analysis.trajectory import FloatArray, IntArray, Series
 from crestfall.core.rng import stream
 
-COMPANIONS: tuple[str, ...] = (
-    "entropy",
-    "kl_base",
-    "kl_start",
-    "length",
-    "truncated",
-    "grad_norm",
-    "reward_std",
-    "zero_variance_groups",
-    "mismatch",
-    "clip_fraction",
-    "reward",
-)
 FALSE_ALARMS = 0.05
 FEWEST_POINTS = 10
 SHORTEST_PIECE = 3

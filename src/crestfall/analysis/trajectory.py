@@ -40,6 +40,16 @@ class Series:
         return len(self.steps_S)
 
 
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Another curve of the same run. `standard_errors_S`: the evaluation's own noise where known. `role`: `evaluation`,
+    `reward` (of training) or `part` (of the training reward)."""
+
+    series: Series
+    standard_errors_S: FloatArray | None
+    role: str
+
+
 @dataclass(frozen=True)
 class Rollback:
     """Weights and optimizer of `target_step` were restored after `step`; the counter went on."""
@@ -74,7 +84,8 @@ class Trajectory:
     `values_S` is the metric that choices are made on. `scored_S` is the same thing measured on problems that no choice
     was made on (our report set), where there is one: a peak is chosen on `values_S` and scored on `scored_S`. `select`
     and `report` hold the counts behind the two. `standard_errors_S` is the evaluation's own noise where known.
-    `others` are further evaluation metrics of a foreign log, `notes` what was odd (gaps, duplicates, restarts).
+    `role` of the metric as in `Curve`, `told` whether somebody chose it. `others` are further evaluations, the training
+    reward and its parts in a foreign log, `notes` what was odd (gaps, several rows a step, restarts).
     """
 
     name: str
@@ -87,7 +98,9 @@ class Trajectory:
     report: tuple[Evaluation, ...] | None = None
     standard_errors_S: FloatArray | None = None
     signals: Mapping[str, Series] = field(default_factory=dict)
-    others: Mapping[str, Series] = field(default_factory=dict)
+    others: Mapping[str, Curve] = field(default_factory=dict)
+    role: str = "evaluation"
+    told: bool = False
     facts: CampaignFacts | None = None
     notes: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from typing import Any
 _MOVED = {
     **{f"integrations.guard_{name}": f"guard.{name}" for name in ("history", "journal", "snapshots", "state")},
     "integrations.guard": "guard.guard",
-    "integrations.importers.keys": "core.keys",
+    "integrations.importers.keys": "core.signals",
     "integrations.importers": "analysis.importers",
     "integrations.ranks": "guard.ranks",
     "integrations": "guard",

@@ -42,14 +42,17 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "importer": tuple(
         f"crestfall.analysis.importers.{name}"
         for name in (
+            "console",
+            "document",
+            "json_file",
             "jsonl",
+            "mlflow",
             "open_instruct",
             "table",
             "tensorboard",
-            "trl_console",
             "trl_state",
-            "verl_console",
-            "verl_jsonl",
+            "verl_rollouts",
+            "wandb_file",
         )
     ),
 }

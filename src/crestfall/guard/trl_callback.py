@@ -18,7 +18,7 @@ from typing import Any
 
 from crestfall.control.base import Controller
 from crestfall.core.errors import ConfigError, InputError, MissingExtraError
-from crestfall.core.keys import signals_in
+from crestfall.core.signals import signals_in
 from crestfall.core.types import Decision, Evaluation
 from crestfall.guard.guard import Guard, Notify
 from crestfall.guard.ranks import decided_by_first, detect

@@ -106,7 +106,7 @@ def _sections(page: Page) -> dict[str, Any]:
         "fewest_seeds": min((row.seeds for row in ends), default=0),
         "enough_seeds": FEWEST_SEEDS,
         "campaigns": tables.campaign_rows(groups, page.noise) if page.foreign is None else [],
-        "signals": [(name, SIGNALS[name], signal_chart(name, groups)) for name in measured(groups)],
+        "signals": [(name, SIGNALS[name].meaning, signal_chart(name, groups)) for name in measured(groups)],
         "verdicts": [(v, verdict_class(v)) for v in verdicts_seen(groups)],
         "mixes": [(g, verdict_chart(g, groups)) for g in groups] if has_verdicts(groups) else [],
         "exhibits": exhibits(groups),

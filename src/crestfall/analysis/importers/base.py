@@ -2,71 +2,76 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from crestfall.analysis.trajectory import FloatArray, IntArray
 
 HEAD_BYTES = 1 << 16
 """How much of a file an importer may look at to recognise it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One key as it stands in the file, in the order of the file. `n_R`: how many graded samples are behind a value, 0
+    where the format does not tell; None where it never does."""
+
+    steps_R: IntArray
+    values_R: FloatArray
+    n_R: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.steps_R)
+
+
 @dataclass
 class History:
-    """All numbers of one run as they stand in the file: per key the (step, value) pairs in the order of the file.
-
-    `samples`: how many graded samples are behind a value, per key and step, where the format tells. `not_finite` counts
-    values left out because they were NaN or infinite.
-    """
+    """All numbers of one run as they stand in the file. `not_finite`: how many values per key were left out because
+    they were NaN or infinite."""
 
     name: str
     source: Path
     format: str
-    points: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    samples: dict[str, dict[int, int]] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    not_finite: int = 0
+    not_finite: dict[str, int] = field(default_factory=dict)
 
-    def add(self, step: int, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Take in the numbers of one row; what is not a number is passed over."""
-        for key, raw in values.items() if isinstance(values, Mapping) else values:
-            value = number(raw)
-            if value is None:
-                continue
-            if math.isfinite(value):
-                self.points.setdefault(key, []).append((step, value))
-            else:
-                self.not_finite += 1
+    def add(self, key: str, steps: Sequence[int] | IntArray, values: Sequence[float] | FloatArray) -> None:
+        """Take in a column; values that are not finite are counted and left out."""
+        steps_R, values_R = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64)
+        self.put(key, Column(steps_R, values_R))
 
+    def put(self, key: str, column: Column) -> None:
+        finite_R = np.isfinite(column.values_R)
+        if not finite_R.all():
+            self.not_finite[key] = int((~finite_R).sum())
+            n_R = None if column.n_R is None else column.n_R[finite_R]
+            column = Column(column.steps_R[finite_R], column.values_R[finite_R], n_R)
+        if len(column):
+            self.columns[key] = column
 
-def number(raw: Any) -> float | None:
-    """A float from a number or a numeric string; None for everything else (booleans are not measurements)."""
-    if isinstance(raw, bool) or not isinstance(raw, float | int | str):
-        return None
-    try:
-        return float(raw)
-    except (ValueError, OverflowError):
-        return None
-
-
-def step_number(raw: Any) -> int | None:
-    """A step from a number or a numeric string; None for everything else."""
-    value = number(raw)
-    return int(value) if value is not None and math.isfinite(value) else None
+    def renamed(self, names: Mapping[str, str]) -> None:
+        self.columns = {names.get(key, key): column for key, column in self.columns.items()}
 
 
 class Importer(Protocol):
     """A frozen dataclass with these methods, registered as kind `importer`."""
 
     name: ClassVar[str]
+    order: ClassVar[int]
+    """Who is asked first: formats of one tool (0 to 4), then syntaxes (5 to 8), then guesses (9)."""
 
     def claims(self, path: Path, head: bytes) -> bool:
-        """Is this file, by its name and its first bytes, of this format? No two importers claim the same file."""
+        """Is this file, by its name and its first bytes (decompressed), of this format? The first importer that says
+        so reads it; those for a format of one tool are asked before those for a syntax."""
         ...
 
     def group(self, path: Path) -> Hashable:
-        """Files of one group are read together, as one run."""
+        """Files of one group are read together."""
         ...
 
     def read(self, paths: Sequence[Path]) -> list[History]:

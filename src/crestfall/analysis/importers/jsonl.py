@@ -1,60 +1,57 @@
-"""JSON lines with a step: prime-rl and tinker `metrics.jsonl`, W&B histories, and plain ones.
+"""JSON lines: metrics of prime-rl, tinker and verl's file logger, LLaMA-Factory, ms-swift, W&B histories, Ray results.
 
-The step is the key of `STEP_KEYS` that stands in the most rows; rows without it are passed over. Nested objects are
-flattened. A row may tell how many samples its scores come from as `n`.
+Nested objects are flattened; what stands below `data` or `metrics` alone is the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-from crestfall.analysis.importers.base import History, step_number
-from crestfall.analysis.importers.text import first_object, flat
-from crestfall.core.errors import InputError
-from crestfall.core.keys import STEP_KEYS
+from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.frame import About, histories_or_error
+from crestfall.analysis.importers.text import content, first_object, flat, run_name, suffix_of
 from crestfall.core.registry import register
-from crestfall.store.jsonl import read_objects
+from crestfall.store.jsonl import lines_of, objects
 from crestfall.store.layout import EVENTS_FILE
+
+CONTAINERS = ("data", "metrics", "values", "scalars", "stats", "logs")
 
 
 @register("importer", "jsonl")
 @dataclass(frozen=True)
 class Jsonl:
-    """JSONL with a step: prime-rl, tinker, W&B, plain."""
+    """JSON lines: verl, prime-rl, tinker, W&B, LLaMA-Factory, ms-swift, Ray, plain."""
+
+    order: ClassVar[int] = 5
 
     def claims(self, path: Path, head: bytes) -> bool:
-        first = first_object(head)
-        if first is None or path.name == EVENTS_FILE:
+        if path.name == EVENTS_FILE:
             return False
-        other = "log_history" in first or ("step" in first and isinstance(first.get("data"), dict))
-        keys = {key for key, _ in flat(first)}
-        return not other and (not keys.isdisjoint(STEP_KEYS) or path.suffix == ".jsonl")
+        lines = suffix_of(path) in (".jsonl", ".ndjson")
+        first = first_object(head)
+        return lines or (first is not None and "log_history" not in first and b"\n{" in head)
 
     def group(self, path: Path) -> Hashable:
         return path
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        rows = [dict(flat(row)) for _, row in read_objects(path, growing=True)]
-        seen = {key: sum(step_number(row.get(key)) is not None for row in rows) for key in STEP_KEYS}
-        step_key = max(seen, key=lambda key: seen[key])
-        if not seen[step_key]:
-            raise InputError(f"{path}: no row has a step; expected one of the keys {', '.join(STEP_KEYS)}")
-        name = path.parent.name if path.stem in ("metrics", "training_metrics") else path.stem
-        history = History(name or path.stem, path, "JSONL")
-        for row in rows:
-            step, n = step_number(row.get(step_key)), step_number(row.get("n"))
-            if step is None:
-                continue
-            scores = {
-                key: value for key, value in row.items() if key not in STEP_KEYS and key not in ("n", "timestamp")
-            }
-            history.add(step, scores)
-            if n:
-                for key in scores:
-                    history.samples.setdefault(key, {})[step] = n
-        if seen[step_key] < len(rows):
-            history.notes.append(f"{len(rows) - seen[step_key]} rows without {step_key}: left out")
-        return [history]
+        frame = Frame()
+        for _, row in objects(lines_of(content(path)), path, growing=True):
+            frame.append(cells_of(row))
+        return histories_or_error(frame, About(run_name(path), path, "JSONL"), "rows with a step and a score")
+
+
+def cells_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The cells of a row: nested objects flattened, a container's name left out."""
+    for key, value in row.items():
+        if not isinstance(value, dict):
+            yield key, value
+        elif key in CONTAINERS:
+            yield from flat(value)
+        else:
+            yield from flat(value, f"{key}/")

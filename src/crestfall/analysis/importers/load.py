@@ -1,84 +1,144 @@
-"""Paths of any kind to trajectories: run directories, studies, log files, and directories of log files."""
+"""Paths of any kind to trajectories: run directories, studies, log files, directories of log files, stdin, W&B."""
 
 from __future__ import annotations
 
 import glob
+import sys
+import tempfile
 import warnings
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.analysis.importers.base import HEAD_BYTES, History, Importer
-from crestfall.analysis.importers.history import to_trajectory
+from crestfall.analysis.importers.history import to_trajectories
+from crestfall.analysis.importers.names import merged, told_apart
+from crestfall.analysis.importers.text import head_of
+from crestfall.analysis.importers.wandb_online import SCHEME, read_online
 from crestfall.analysis.trajectory import Trajectory, read_run, read_study
 from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.registry import components
 from crestfall.store.layout import RUN_FILE, is_run, is_study
 
 KNOWN = (
-    "a run directory, trainer_state.json, JSONL, CSV, a TensorBoard event file, step_*.metrics.json or a console log"
+    "a run directory, trainer_state.json, JSONL, JSON, CSV, a TensorBoard event file, a W&B or MLflow run, "
+    "step_*.metrics.json, a notebook, a table or a console log"
 )
+STDIN = "-"
 
 
-def load(paths: Sequence[str | Path], metric: str | None = None) -> list[Trajectory]:
-    """Every run that the paths hold, in order. A path may be a shell pattern that no shell has expanded.
+def load(
+    paths: Sequence[str | Path], metric: str | Sequence[str] | None = None, samples: int | None = None
+) -> list[Trajectory]:
+    """Every run that the paths hold, in order, each once. A path may be a shell pattern that no shell has expanded,
+    `-` for stdin, or `wandb://ENTITY/PROJECT/RUN`.
 
-    `metric`: the key to judge foreign logs by. Inside a directory, files that cannot be read or lack the metric are
-    left out with a warning; a path that was named is an error.
+    `metric`: the keys (or globs) to judge foreign logs by. `samples`: how many graded samples are behind each of their
+    values. Inside a directory, files that cannot be read or lack the metric are left out with a warning; a path that
+    was named is an error.
 
     Raises:
-        InputError: nothing there, an unknown format, a broken file, no such metric, no evaluated step.
+        InputError: nothing there, an unknown format, a broken file, no such metric, no evaluated step, the same path
+            twice.
     """
+    asked = _Asked(() if metric is None else (metric,) if isinstance(metric, str) else tuple(metric), samples)
     found: list[Trajectory] = []
     files: list[Path] = []
-    for path in _expanded(paths):
-        if is_study(path):
-            found += [t for run in read_study(path).runs for t in run.campaigns]
-        elif is_run(path):
-            found += read_run(path).campaigns
-        elif path.is_dir():
-            found += _directory(path, metric)
-        elif path.exists():
-            files.append(path)
-        else:
-            raise InputError(f"{path}: no such file or directory")
-    found += [to_trajectory(history, metric) for group in _groups(files) for history in group.read()]
+    with ExitStack() as stack:
+        for path in _expanded(paths):
+            if str(path).startswith(SCHEME.rstrip("/")):
+                online = [t for h in read_online(_address(path)) for t in asked.of(h)]
+                found += online
+            elif str(path) == STDIN or _is_stream(path):
+                files.append(_kept(path, stack))
+            elif is_study(path):
+                found += [t for run in read_study(path).runs for t in run.campaigns]
+            elif is_run(path):
+                found += read_run(path).campaigns
+            elif path.is_dir():
+                found += _directory(path, asked)
+            elif path.exists():
+                files.append(path)
+            else:
+                raise InputError(f"{path}: no such file or directory")
+        found += [t for group in _groups(files) for history in group.read() for t in asked.of(history)]
     if not found:
         raise InputError(f"{paths[0]}: no step has been evaluated yet")
-    return found
+    return told_apart(found)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    metrics: tuple[str, ...]
+    samples: int | None
+
+    def of(self, history: History) -> list[Trajectory]:
+        return to_trajectories(history, self.metrics, self.samples)
 
 
 def _expanded(paths: Iterable[str | Path]) -> list[Path]:
     out: list[Path] = []
+    seen: set[Path] = set()
     for path in map(Path, paths):
         matches = [] if path.exists() else sorted(glob.glob(str(path)))
-        out += map(Path, matches) if matches else [path]
+        for one in map(Path, matches) if matches else [path]:
+            if one.exists() and one.resolve() in seen:
+                raise InputError(f"{one}: named twice; expected each path once")
+            seen.add(one.resolve())
+            out.append(one)
     return out
 
 
-def _directory(path: Path, metric: str | None) -> list[Trajectory]:
+def _address(path: Path) -> str:
+    return SCHEME + str(path).removeprefix(SCHEME.rstrip("/")).lstrip("/")  # Path has made one slash of two
+
+
+def _is_stream(path: Path) -> bool:
+    return path.exists() and (path.is_fifo() or path.is_char_device() or str(path) == "/dev/stdin")
+
+
+def _kept(path: Path, stack: ExitStack) -> Path:
+    """What a stream gives, as a file: importers look at its beginning first."""
+    data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
+    file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
+    file.write_bytes(data)
+    return file
+
+
+def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     """Everything below a directory that is a run directory or that an importer knows."""
     runs = sorted(p.parent for p in path.rglob(RUN_FILE))
     found = [t for run in runs for t in read_run(run).campaigns]
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
     refused: list[InputError] = []
-    for group in _groups([p for p in files if importer_of(p) is not None]):
+    for group in _groups(files, refused):
         try:
-            found += [to_trajectory(history, metric) for history in group.read()]
+            histories = group.read()
         except InputError as error:
-            refused.append(error)
+            refused += [error] if group.importer.order < _GUESSED else []
+            continue
+        for history in histories:
+            try:
+                found += asked.of(history)
+            except InputError as error:
+                refused.append(error)
     if not found and refused:
         raise refused[0]
     if not found:
         raise InputError(f"{path}: no log in this directory; expected {KNOWN}")
     for reason in refused:
         warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=3)
-    return found
+    return merged(found)
+
+
+_GUESSED = 6
+"""Importers from this order on take files by their syntax alone: in a directory, what they cannot read is no log."""
 
 
 @dataclass
 class _Group:
-    """Files that are one run, with the importer that claims them."""
+    """Files that are read together, with the importer that claims them."""
 
     importer: Importer
     paths: list[Path]
@@ -87,22 +147,34 @@ class _Group:
         return self.importer.read(self.paths)
 
 
-def _groups(files: Iterable[Path]) -> list[_Group]:
+def _groups(files: Iterable[Path], refused: list[InputError] | None = None) -> list[_Group]:
+    """`refused`: takes errors of files that cannot be opened; None: they are raised."""
     groups: dict[tuple[str, Hashable], _Group] = {}
     for path in files:
-        importer = importer_of(path)
+        try:
+            importer = importer_of(path)
+        except InputError as error:
+            if refused is None:
+                raise
+            refused.append(error)
+            continue
         if importer is None:
-            raise InputError(f"{path}: not a log that crestfall knows; expected {KNOWN}")
+            if refused is None:
+                raise InputError(f"{path}: not a log that crestfall knows; expected {KNOWN}")
+            continue
         groups.setdefault((importer.name, importer.group(path)), _Group(importer, [])).paths.append(path)
     return list(groups.values())
 
 
+def importers() -> Iterator[Importer]:
+    """All of them, formats of one tool before syntaxes."""
+    yield from sorted((cls() for cls in components("importer").values()), key=lambda importer: importer.order)
+
+
 def importer_of(path: Path) -> Importer | None:
-    """The importer that claims a file, by its name and first bytes; None where none does."""
-    with path.open("rb") as f:
-        head = f.read(HEAD_BYTES)
-    for cls in components("importer").values():
-        importer: Importer = cls()
-        if importer.claims(path, head):
-            return importer
-    return None
+    """The first importer that claims a file, by its name and first bytes. Raises InputError for one that cannot be
+    read."""
+    head = head_of(path, HEAD_BYTES)
+    if not head.strip():
+        raise InputError(f"{path}: empty; expected {KNOWN}")
+    return next((importer for importer in importers() if importer.claims(path, head)), None)

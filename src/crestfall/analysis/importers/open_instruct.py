@@ -11,8 +11,12 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from crestfall.analysis.importers.base import History, number
+import numpy as np
+
+from crestfall.analysis.importers.base import Column, History
+from crestfall.analysis.importers.text import content
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
@@ -24,6 +28,8 @@ _STEP = re.compile(r"step_?(\d+)")
 class OpenInstruct:
     """open-instruct evaluations, one metrics.json per checkpoint."""
 
+    order: ClassVar[int] = 1
+
     def claims(self, path: Path, head: bytes) -> bool:
         return path.name.endswith("metrics.json") and _step(path) is not None
 
@@ -34,18 +40,20 @@ class OpenInstruct:
         run, evaluation = _run_and_evaluation(paths[0])
         source = paths[0].parent if _STEP.search(paths[0].name) else run
         history = History(f"{run.name}/{evaluation}", source, "open-instruct evaluations")
+        points: dict[str, list[tuple[int, float, int]]] = {}
         for path in sorted(paths, key=lambda p: _step(p) or 0):
             step = _step(path)
             assert step is not None
             try:
-                tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
-                for i, task in enumerate(tasks):
+                for i, task in enumerate(json.loads(content(path))["tasks"]):
                     key = f"{evaluation} primary_score" if i == 0 else f"{task['alias']} primary_score"
-                    history.add(step, ((key, number(task["metrics"]["primary_score"])),))
-                    if task.get("num_instances"):
-                        history.samples.setdefault(key, {})[step] = int(task["num_instances"])
+                    score = float(task["metrics"]["primary_score"])
+                    points.setdefault(key, []).append((step, score, int(task.get("num_instances") or 0)))
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}: expected tasks with metrics.primary_score: {error!r}") from error
+        for key, rows in points.items():
+            steps, values, counts = (np.array(column) for column in zip(*rows, strict=True))
+            history.put(key, Column(steps, values, counts if all(counts) else None))
         return [history]
 
 

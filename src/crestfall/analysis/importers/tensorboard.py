@@ -1,7 +1,10 @@
-"""TensorBoard event files: OpenRLHF, verl, TRL and most others. All scalars of all files of a directory, none sampled.
+"""TensorBoard event files: OpenRLHF, verl, TRL and most others. All scalars of all files, none sampled.
 
 The record framing (length, checksum, bytes, checksum) is read here and the messages by tensorboard's own protocol
 classes: tensorboard's loaders check sums in Python, a hundred times slower. A torn last record is passed over.
+
+Files of one directory are one run where they continue each other (a restart) or hold different tags; files that
+overlap in time, or start again from the beginning, are runs of their own.
 """
 
 from __future__ import annotations
@@ -10,9 +13,13 @@ import struct
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.runs import FALSE_START, NEW_RUN
+from crestfall.analysis.importers.text import content
 from crestfall.core.errors import InputError, MissingExtraError
 from crestfall.core.registry import register
 
@@ -22,6 +29,8 @@ from crestfall.core.registry import register
 class TensorBoard:
     """TensorBoard event files of one directory, restarts and all."""
 
+    order: ClassVar[int] = 0
+
     def claims(self, path: Path, head: bytes) -> bool:
         return ".tfevents." in path.name
 
@@ -30,14 +39,56 @@ class TensorBoard:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         directory = paths[0].parent
-        history = History(directory.name, directory if len(paths) > 1 else paths[0], "TensorBoard events")
-        files = sorted((list(_scalars(path)) for path in paths), key=lambda rows: rows[0][0] if rows else 0.0)
-        for rows in files:
-            for _, step, tag, value in rows:
-                history.add(step, ((tag, value),))
-        if len(paths) > 1:
-            history.notes.append(f"{len(paths)} event files read as one run, in order of time")
-        return [history]
+        files = sorted((f for f in map(_File.of, paths) if f.tags), key=lambda f: (f.first, f.path.name))
+        runs: list[list[_File]] = []
+        for file in files:
+            run = next((run for run in reversed(runs) if file.belongs_to(run)), None)
+            runs.append([file]) if run is None else run.append(file)
+        histories = []
+        for number, run in enumerate(runs, start=1):
+            name = directory.name if len(runs) == 1 else f"{directory.name} #{number}"
+            history = History(name, directory if len(run) > 1 else run[0].path, "TensorBoard events")
+            if len(runs) > 1:
+                history.notes.append(f"{len(files)} event files in one directory are {len(runs)} runs")
+            if len(run) > 1:
+                history.notes.append(f"{len(run)} event files read as one run, in order of time")
+            for tag in dict.fromkeys(tag for file in run for tag in file.tags):
+                points = [point for file in run for point in file.tags.get(tag, ())]
+                history.add(tag, [step for step, _ in points], [value for _, value in points])
+            histories.append(history)
+        return histories
+
+
+@dataclass
+class _File:
+    """The scalars of one file, per tag in order, and the wall times of its first and last one."""
+
+    path: Path
+    tags: dict[str, list[tuple[int, float]]]
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, path: Path) -> _File:
+        tags: dict[str, list[tuple[int, float]]] = {}
+        times = [0.0]
+        for time, step, tag, value in _scalars(path):
+            times.append(time)
+            tags.setdefault(tag, []).append((step, value))
+        return cls(path, tags, min(times[1:], default=0.0), max(times))
+
+    def belongs_to(self, run: Sequence[_File]) -> bool:
+        """Whether this later file continues a run, or logs other tags of it."""
+        shared = [tag for tag in self.tags if any(tag in file.tags for file in run)]
+        if not shared:
+            return True
+        tag = max(shared, key=lambda t: len(self.tags[t]))
+        before = np.array([step for file in run for step, _ in file.tags.get(tag, ())])
+        begins, low, high = self.tags[tag][0][0], before.min(), before.max()
+        if self.first < max(file.last for file in run if tag in file.tags) and begins <= high:
+            return False
+        again = begins <= low + NEW_RUN * (high - low) and high > low + 2
+        return not again or len(before) < FALSE_START * len(self.tags[tag])
 
 
 def _scalars(path: Path) -> Iterator[tuple[float, int, str, float]]:
@@ -58,7 +109,7 @@ def _scalars(path: Path) -> Iterator[tuple[float, int, str, float]]:
 
 
 def _records(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
+    data = content(path)
     at = 0
     while at + 12 <= len(data):
         (length,) = struct.unpack_from("<Q", data, at)
@@ -78,5 +129,5 @@ def _scalar(value: Any) -> float | None:
         return float(tensor.float_val[0])
     if tensor.double_val:
         return float(tensor.double_val[0])
-    content = tensor.tensor_content
-    return float(struct.unpack("<f", content)[0]) if tensor.dtype == 1 and len(content) == 4 else None
+    packed = tensor.tensor_content
+    return float(struct.unpack("<f", packed)[0]) if tensor.dtype == 1 and len(packed) == 4 else None

@@ -1,25 +1,103 @@
-"""Reading text logs: lines, whatever ended them, without colours; and the first lines of a file as JSON objects."""
+"""Files as text, whatever they are packed or encoded in, and what importers look for in it."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crestfall.core.errors import InputError
+from crestfall.core.signals import word_set
 from crestfall.store.jsonl import object_in
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _LINE_END = re.compile(r"[\r\n]+")
+_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def lines_of(text: str) -> list[str]:
-    """Progress bars end their lines with carriage returns."""
-    return _LINE_END.split(_COLOUR.sub("", text))
+def content(path: Path) -> bytes:
+    """A file's bytes, decompressed (gzip, bzip2, xz) and in UTF-8 where they are text.
+
+    Raises:
+        InputError: the file cannot be read, or its compression is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return _recoded(_unpacked(data, path))
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The first bytes of what `content` would give. Raises InputError."""
+    try:
+        with path.open("rb") as f:
+            head = f.read(size)
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path) as packed:
+                head = packed.read(size)
+        elif any(head.startswith(magic) for magic in _PACKED):
+            head = _unpacked(path.read_bytes(), path)[:size]
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return _recoded(head)
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    for magic, unpack in _PACKED.items():
+        if data.startswith(magic):
+            try:
+                return unpack(data)
+            except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+                raise InputError(f"{path}: damaged compression: {error}") from None
+    return data
+
+
+def _recoded(data: bytes) -> bytes:
+    if data.startswith(_UTF16):
+        return data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode()
+    if len(data) > 3 and data[1::2].count(0) > 0.4 * len(data):  # PowerShell's redirection without a mark
+        return data[: len(data) // 2 * 2].decode("utf-16-le", errors="replace").encode()
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix in lower case, that of a compression left out."""
+    suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bz2", ".xz")]
+    return suffixes[-1] if suffixes else ""
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without the suffix and that of a compression."""
+    return Path(path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")).stem
+
+
+def run_name(path: Path) -> str:
+    """What a file is called: by its directory where every run's file has the same name."""
+    stem = stem_of(path)
+    return path.parent.name if stem in _NAMELESS and path.parent.name else stem
+
+
+_NAMELESS = word_set("metrics training_metrics progress trainer_log trainer_state logging result history")
 
 
 def read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+    return content(path).decode("utf-8", errors="replace")
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines, whatever ended them (progress bars end theirs with carriage returns), without colours."""
+    return _LINE_END.split(_COLOUR.sub("", text) if "\x1b" in text else text)
+
+
+def is_text(head: bytes) -> bool:
+    return b"\x00" not in head
 
 
 def first_object(head: bytes) -> dict[str, Any] | None:

@@ -1,15 +1,26 @@
-"""`trainer_state.json` of TRL and transformers: training and evaluation rows mixed, each with its step."""
+"""`trainer_state.json` of TRL and transformers: training and evaluation rows mixed, each with its step.
+
+A checkpoint's state holds the whole history up to it: of the checkpoints of one output directory the last is read.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.frame import About, histories_or_error
+from crestfall.analysis.importers.text import content
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
+
+EXPECTED = "an object with log_history, rows with a step"
+_CHECKPOINT = re.compile(r"checkpoint[-_]\d+")
 
 
 @register("importer", "trl_state")
@@ -17,19 +28,46 @@ from crestfall.core.registry import register
 class TrlState:
     """TRL / transformers trainer_state.json."""
 
+    order: ClassVar[int] = 1
+
     def claims(self, path: Path, head: bytes) -> bool:
-        return path.suffix == ".json" and (path.name == "trainer_state.json" or b'"log_history"' in head)
+        return path.name == "trainer_state.json" or (path.suffix == ".json" and b'"log_history"' in head)
 
     def group(self, path: Path) -> Hashable:
-        return path
+        if path.name != "trainer_state.json":
+            return path
+        resolved = path.resolve().parent
+        return resolved.parent if _CHECKPOINT.fullmatch(resolved.name) else resolved
 
     def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["log_history"]
-            history = History(path.parent.name or path.stem, path, "trainer_state.json")
-            for row in rows:
-                history.add(int(row["step"]), ((k, v) for k, v in row.items() if k not in ("step", "epoch")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: expected an object with log_history, rows with a step: {error!r}") from error
-        return [history]
+        states = [(path, _rows(path)) for path in paths]
+        path, rows = max(states, key=lambda state: (_last_step(state[1]), len(state[1]), -len(state[0].parts)))
+        directory = path.resolve().parent
+        is_checkpoint = _CHECKPOINT.fullmatch(directory.name) and len(paths) > 1
+        name = directory.parent.name if is_checkpoint else path.parent.name or path.stem
+        notes: tuple[str, ...] = ()
+        if len(paths) > 1:
+            apart = sum(not _holds(rows, other) for p, other in states if p != path)
+            notes = (f"{len(paths)} states of one run: {path.parent.name or path} is the last and is read",)
+            notes += (f"{apart} of them hold rows that it does not",) if apart else ()
+        columns = Frame.of({k: v for k, v in row.items() if k != "epoch"} for row in rows)
+        return histories_or_error(columns, About(name, path, "trainer_state.json", notes=notes), EXPECTED)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(content(path))["log_history"]
+        if not all("step" in row for row in rows):
+            raise KeyError("step")
+        return list(rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected {EXPECTED}: {error!r}") from error
+
+
+def _last_step(rows: Sequence[dict[str, Any]]) -> float:
+    return max((float(row["step"]) for row in rows), default=-1.0)
+
+
+def _holds(rows: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> bool:
+    whole = {(row["step"], frozenset(row)): row for row in rows}
+    return all(whole.get((row["step"], frozenset(row))) == row for row in other)

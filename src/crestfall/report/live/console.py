@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from crestfall.core.signals import SHOWN
 from crestfall.report.live.plain import PlainView
 from crestfall.report.live.progress import CampaignProgress, RunProgress
 from crestfall.report.live.words import decision, duration, percent, points, sparkline, verdict_mix
@@ -131,10 +132,7 @@ def now(progress: RunProgress, control: str) -> list[Text]:
     lines = [Text(doing, style="bold"), Text(f"{control}: {decision(event)}", style="cyan")]
     if event["verdicts"]:
         lines.append(Text(f"samples: {verdict_mix(event['verdicts'])}"))
-    shown = [f"{name} {event['signals'][name]:.3g}" for name in _SIGNALS if name in event["signals"]]
+    shown = [f"{name} {event['signals'][name]:.3g}" for name in SHOWN if name in event["signals"]]
     if shown:
         lines.append(Text("signals: " + ", ".join(shown), style="dim"))
     return lines
-
-
-_SIGNALS = ("reward", "entropy", "length", "truncated", "grad_norm", "kl_start")

