@@ -233,7 +233,7 @@ TABLE: tuple[Signal, ...] = (
     Signal("ratio_max", "largest importance ratio of the step"),
     Signal(
         "learning_rate",
-        "learning rate of the step's last update: the configured one x rate_warmup x rate_schedule x rate_control x pace",
+        "learning rate of the step's last update: configured x rate_warmup x rate_schedule x rate_control x pace",
         "",
         ("learning_rate", "actor/lr", "optim/lr", "lr"),
         ("learning rate", "lr"),
