@@ -16,10 +16,14 @@ from crestfall.core.registry import components
 from crestfall.core.types import CampaignSummary
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "care_v1": [{"threshold": 1.0}],
-    "care_v2": [{"form": "four_way"}, {"first": "pilot"}, {"form": "four_way", "adapt_by": "learning_rate"}],
-    "gate_only": [{"form": "four_way"}],
-    "memory_only": [{"reject_loss": 0.0, "min_confidence": 0.0}],
+    "care_v1": [{"gate": {"threshold": 1.0}}],
+    "care_v2": [
+        {"gate": {"form": "four_way"}},
+        {"gate": {"first": "pilot"}},
+        {"gate": {"form": "four_way"}, "response": {"adapt_by": "learning_rate"}},
+    ],
+    "gate_only": [{"gate": {"form": "four_way"}}],
+    "memory_only": [{"memory": {"reject_loss": 0.0, "min_confidence": 0.0}}],
 }
 CONTROLLERS = [
     component("care", {"name": name, **options})

@@ -27,6 +27,9 @@ def chain(**over: Any) -> dict[str, Any]:
     return {"campaigns": 3, "final": 10} | over
 
 
+FOUR_WAY = {"form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0}
+
+
 def care_run(path: Path, care: dict[str, Any], **over: Any) -> list[dict[str, Any]]:
     return run(path, **{**COLLAPSING, "chain": chain(), "care": care, **over})
 
@@ -48,14 +51,14 @@ def test_every_campaign_has_a_care_event_with_evidence(tmp_path: Path) -> None:
 
 
 def test_v1_trains_at_half_the_rate(tmp_path: Path) -> None:
-    plans = of_type(care_run(tmp_path / "r", {"name": "care_v1", "threshold": 1.0}), "care")
+    plans = of_type(care_run(tmp_path / "r", {"name": "care_v1", "gate": {"threshold": 1.0}}), "care")
     scales = [plan["learning_rate_scale"] for plan in plans]
     assert scales[0] == 1.0
     assert scales[-1] == 0.5 ** [plan["verdict"] for plan in plans].count("halve") < 1
 
 
 def test_reject_goes_back_to_the_peak_and_skips(tmp_path: Path) -> None:
-    gate = {"name": "gate_only", "form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0}
+    gate = {"name": "gate_only", "gate": FOUR_WAY}
     events = care_run(tmp_path / "r", gate)
     first, second = of_type(events, "campaign_ended")[:2]
     assert first["peak_step"] < first["steps"]
@@ -71,7 +74,7 @@ def test_reject_goes_back_to_the_peak_and_skips(tmp_path: Path) -> None:
 
 
 def test_the_weights_after_a_reject_are_those_of_the_peak(tmp_path: Path) -> None:
-    gate = {"name": "gate_only", "form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0}
+    gate = {"name": "gate_only", "gate": FOUR_WAY}
     care_run(tmp_path / "skipped", gate, chain=chain(campaigns=2))
     care_run(tmp_path / "one", {"name": "none"}, chain=chain(campaigns=1))
     assert weights(tmp_path / "skipped", "handed_on") == weights(tmp_path / "one", "best")
@@ -79,13 +82,13 @@ def test_the_weights_after_a_reject_are_those_of_the_peak(tmp_path: Path) -> Non
 
 
 def test_the_memory_outlives_the_chain_and_changes_the_next_ones_first_decision(tmp_path: Path) -> None:
-    care_run(tmp_path / "a", {"name": "care_v2", "strategy": "hot"})
+    care_run(tmp_path / "a", {"name": "care_v2", "memory": {"strategy": "hot"}})
     memory = json.loads((tmp_path / "a" / "memory.json").read_text())
     assert len(memory["entries"]) == 3  # the last campaign too
-    carried = {"name": "care_v2", "strategy": "hot", "memory": str(tmp_path / "a" / "memory.json")}
+    carried = {"name": "care_v2", "memory": {"strategy": "hot", "file": str(tmp_path / "a" / "memory.json")}}
     fresh, warned = (
         of_type(care_run(tmp_path / name, care, seed=1), "care")[0]
-        for name, care in (("b", {"name": "care_v2", "strategy": "hot"}), ("c", carried))
+        for name, care in (("b", {"name": "care_v2", "memory": {"strategy": "hot"}}), ("c", carried))
     )
     assert (fresh["verdict"], fresh["budget"]) == ("reuse", 6)
     assert (warned["verdict"], warned["budget"]) == ("pilot", 3)
@@ -95,14 +98,14 @@ def test_the_memory_outlives_the_chain_and_changes_the_next_ones_first_decision(
 def test_a_memory_that_cannot_be_read_stops_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "memory.json").write_text('{"format": "crest')
     with pytest.raises(InputError, match=r"memory\.json: cannot be read"):
-        care_run(tmp_path / "r", {"name": "care_v2", "memory": str(tmp_path / "memory.json")})
+        care_run(tmp_path / "r", {"name": "care_v2", "memory": {"file": str(tmp_path / "memory.json")}})
     assert not (tmp_path / "r").exists()
 
 
 def test_a_run_goes_on_without_the_memory_that_it_started_with(tmp_path: Path) -> None:
     care_run(tmp_path / "a", {"name": "care_v2"})
     path = tmp_path / "a" / "memory.json"
-    options = fakes.options(**COLLAPSING, care={"name": "care_v2", "memory": str(path)})
+    options = fakes.options(**COLLAPSING, care={"name": "care_v2", "memory": {"file": str(path)}})
     with pytest.raises(Interrupted):
         train(run_config(options), tmp_path / "r", {}, should_stop=lambda: True)
     path.unlink()
@@ -113,7 +116,7 @@ def test_a_run_goes_on_without_the_memory_that_it_started_with(tmp_path: Path) -
     "care",
     [
         {"name": "care_v2"},
-        {"name": "gate_only", "form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0},
+        {"name": "gate_only", "gate": FOUR_WAY},
     ],
     ids=lambda care: care["name"],
 )

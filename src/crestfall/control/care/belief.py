@@ -50,3 +50,7 @@ class Belief:
 
     def revises(self, found: Surprise) -> bool:
         return found.downward and found.p_value < 1 - self.level
+
+    def tightened(self, found: Surprise) -> float:
+        """By how much a deviation from the forecast tightens the gate."""
+        return self.tighten if self.revises(found) else 0.0

@@ -1,19 +1,21 @@
-"""CARE between campaigns: memory, gate and belief revision put together, as the paper's v1 and v2 and its ablations.
+"""CARE between campaigns: a memory, a gate and the revision of beliefs, each of which can be left out.
 
-All see select alone. Each campaign's plan is a `care` event with its evidence.
+All see select alone. Each campaign's plan is a `care` event with its evidence. The paper's v1 and v2 and its ablations
+are presets: names for `care` with other defaults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from crestfall.control.capability import difference
-from crestfall.control.care.base import Plan, State
+from crestfall.control.care.base import ChainController, Plan, State
 from crestfall.control.care.belief import Belief, Surprise, surprise
-from crestfall.control.care.gate import Gate, Judgement, Menu, Ratio, Verdict, compared, end_over_peak
-from crestfall.control.care.memory import Context, Forecast, Memory, Recollection
+from crestfall.control.care.gate import Gate, Response, end_over_peak
+from crestfall.control.care.memory import Context, Forecast, Memory, Recollection, Verdict
+from crestfall.core.errors import ConfigError
 from crestfall.core.registry import register
 from crestfall.core.types import CampaignSummary
 
@@ -21,18 +23,72 @@ Evidence = dict[str, Any]
 History = Sequence[CampaignSummary]
 
 
+@register("care", "care")
 @dataclass(frozen=True)
-class Learner(Judgement, Recollection):
-    """What all with a memory do: take in the campaigns that are over, and foresee the next."""
+class Care(ChainController):
+    """Memory, gate and belief revision as you choose; `null` leaves a part out."""
+
+    name: ClassVar[str]
+
+    gate: Gate | None = field(default_factory=Gate)
+    """The test on end/peak. Without it, the memory's forecast decides."""
+    memory: Recollection | None = field(default_factory=Recollection)
+    """What campaigns did, and what the next one is expected to do."""
+    belief: Belief | None = field(default_factory=Belief)
+    """A campaign worse than foreseen makes the gate stricter. Needs a memory, whose forecast it is held against."""
+    response: Response = field(default_factory=Response)
+    """What follows from a verdict."""
+
+    def __post_init__(self) -> None:
+        if self.gate is None and self.memory is None:
+            raise ConfigError("care: expected a gate or a memory, there is neither")
+        if self.belief is not None and self.memory is None:
+            raise ConfigError("care.belief: needs care.memory, whose forecast it is held against")
 
     def init(self) -> State:
-        return {"memory": self.recalled().to_json(), "seen": 0, "raised": 0.0}
+        state: dict[str, Any] = {}
+        if self.memory is not None:
+            state = {"memory": self.memory.recalled().to_json(), "seen": 0, "raised": 0.0}
+        return state | ({"halvings": 0} if self.response.doubt == "halve" else {})
 
-    def remember(self, state: State, history: History) -> Mapping[str, Any]:
-        memory: Mapping[str, Any] = self.learn(state, history)[0]["memory"]
+    def plan(self, state: State, budget: int, history: History) -> tuple[State, Plan]:
+        forecast, evidence = None, Evidence()
+        if self.memory is not None:
+            state, evidence = self._learn(self.memory, state, history)
+            forecast = self._foresee(self.memory, state, history)
+        verdict, reason, tested = self._decide(forecast, state.get("raised", 0.0), history)
+        evidence = tested | evidence | ({} if forecast is None else expected(forecast))
+        if self.response.doubt == "shorten":
+            return state, self.response.plan_of(verdict, budget, reason, evidence)
+        halvings = state["halvings"] + (verdict != "reuse")
+        word = "reuse" if verdict == "reuse" else "halve"
+        plan = Plan(budget, 0.5**halvings, verdict=word, reason=reason, evidence=evidence | {"halvings": halvings})
+        return {**state, "halvings": halvings}, plan
+
+    def remember(self, state: State, history: History) -> Mapping[str, Any] | None:
+        if self.memory is None:
+            return None
+        memory: Mapping[str, Any] = self._learn(self.memory, state, history)[0]["memory"]
         return memory
 
-    def learn(self, state: State, history: History) -> tuple[dict[str, Any], Evidence]:
+    def _decide(self, forecast: Forecast | None, raised: float, history: History) -> tuple[Verdict, str, Evidence]:
+        """The verdict on the next campaign, why, and the evidence of the test."""
+        if self.gate is not None and history:
+            return self.gate.test(history[-1], raised)
+        # Before there is a ratio, a memory that was carried over has the word.
+        if self.gate is not None and (forecast is None or not forecast.entries):
+            return *self.gate.opening(), {}
+        assert self.memory is not None
+        assert forecast is not None
+        verdict, reason = self.memory.judge(forecast)
+        if self.gate is not None and self.gate.form == "deployed" and verdict != "reuse":
+            verdict = "pilot"
+        if verdict == "reject" and history and history[-1].steps == 0:
+            # What was skipped has taught nothing: without a trial, it would be skipped for ever.
+            verdict, reason = "pilot", f"{reason}; tried again after a skip"
+        return verdict, reason, {}
+
+    def _learn(self, recollection: Recollection, state: State, history: History) -> tuple[dict[str, Any], Evidence]:
         """The state with the campaigns that it has not seen; the evidence tells of the last of them. A campaign
         without steps has tried nothing."""
         memory, raised = Memory.from_json(state["memory"]), state["raised"]
@@ -41,26 +97,18 @@ class Learner(Judgement, Recollection):
             campaign = history[i]
             if campaign.steps == 0:
                 continue
-            context = self.context(history[:i], campaign.start)
-            forecast = self.forecast(memory, context)
+            context = _context(recollection, history[:i], campaign.start)
+            forecast = recollection.forecast(memory, context)
             observed = difference(campaign.capability_start, campaign.capability_handed_on)
             found = surprise(forecast, observed)
-            tightened = self.tightened(found)
+            tightened = 0.0 if self.belief is None else self.belief.tightened(found)
             if tightened:
-                memory, raised = memory.revised(self.strategy), round(raised + tightened, 9)
-            memory = self.recorded(memory, context, observed)
+                memory, raised = memory.revised(recollection.strategy), round(raised + tightened, 9)
+            memory = recollection.recorded(memory, context, observed)
             evidence = told(observed, forecast, found) | {"revised": bool(tightened)}
         return {**state, "memory": memory.to_json(), "raised": raised, "seen": len(history)}, evidence
 
-    def tightened(self, found: Surprise) -> float:
-        """By how much a deviation from the forecast tightens the gate."""
-        return 0.0
-
-    def context(self, before: History, positive_rate: float) -> Context:
-        ratio = end_over_peak(before[-1]) if before else 1.0
-        return Context(positive_rate, ratio, len(before), self.log10_parameters)
-
-    def foresee(self, state: State, history: History) -> Forecast:
+    def _foresee(self, recollection: Recollection, state: State, history: History) -> Forecast:
         """What the next campaign is expected to do. Its positive rate is what the last one handed on; before the first,
         what campaigns of this strategy have started from so far."""
         memory = Memory.from_json(state["memory"])
@@ -68,102 +116,59 @@ class Learner(Judgement, Recollection):
             last = history[-1]
             rate = last.capability_handed_on.get("pass_at_1", last.end)
         else:
-            starts = [entry.context.positive_rate for entry in memory.of(self.strategy)]
+            starts = [entry.context.positive_rate for entry in memory.of(recollection.strategy)]
             rate = sum(starts) / len(starts) if starts else 0.0
-        return self.forecast(memory, self.context(history, rate))
-
-
-@dataclass(frozen=True)
-class Revising(Belief, Learner):
-    """With belief revision."""
-
-    def tightened(self, found: Surprise) -> float:
-        return self.tighten if self.revises(found) else 0.0
+        return recollection.forecast(memory, _context(recollection, history, rate))
 
 
 @register("care", "care_v1")
 @dataclass(frozen=True)
-class CareV1(Ratio, Revising):
+class CareV1(Care):
     """CARE v1: every campaign that ends below the threshold halves the learning rate of all that follow."""
 
     name: ClassVar[str]
 
-    def init(self) -> State:
-        return {**super().init(), "halvings": 0}
-
-    def plan(self, state: State, budget: int, history: History) -> tuple[State, Plan]:
-        state, evidence = self.learn(state, history)
-        forecast = self.foresee(state, history)
-        if history:
-            ratio, level = end_over_peak(history[-1]), self.raised_to(self.threshold, state["raised"])
-            fit, reason = ratio >= level, compared(ratio, level)
-            evidence = {"ratio": ratio, "threshold": level} | evidence
-        elif forecast.entries:
-            verdict, reason = self.judge(forecast)
-            fit = verdict == "reuse"
-        else:
-            fit, reason = True, "first campaign, nothing known"
-        state = {**state, "halvings": state["halvings"] + (not fit)}
-        evidence |= expected(forecast) | {"halvings": state["halvings"]}
-        scale = 0.5 ** state["halvings"]
-        return state, Plan(budget, scale, verdict="reuse" if fit else "halve", reason=reason, evidence=evidence)
+    response: Response = field(default_factory=lambda: Response(doubt="halve"))
+    """What follows from a verdict: half the learning rate, for good."""
 
 
 @register("care", "care_v2")
 @dataclass(frozen=True)
-class CareV2(Gate, Revising):
+class CareV2(Care):
     """CARE v2: a campaign that ends below the threshold makes the next one a pilot of half the steps."""
 
     name: ClassVar[str]
 
-    def plan(self, state: State, budget: int, history: History) -> tuple[State, Plan]:
-        state, evidence = self.learn(state, history)
-        forecast = self.foresee(state, history)
-        verdict: Verdict
-        if history:
-            verdict, reason, tested = self.test(history[-1], state["raised"])
-            evidence = tested | evidence
-        else:
-            # Before there is a ratio, a memory that was carried over has the word.
-            verdict, reason = self.judge(forecast) if forecast.entries else self.opening()
-            if self.form == "deployed" and verdict != "reuse":
-                verdict = "pilot"
-        return state, self.plan_of(verdict, budget, reason, evidence | expected(forecast))
-
 
 @register("care", "gate_only")
 @dataclass(frozen=True)
-class GateOnly(Gate):
+class GateOnly(Care):
     """Ablation of CARE v2: the test on end/peak with thresholds that never move; no memory, no beliefs."""
 
     name: ClassVar[str]
 
-    def init(self) -> State:
-        return {}
-
-    def plan(self, state: State, budget: int, history: History) -> tuple[State, Plan]:
-        verdict, reason, evidence = self.test(history[-1], 0.0) if history else (*self.opening(), {})
-        return state, self.plan_of(verdict, budget, reason, evidence)
-
-    def remember(self, state: State, history: History) -> Mapping[str, Any] | None:
-        return None
+    memory: Recollection | None = None
+    """None: nothing is remembered."""
+    belief: Belief | None = None
+    """None: the gate is never made stricter."""
 
 
 @register("care", "memory_only")
 @dataclass(frozen=True)
-class MemoryOnly(Menu, Learner):
+class MemoryOnly(Care):
     """Ablation of CARE v2: the memory's forecast decides; no test on end/peak, no revision of beliefs."""
 
     name: ClassVar[str]
 
-    def plan(self, state: State, budget: int, history: History) -> tuple[State, Plan]:
-        state, evidence = self.learn(state, history)
-        forecast = self.foresee(state, history)
-        verdict, reason = self.judge(forecast)
-        if verdict == "reject" and history and history[-1].steps == 0:
-            # What was skipped has taught nothing: without a trial, it would be skipped for ever.
-            verdict, reason = "pilot", f"{reason}; tried again after a skip"
-        return state, self.plan_of(verdict, budget, reason, evidence | expected(forecast))
+    gate: Gate | None = None
+    """None: the memory's forecast decides."""
+    belief: Belief | None = None
+    """None: a surprise revises nothing."""
+
+
+def _context(recollection: Recollection, before: History, positive_rate: float) -> Context:
+    ratio = end_over_peak(before[-1]) if before else 1.0
+    return Context(positive_rate, ratio, len(before), recollection.log10_parameters)
 
 
 def expected(forecast: Forecast) -> Evidence:

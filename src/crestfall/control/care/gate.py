@@ -15,12 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from crestfall.control.care.base import Plan
-from crestfall.control.care.memory import Forecast, Member
+from crestfall.control.care.memory import Share, Verdict
 from crestfall.core.errors import ConfigError
 from crestfall.core.types import CampaignSummary
 
-Verdict = Literal["reuse", "adapt", "pilot", "reject"]
-Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -30,78 +28,14 @@ def end_over_peak(summary: CampaignSummary) -> float:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """The deployed test."""
+class Gate:
+    """The test on end/peak of the campaign before."""
 
     threshold: Share = 0.5
     """A campaign that ends below this share of its peak is not built on as it is. The paper does not say; its 7B naive
     campaigns end at 0.48 of their peak on average, and its mean of 141 steps is 6 short campaigns of 10."""
     cap: Share = 0.9
     """No revision of beliefs raises a threshold above this. The paper does not say."""
-
-    def raised_to(self, threshold: float, raised: float) -> float:
-        """A threshold after revisions. Rounded, so that 0.5 + 0.1 + 0.1 is 0.7 and no hair more."""
-        return max(threshold, min(self.cap, round(threshold + raised, 9)))
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """How a memory's forecast is judged: before the first campaign of a chain, or where there is no other test."""
-
-    tolerance: Share = 0.0
-    """A forecast that pass@1 falls by more than this is harmful: pilot."""
-    protects: tuple[Member, ...] = ("diversity", "hard_case_accuracy")
-    """Members that must not fall, either. As in the one public re-implementation."""
-    protected_loss: Share = 0.1
-    """A forecast that a protected member falls by more than this: adapt. The paper does not say. Diversity falls by
-    itself as more samples pass (crestfall.control.capability), so 0 would never reuse anything that works."""
-    reject_loss: Share = 0.2
-    """A forecast that pass@1 falls by more than this (the paper's collapse), held with `min_confidence`: reject."""
-    min_confidence: Share = 0.4
-    """What a forecast needs for `reject`; below, it is a `pilot`. The paper does not say. With the defaults of sigma
-    and unit no forecast reaches more than 0.5, and two campaigns alike reach 0.4."""
-
-    def judge(self, forecast: Forecast) -> tuple[Verdict, str]:
-        """The verdict on a forecast, and why."""
-        change = forecast.mean["pass_at_1"]
-        falls = [member for member in self.protects if forecast.mean[member] < -self.protected_loss]
-        if not forecast.entries:
-            return "pilot", "memory holds nothing on this strategy"
-        if change < -self.reject_loss and forecast.confidence >= self.min_confidence:
-            return "reject", f"memory expects pass@1 to change by {change:+.3f}, with confidence"
-        if change < -self.tolerance:
-            return "pilot", f"memory expects pass@1 to change by {change:+.3f}"
-        if falls:
-            return "adapt", f"memory expects {falls[0]} to change by {forecast.mean[falls[0]]:+.3f}"
-        return "reuse", f"memory expects pass@1 to change by {change:+.3f}"
-
-
-@dataclass(frozen=True)
-class Menu:
-    """What a verdict means for a campaign that would have had `budget` steps."""
-
-    pilot_share: Fraction = 0.5
-    """Share of the budget of a pilot: 10 of 20, as in the paper."""
-    adapt_share: Fraction = 0.75
-    """Share of the budget of `adapt`, unless `adapt_by` says otherwise. The paper does not say."""
-    adapt_by: Literal["steps", "learning_rate"] = "steps"
-    """Whether `adapt` takes fewer steps, or all of them at half the learning rate."""
-
-    def plan_of(self, verdict: Verdict, budget: int, reason: str, evidence: Mapping[str, Any]) -> Plan:
-        """Reject is ours to define: the last campaign's damage is undone (back to its best step on select), and the
-        next one is skipped. The paper's deployed form never rejects, and never goes back."""
-        share = {"reuse": 1.0, "adapt": self.adapt_share, "pilot": self.pilot_share, "reject": 0.0}[verdict]
-        scale = 1.0
-        if verdict == "adapt" and self.adapt_by == "learning_rate":
-            share, scale = 1.0, 0.5
-        steps = min(budget, math.ceil(share * budget))
-        return Plan(steps, scale, verdict == "reject", verdict, reason, evidence)
-
-
-@dataclass(frozen=True)
-class Gate(Menu, Ratio):
-    """The test on end/peak with what follows from it."""
-
     first: Literal["full", "pilot"] = "full"
     """The first campaign of a chain, where no memory knows better. The paper does not say; the re-implementation
     pilots."""
@@ -117,6 +51,10 @@ class Gate(Menu, Ratio):
     def __post_init__(self) -> None:
         if not self.pilot_from <= self.adapt_from <= self.reuse_from:
             raise ConfigError("pilot_from, adapt_from, reuse_from: expected none below the one before")
+
+    def raised_to(self, threshold: float, raised: float) -> float:
+        """A threshold after revisions. Rounded, so that 0.5 + 0.1 + 0.1 is 0.7 and no hair more."""
+        return max(threshold, min(self.cap, round(threshold + raised, 9)))
 
     def thresholds(self, raised: float) -> list[tuple[Verdict, float]]:
         """Verdicts with the least ratio for each, best first."""
@@ -135,6 +73,32 @@ class Gate(Menu, Ratio):
     def opening(self) -> tuple[Verdict, str]:
         """The verdict where nothing is known."""
         return ("reuse" if self.first == "full" else "pilot"), f"first campaign, nothing known: {self.first}"
+
+
+@dataclass(frozen=True)
+class Response:
+    """What follows from a verdict, for a campaign that would have had `budget` steps."""
+
+    doubt: Literal["shorten", "halve"] = "shorten"
+    """What a campaign that may not be built on leads to. `shorten`: the next one, as below (v2). `halve`: all that
+    follow train at half the learning rate, every time (v1)."""
+
+    pilot_share: Fraction = 0.5
+    """Share of the budget of a pilot: 10 of 20, as in the paper."""
+    adapt_share: Fraction = 0.75
+    """Share of the budget of `adapt`, unless `adapt_by` says otherwise. The paper does not say."""
+    adapt_by: Literal["steps", "learning_rate"] = "steps"
+    """Whether `adapt` takes fewer steps, or all of them at half the learning rate."""
+
+    def plan_of(self, verdict: Verdict, budget: int, reason: str, evidence: Mapping[str, Any]) -> Plan:
+        """Reject is ours to define: the last campaign's damage is undone (back to its best step on select), and the
+        next one is skipped. The paper's deployed form never rejects, and never goes back."""
+        share = {"reuse": 1.0, "adapt": self.adapt_share, "pilot": self.pilot_share, "reject": 0.0}[verdict]
+        scale = 1.0
+        if verdict == "adapt" and self.adapt_by == "learning_rate":
+            share, scale = 1.0, 0.5
+        steps = min(budget, math.ceil(share * budget))
+        return Plan(steps, scale, verdict == "reject", verdict, reason, evidence)
 
 
 def compared(ratio: float, threshold: float) -> str:

@@ -23,6 +23,8 @@ from crestfall.core.errors import InputError
 FORMAT = "crestfall capability-effect memory"
 Member = Literal["pass_at_1", "pass_at_16", "diversity", "hard_case_accuracy"]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Verdict = Literal["reuse", "adapt", "pilot", "reject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,10 @@ def read_memory(path: Path) -> Memory:
 
 @dataclass(frozen=True)
 class Recollection:
-    """The options of a controller with a memory, and what it recalls."""
+    """What is remembered of campaigns, and how its forecast is judged: before the first campaign of a chain, or where
+    there is no gate."""
 
-    memory: str | None = None
+    file: str | None = None
     """memory.json of an earlier run to start with; null: an empty one. The run writes its own into its directory."""
     strategy: str = "train"
     """What the memory calls the way in which this chain trains. Name it where a memory is carried between recipes:
@@ -140,9 +143,22 @@ class Recollection:
     """Confidence is 1 / (1 + mean variance / unit^2): with no unit, every forecast of a score that is a fraction would
     be near certain. The paper gives confidences and no formula."""
 
+    tolerance: Share = 0.0
+    """A forecast that pass@1 falls by more than this is harmful: pilot."""
+    protects: tuple[Member, ...] = ("diversity", "hard_case_accuracy")
+    """Members that must not fall, either. As in the one public re-implementation."""
+    protected_loss: Share = 0.1
+    """A forecast that a protected member falls by more than this: adapt. The paper does not say. Diversity falls by
+    itself as more samples pass (crestfall.control.capability), so 0 would never reuse anything that works."""
+    reject_loss: Share = 0.2
+    """A forecast that pass@1 falls by more than this (the paper's collapse), held with `min_confidence`: reject."""
+    min_confidence: Share = 0.4
+    """What a forecast needs for `reject`; below, it is a `pilot`. The paper does not say. With the defaults of sigma
+    and unit no forecast reaches more than 0.5, and two campaigns alike reach 0.4."""
+
     def recalled(self) -> Memory:
         """Raises InputError."""
-        return Memory() if self.memory is None else read_memory(Path(self.memory))
+        return Memory() if self.file is None else read_memory(Path(self.file))
 
     def forecast(self, memory: Memory, context: Context) -> Forecast:
         """What the next campaign is expected to do, from all entries of the strategy."""
@@ -155,6 +171,20 @@ class Recollection:
         spread = [variance[member] for member in measured or MEMBERS]
         confidence = 1 / (1 + sum(spread) / len(spread) / self.unit**2)
         return Forecast(mean, variance, measured, confidence, len(entries))
+
+    def judge(self, forecast: Forecast) -> tuple[Verdict, str]:
+        """The verdict on a forecast, and why."""
+        change = forecast.mean["pass_at_1"]
+        falls = [member for member in self.protects if forecast.mean[member] < -self.protected_loss]
+        if not forecast.entries:
+            return "pilot", "memory holds nothing on this strategy"
+        if change < -self.reject_loss and forecast.confidence >= self.min_confidence:
+            return "reject", f"memory expects pass@1 to change by {change:+.3f}, with confidence"
+        if change < -self.tolerance:
+            return "pilot", f"memory expects pass@1 to change by {change:+.3f}"
+        if falls:
+            return "adapt", f"memory expects {falls[0]} to change by {forecast.mean[falls[0]]:+.3f}"
+        return "reuse", f"memory expects pass@1 to change by {change:+.3f}"
 
     def recorded(self, memory: Memory, context: Context, delta: Mapping[str, float]) -> Memory:
         """With what a campaign did."""

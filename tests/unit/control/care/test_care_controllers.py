@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from crestfall.control.care.base import Plan
-from crestfall.control.care.controller import CareV1, CareV2, GateOnly, MemoryOnly
+from crestfall.control.care.controller import Care, CareV1, CareV2, GateOnly, MemoryOnly
+from crestfall.control.care.gate import Gate
+from crestfall.control.care.memory import Recollection
 from crestfall.core.build import component
+from crestfall.core.errors import ConfigError
 from crestfall.core.types import CampaignSummary
 
 
@@ -60,13 +63,13 @@ def test_v2_pilots_after_a_fall_and_goes_full_after_none() -> None:
 
 
 def test_v2_can_pilot_first_and_reject() -> None:
-    assert plans(CareV2(first="pilot"), [])[0].budget == 10
-    rejected = plans(CareV2(form="four_way"), [campaign(0.1)])[-1]
+    assert plans(CareV2(gate=Gate(first="pilot")), [])[0].budget == 10
+    rejected = plans(CareV2(gate=Gate(form="four_way")), [campaign(0.1)])[-1]
     assert (rejected.verdict, rejected.budget, rejected.roll_back) == ("reject", 0, True)
 
 
 def test_v1_halves_the_learning_rate_for_good() -> None:
-    found = plans(CareV1(tighten=0.0), [campaign(0.4), campaign(0.9), campaign(0.4), campaign(0.4)])
+    found = plans(CareV1(belief=None), [campaign(0.4), campaign(0.9), campaign(0.4), campaign(0.4)])
     assert [p.learning_rate_scale for p in found] == [1.0, 0.5, 0.5, 0.25, 0.125]
     assert [p.verdict for p in found] == ["reuse", "halve", "reuse", "halve", "halve"]
     assert {p.budget for p in found} == {20}
@@ -125,7 +128,7 @@ def test_the_last_campaign_is_remembered_too() -> None:
 
 
 def test_the_context_is_the_campaigns_own() -> None:
-    controller = CareV2(log10_parameters=9.5)
+    controller = CareV2(memory=Recollection(log10_parameters=9.5))
     history = [campaign(0.4), replace(campaign(0.9, start=0.25), campaign=1)]
     entries = controller.remember(controller.init(), history)["entries"]
     assert entries[0]["context"] == {"positive_rate": 0.3, "ratio": 1.0, "campaign": 0, "log10_parameters": 9.5}
@@ -145,17 +148,19 @@ def test_a_memory_that_is_carried_over_changes_the_first_decision(
     tmp_path: Path, name: str, good: tuple[str, int, float], bad: tuple[str, int, float]
 ) -> None:
     for delta, expected in ((0.2, good), (-0.4, bad)):
-        controller = component("care", {"name": name, "memory": remembered(tmp_path, delta)})
+        controller = component("care", {"name": name, "memory": {"file": remembered(tmp_path, delta)}})
         first = plans(controller, [])[0]
         assert (first.verdict, first.budget, first.learning_rate_scale) == expected
         assert "memory expects" in first.reason
         assert first.evidence["entries"] == 4
-        stranger = component("care", {"name": name, "memory": remembered(tmp_path, delta), "strategy": "another"})
+        stranger = component(
+            "care", {"name": name, "memory": {"file": remembered(tmp_path, delta), "strategy": "another"}}
+        )
         assert plans(stranger, [])[0].verdict == plans(component("care", {"name": name}), [])[0].verdict
 
 
 def test_a_carried_memory_goes_on_growing(tmp_path: Path) -> None:
-    controller = CareV2(memory=remembered(tmp_path, 0.2))
+    controller = CareV2(memory=Recollection(file=remembered(tmp_path, 0.2)))
     assert len(controller.remember(controller.init(), [campaign(0.9)])["entries"]) == 5
 
 
@@ -165,3 +170,13 @@ def test_every_plan_has_a_verdict_a_reason_and_evidence() -> None:
             assert plan.verdict
             assert plan.reason
             assert number == 0 or plan.evidence
+
+
+def test_parts_can_be_left_out_but_not_all() -> None:
+    named = component("care", {"name": "care", "memory": None, "belief": None})
+    assert plans(named, [campaign(0.4)]) == plans(GateOnly(), [campaign(0.4)])
+    assert plans(Care(gate=None, belief=None), [campaign(0.4)]) == plans(MemoryOnly(), [campaign(0.4)])
+    with pytest.raises(ConfigError, match="there is neither"):
+        Care(gate=None, memory=None, belief=None)
+    with pytest.raises(ConfigError, match="belief: needs"):
+        Care(memory=None)

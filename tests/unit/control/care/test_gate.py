@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from crestfall.control.care.gate import Gate, Judgement, Ratio, end_over_peak
-from crestfall.control.care.memory import Forecast
+from crestfall.control.care.gate import Gate, Response, end_over_peak
+from crestfall.control.care.memory import Forecast, Recollection
 from crestfall.core.errors import ConfigError
 from crestfall.core.types import CampaignSummary
 
@@ -47,9 +47,9 @@ def test_a_campaign_that_never_passed_anything_is_not_built_on() -> None:
 
 
 def test_revisions_raise_the_threshold_up_to_the_cap_and_never_lower_it() -> None:
-    ratio = Ratio()
+    ratio = Gate()
     assert [ratio.raised_to(0.5, 0.1 * k) for k in range(7)] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9]
-    assert Ratio(threshold=0.95).raised_to(0.95, 0.1) == 0.95
+    assert Gate(threshold=0.95).raised_to(0.95, 0.1) == 0.95
     assert Gate().test(ended_at(0.55), 0.0)[0] == "reuse"
     assert Gate().test(ended_at(0.55), 0.1)[0] == "pilot"
 
@@ -70,13 +70,13 @@ def test_it_says_why() -> None:
         ("reject", 20, 0, 1.0, True),
     ],
 )
-def test_the_menu(verdict: str, budget: int, steps: int, scale: float, roll_back: bool) -> None:
-    plan = Gate().plan_of(verdict, budget, "because", {})  # type: ignore[arg-type]
+def test_the_response(verdict: str, budget: int, steps: int, scale: float, roll_back: bool) -> None:
+    plan = Response().plan_of(verdict, budget, "because", {})  # type: ignore[arg-type]
     assert (plan.budget, plan.learning_rate_scale, plan.roll_back) == (steps, scale, roll_back)
 
 
 def test_adapt_may_halve_the_learning_rate_instead() -> None:
-    plan = Gate(adapt_by="learning_rate").plan_of("adapt", 20, "", {})
+    plan = Response(adapt_by="learning_rate").plan_of("adapt", 20, "", {})
     assert (plan.budget, plan.learning_rate_scale) == (20, 0.5)
 
 
@@ -106,4 +106,4 @@ def foreseen(change: float, *, entries: int = 3, confidence: float = 0.8, **memb
     ],
 )
 def test_a_forecast_is_judged(forecast: Forecast, verdict: str) -> None:
-    assert Judgement().judge(forecast)[0] == verdict
+    assert Recollection().judge(forecast)[0] == verdict

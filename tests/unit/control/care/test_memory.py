@@ -77,7 +77,7 @@ def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "memory.json"
     path.write_text(json.dumps(memory.to_json()))
     assert read_memory(path) == memory
-    assert Recollection(memory=str(path)).recalled() == memory
+    assert Recollection(file=str(path)).recalled() == memory
     assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
 
