@@ -9,6 +9,7 @@ from crestfall.core.errors import MissingExtraError
 EXTRA_OF = {
     **dict.fromkeys(("torch", "safetensors"), "train"),
     **dict.fromkeys(("transformers", "peft", "accelerate", "datasets", "gguf"), "hf"),
+    **dict.fromkeys(("pyarrow", "zstandard"), "formats"),
     "trl": "trl",
     "ray": "ray",
     **dict.fromkeys(("matplotlib", "plotly"), "report"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,28 @@ def lines_of(raw: bytes) -> Iterable[bytes]:
     return io.BytesIO(raw)
 
 
+def loads(text: str) -> Any:
+    """`json.loads` for integers of any length: data sets hold some of more than Python's 4300 digits.
+
+    Raises ValueError: not JSON.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(text, parse_int=big_int)
+
+
+def big_int(digits: str) -> int:
+    """An integer of any length. `decimal` knows no limit, and needs none: its conversion is not quadratic."""
+    return int(Decimal(digits))
+
+
 def _object(line: bytes) -> dict[str, Any]:
     """Raises ValueError that says what is there instead."""
     try:
-        data = json.loads(line.decode())
+        data = loads(line.decode())
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
     except (ValueError, RecursionError) as error:

@@ -1,17 +1,18 @@
-"""JSON lines, plain or gzipped, and typed access to their fields; what is wrong is said with file, line and field."""
+"""Rows of a file, whatever its format, and typed access to their fields; what is wrong is said with file, row and
+field."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crestfall.core.errors import InputError
-from crestfall.store.jsonl import objects
+from crestfall.core.errors import InputError, MissingExtraError
+from crestfall.store.arrays import elements
+from crestfall.store.jsonl import loads, objects
+from crestfall.store.opened import PARQUET, opened
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Row:
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            return loads(value)
         except ValueError:
             raise self.error(name, "JSON in a string") from None
 
@@ -74,21 +75,50 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The lines of a `.jsonl` or `.jsonl.gz` file that hold anything.
+    """The rows of a file: JSON lines, a JSON array, or parquet; plain, or packed with gzip, bzip2, xz or zstandard; `-`
+    is standard input. They are read one by one.
 
     Raises:
-        InputError: no such file, not UTF-8, broken gzip, a line that is not a JSON object.
+        InputError: no such file, not UTF-8, broken packing, a row that is not an object with fields.
+        MissingExtraError: a library for its format is not installed.
     """
-    try:
-        with gzip.open(path, "rb") if _is_gzip(path) else open(path, "rb") as file:
+    with opened(path) as file:
+        head = file.peek(1 << 12)
+        if head.startswith(PARQUET):
+            yield from _parquet(path)
+        elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+            yield from _array(file, path)
+        else:
             for number, data in objects(file, path):
                 yield Row(data, path, number)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: broken gzip: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _is_gzip(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _array(file: io.BufferedReader, path: Path) -> Iterator[Row]:
+    """`line` is the number of the element, from 1."""
+    number = 0
+    try:
+        for number, data in enumerate(elements(file), 1):
+            if not isinstance(data, dict):
+                kind = type(data).__name__
+                raise InputError(
+                    f"{path}:{number}: a list, expected a JSON object or a list of such: a {kind} is in it"
+                )
+            yield Row(data, path, number)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}:{number + 1}: {error}") from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "formats") from None
+    try:
+        batches = parquet.ParquetFile(path).iter_batches(batch_size=16)
+        for number, data in enumerate((data for batch in batches for data in batch.to_pylist()), 1):
+            yield Row(data, path, number)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not parquet: {' '.join(str(error).split())[:200]}") from None
