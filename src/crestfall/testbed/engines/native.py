@@ -25,7 +25,7 @@ from crestfall.testbed.engines.observed import Observed
 from crestfall.testbed.engines.optimizer import Optimizer
 from crestfall.testbed.engines.paced import Paced
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
-from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct
+from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct, first_of
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
 from crestfall.testbed.updates.kl import Reference
 
@@ -36,16 +36,21 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, Tensor]
 
-MEASURED = 4
-"""KL and drift are measured on what the first so many samples of each group wrote: they decide nothing, and would cost
-as much as the update."""
+PACED_BY = 4
+"""A step's KL is measured on what the first so many samples of each group wrote."""
 
 
 class NativeEngine(SamplingEngine):
     """Holds the policy, its optimizer and the weights that it is compared with. See `engines.base.Engine`."""
 
     def __init__(
-        self, policy: LoadedPolicy, rule: UpdateRule, tasks: TaskSource, grader: CodeGrader, config: RunConfig
+        self,
+        policy: LoadedPolicy,
+        rule: UpdateRule,
+        tasks: TaskSource,
+        grader: CodeGrader,
+        config: RunConfig,
+        measured: int = 4,
     ) -> None:
         super().__init__(policy, tasks, grader, config)
         self.policy, self.rule = policy, rule
@@ -53,7 +58,7 @@ class NativeEngine(SamplingEngine):
         self.optimizer = Optimizer(rule, self.parameters)
         self.rule_state: State = rule.init()
         self.kl_state: State = rule.kl.init()
-        self.pace = Paced(rule.pace)
+        self.pace, self.measured = Paced(rule.pace), measured
         self.config, self.campaign = config, 0
         self.base = self.weights()
         self.start = self.base
@@ -62,11 +67,11 @@ class NativeEngine(SamplingEngine):
         self.average = None if hand_on == "weights" else WeightAverage(hand_on, config.campaign.ema_decay, self.base)
 
     @classmethod
-    def create(cls, config: RunConfig, threads: int = 1) -> NativeEngine:
+    def create(cls, config: RunConfig, threads: int = 1, measured: int = 4) -> NativeEngine:
         from crestfall.grading import CodeGrader
 
         torch.set_num_threads(threads)
-        return cls(config.policy.load(), config.update, config.tasks, CodeGrader(config.grader), config)
+        return cls(config.policy.load(), config.update, config.tasks, CodeGrader(config.grader), config, measured)
 
     # --- weights ---
 
@@ -139,13 +144,13 @@ class NativeEngine(SamplingEngine):
         self.optimizer.rate.schedule = self.rule.decay(rollouts.step, self.config.campaign.steps)
         self.optimizer.rate.pace, unique = self.pace.scale, distinct(samples)
         step = self.pace.begin(self.parameters.values(), self.optimizer.adam)
-        few = unique.take(np.flatnonzero(unique.first_R % samples.group_size < MEASURED))
+        few = first_of(unique, self.measured)
         batch = self._batch(unique, advantages, rewarded_PG)
         signals = batch_signals(samples, unique, passed_PG, advantages)
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)
-        signals |= self.pace.end(step, lambda: self._moved(few))
+        signals |= self.pace.end(step, lambda: self._moved(first_of(unique, PACED_BY)))
         signals |= self._observe_kl(signals)
         if self.average is not None:
             self.average.add(self.parameters)
@@ -259,7 +264,7 @@ class NativeEngine(SamplingEngine):
         if not advantages.baseline_PG.any():
             return 0.0
         rows = batch.rows
-        few = np.flatnonzero(rows.first_R % rows.samples.group_size < MEASURED)
+        few = np.flatnonzero(rows.first_R % rows.samples.group_size < self.measured)
         self.optimizer.zero()
         self._accumulate(replace(batch, advantages_PG=advantages.baseline_PG, old=None, reference=None), few)
         return self.optimizer.grad_norm()

@@ -26,6 +26,11 @@ class Native:
     """CPU threads of torch. Sums are rounded differently with another number, so it belongs to the run; with one, as
     many chains as there are cores run side by side at full speed."""
 
+    measured: Annotated[int, Field(ge=1)] = 4
+    """KL to base and start, and the baseline's drift, are measured on what the first so many samples of each group
+    wrote. They decide nothing (but the coefficient of an adaptive penalty), and on all samples would cost as much as
+    the update."""
+
     def check(self, config: RunConfig) -> None:
         """Raises MissingExtraError without torch."""
         require("torch")
@@ -33,4 +38,4 @@ class Native:
     def create(self, config: RunConfig) -> Engine:
         from crestfall.testbed.engines.native import NativeEngine
 
-        return NativeEngine.create(config, threads=self.threads)
+        return NativeEngine.create(config, threads=self.threads, measured=self.measured)

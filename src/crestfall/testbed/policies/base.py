@@ -88,6 +88,11 @@ def distinct(samples: Samples) -> Rows:
     return Rows(samples, np.array(first, dtype=np.int64), np.bincount(row_of, minlength=len(first)), row_of)
 
 
+def first_of(rows: Rows, samples: int) -> Rows:
+    """The rows that are among the first so many samples of their group."""
+    return rows.take(np.flatnonzero(rows.first_R % rows.samples.group_size < samples))
+
+
 def separate(samples: Samples) -> Rows:
     """Every sample a row of its own."""
     every = np.arange(len(samples.tokens_N))

@@ -15,9 +15,11 @@ from crestfall.cli.main import main
 from crestfall.core.build import component
 from crestfall.core.errors import ConfigError, InputError, MissingExtraError
 from crestfall.core.types import CallCase, CallTests, Problem
+from crestfall.testbed.engines.batch import by_row
 from crestfall.testbed.engines.native import NativeEngine
-from crestfall.testbed.policies.base import distinct
+from crestfall.testbed.policies.base import distinct, separate
 from crestfall.testbed.policies.hf import Lora, model
+from crestfall.testbed.policies.hf.folded import folded
 from crestfall.testbed.policies.hf.scoring import batches, blocks
 
 pytest.importorskip("transformers")
@@ -220,6 +222,28 @@ def test_only_adapters_are_trained_and_they_are_the_same_every_time(plain):
     one.accumulate(distinct(draw(one)), 1.0, lambda scores: scores.logprobs_RT.sum())
     torch.optim.AdamW(parameters.values(), lr=0.1).step()
     assert all(torch.equal(p, frozen[name]) for name, p in one.lm.model.named_parameters() if name in frozen)
+
+
+def test_adapters_are_folded_in_to_sample_and_the_weights_are_the_same_bits_after_it(plain):
+    policy = tiny_hf.policy(plain, lora=Lora(rank=4)).load()
+    with torch.no_grad():
+        for parameter in policy.named_parameters().values():
+            parameter.add_(0.05)
+    before = {name: value.clone() for name, value in policy.lm.model.state_dict().items()}
+    with folded(policy.lm.model):
+        layer = next(m for m in policy.lm.model.modules() if getattr(m, "lora_A", None))
+        assert layer.merged
+        assert not torch.equal(layer.base_layer.weight, before[f"{name_of(policy.lm.model, layer)}.base_layer.weight"])
+    assert all(torch.equal(value, before[name]) for name, value in policy.lm.model.state_dict().items())
+    assert not layer.merged
+    samples = draw(policy)
+    scores = by_row(policy.score(separate(samples), 1.0), len(samples.tokens_N))
+    for drawn, scored in zip(samples.logprobs_N, scores, strict=True):
+        np.testing.assert_allclose(drawn, scored[: len(drawn)], atol=5e-4)  # adapters far from 0 round more
+
+
+def name_of(model, part) -> str:
+    return next(name for name, module in model.named_modules() if module is part)
 
 
 @pytest.mark.parametrize("lora", [None, Lora(rank=4)])

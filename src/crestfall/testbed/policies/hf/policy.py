@@ -12,6 +12,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.types import Problem
 from crestfall.testbed.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.testbed.policies.hf.decode import decode
+from crestfall.testbed.policies.hf.folded import folded
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.scoring import batches, blocks, shares_prompts, states
 from crestfall.testbed.policies.hf.text import Text
@@ -31,6 +32,12 @@ class LoadedHf:
 
     def sample(
         self, problems: Sequence[Problem], uniforms_PGT: FloatArray, temperature: float, greedy: bool = False
+    ) -> Samples:
+        with folded(self.lm.model):
+            return self._sample(problems, uniforms_PGT, temperature, greedy)
+
+    def _sample(
+        self, problems: Sequence[Problem], uniforms_PGT: FloatArray, temperature: float, greedy: bool
     ) -> Samples:
         problems_count, group, longest = uniforms_PGT.shape
         prompts = self._prompts(problems, longest)
