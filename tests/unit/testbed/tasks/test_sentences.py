@@ -39,7 +39,7 @@ def test_unseen_families_are_in_no_pool() -> None:
         return re.sub(r"\d+", "k", problem.prompt)
 
     source = Sentences()
-    trained = {family(p) for p in source.campaign(0, 0, Sizes(200, 60, 60)).train} | {
+    trained = {family(p) for p in source.campaign(0, 0, Sizes(190, 60, 60)).train} | {
         family(p) for p in source.final(150)
     }
     unseen = {family(p) for p in source.unseen(0, 60)}

@@ -17,7 +17,7 @@ from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.testbed.tasks.base import CampaignSets, Sizes
 from crestfall.testbed.tasks.builtin.source import returning
 from crestfall.testbed.tasks.sentences.families import FAMILIES, INPUTS, Family
-from crestfall.testbed.tasks.split import Pool, Pools, Shares, distinct
+from crestfall.testbed.tasks.split import Pool, Pools, Shares
 
 NUMBERS = range(2, 12)
 UNSEEN = 7
@@ -62,7 +62,10 @@ class Sentences:
 @lru_cache(maxsize=4)
 def _pools(shares: Shares) -> Pools:
     seen = [family for number, family in enumerate(FAMILIES) if number % UNSEEN]
-    return Pools.of(distinct(problems(seen)), shares, "sentences")
+    one_of_each: dict[str, Problem] = {}
+    for problem in problems(seen):
+        one_of_each.setdefault(problem.key, problem)
+    return Pools.of(one_of_each.values(), shares, "sentences")
 
 
 def problems(families: Sequence[Family]) -> Iterator[Problem]:
