@@ -24,6 +24,7 @@ from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE, measure_campaign, measure_chain
 from crestfall.analysis.null import against_null
 from crestfall.analysis.trajectory import Run, Study, Trajectory, read_study
+from crestfall.core.entry import guarded
 from crestfall.core.errors import CrestfallError, InputError
 from crestfall.core.rng import stream
 from crestfall.core.types import Evaluation
@@ -210,4 +211,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

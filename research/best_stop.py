@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray, Trajectory, read_study
+from crestfall.core.entry import guarded
 from crestfall.core.errors import CrestfallError, InputError
 
 
@@ -52,4 +53,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

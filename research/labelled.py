@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crestfall.analysis.classify import CurveClass, classify
 from crestfall.analysis.importers.load import load
+from crestfall.core.entry import guarded
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def balanced_accuracy(curves: Sequence[Judged]) -> float:
     return sum(sum(hits) / len(hits) for hits in recalls) / len(recalls)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m research.labelled", description=__doc__)
     parser.add_argument("directory", type=Path)
     curves = judge_all(parser.parse_args(argv).directory)
@@ -51,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{'ok' if c.called == c.judgement else 'NO':<3}{c.judgement:<18}{c.called:<18}{c.name}: {c.metric}")
     print(f"{sum(c.called == c.judgement for c in curves)} of {len(curves)} agree; ", end="")
     print(f"balanced accuracy {balanced_accuracy(curves):.3f}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

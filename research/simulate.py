@@ -7,6 +7,7 @@ show; two kinds of noise: binomial evaluations (counts known to the classifier) 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import numpy as np
 from crestfall.analysis.classify import CLASSES, CurveClass, classify
 from crestfall.analysis.noise import ar1
 from crestfall.analysis.trajectory import FloatArray
+from crestfall.core.entry import guarded
 from crestfall.core.rng import stream
 
 LENGTHS = (10, 20, 50, 100, 300)
@@ -111,7 +113,7 @@ def confusion(curves: Sequence[Simulated], replicates: int = 499) -> Confusion:
     return Confusion(counts_KK)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m research.simulate", description=__doc__)
     parser.add_argument("--each", type=int, default=20, help="curves per class and setting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -137,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             total_KK += result.counts_KK
     print(Confusion(total_KK))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from crestfall.core.entry import guarded
 from crestfall.core.rng import seed_of, stream
 from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.policy import LoadedTiny
@@ -134,7 +136,7 @@ def supervised_loss(model: TinyTransformer, batch: Sequence[Example]) -> torch.T
     return -log_p.gather(-1, targets[..., None]).squeeze(-1)[mask].mean()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, default=1)
@@ -144,7 +146,8 @@ def main() -> None:
     print(json.dumps(asdict(recipe)))
     train(recipe).write(args.out, {**asdict(recipe), "threads": args.threads, "torch": torch.__version__})
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crestfall.analysis.trajectory import read_run, read_study
+from crestfall.core.entry import guarded
 from crestfall.core.errors import CrestfallError
 from crestfall.store.layout import is_run
 from research import figures
@@ -54,4 +55,4 @@ def study(source: Path, out: Path) -> list[figures.Saved]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from crestfall.analysis.measures import COLLAPSE, CampaignMeasures, measure_campaign
 from crestfall.analysis.trajectory import Run, read_study
+from crestfall.core.entry import guarded
 from crestfall.core.errors import InputError
 from crestfall.store.files import write_atomic
 from research.figures.regime_map import write_regime_map
@@ -112,7 +114,7 @@ def effects(table: list[dict[str, Any]]) -> Iterator[str]:
             yield f"| {factor} | {level} | {len(at)} | {counts} | {rise:.1f} | {gap:.1f} |"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m research.figures.regimes",
         description=__doc__,
@@ -133,7 +135,8 @@ def main() -> None:
     write_atomic(args.out.with_suffix(".effects.md"), "\n".join(effects(table)) + "\n")
     write_regime_map(args.out.with_suffix(".csv"), args.out)
     print(f"{len(table)} chains: {args.out}.csv .table.md .effects.md .svg .pdf")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

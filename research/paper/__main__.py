@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from crestfall.core.entry import guarded
 from crestfall.core.errors import CrestfallError
 from crestfall.store.files import write_atomic, writing
 from research.paper.arm_tables import arms, free
@@ -81,4 +82,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -14,15 +14,16 @@ from typing import Any
 
 import crestfall.bench
 from crestfall.cli.common import console_of
+from crestfall.cli.numbers import amount, count
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))
     parser.add_argument("what", choices=names, help="what to measure")
-    parser.add_argument("--programs", type=int, default=300, metavar="N", help="grader: distinct programs")
-    parser.add_argument("--duplicates", type=float, metavar="SHARE", help="grader: repeats in a step")
+    parser.add_argument("--programs", type=count(), default=300, metavar="N", help="grader: distinct programs")
+    parser.add_argument("--duplicates", type=amount(0, 1), metavar="SHARE", help="grader: repeats in a step")
     parser.add_argument("--events", type=Path, metavar="F", help="grader: take that share from a run's events.jsonl")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="step: threads that torch may use")
+    parser.add_argument("--threads", type=count(1, 256), default=2, metavar="N", help="step: threads of torch")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

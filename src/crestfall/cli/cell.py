@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from crestfall.cli.common import StopRequest, provenance_of
-from crestfall.core.errors import CrestfallError
+from crestfall.core.entry import guarded
+from crestfall.core.errors import ConfigError
 from crestfall.testbed.config import run_config
 from crestfall.testbed.session import train
 
@@ -21,25 +22,22 @@ _PATIENCE = 120.0
 
 
 def main() -> int:
-    path, parent = Path(sys.argv[1]), int(sys.argv[2])
     try:
-        with StopRequest() as asked:
-            config = run_config(json.load(sys.stdin))
-            command = ["study", config.method, str(config.seed)]
-            train(
-                config,
-                path,
-                provenance_of(config, command),
-                should_stop=lambda: asked() or os.getppid() != parent,
-                patience=_PATIENCE,
-            )
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        path, parent = Path(sys.argv[1]), int(sys.argv[2])
+        config = run_config(json.load(sys.stdin))
+    except (IndexError, ValueError):
+        raise ConfigError("started by crestfall study, and not by hand: use crestfall run") from None
+    with StopRequest() as asked:
+        command = ["study", config.method, str(config.seed)]
+        train(
+            config,
+            path,
+            provenance_of(config, command),
+            should_stop=lambda: asked() or os.getppid() != parent,
+            patience=_PATIENCE,
+        )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -12,9 +12,10 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import crestfall
-from crestfall.core.errors import CrestfallError
+from crestfall.core.entry import BAD, INTERRUPTED, guarded
 
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",
@@ -30,9 +31,20 @@ VERBS: dict[str, str] = {
 }
 
 
+AFTER_INTERRUPT = "nothing was written"
+"""What is said of a verb that was interrupted and does not say itself what becomes of its work."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One line on stderr, as for all bad input; argparse would print the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
+
+
 def parser(verb: str | None) -> argparse.ArgumentParser:
     """The command line's parser, with the arguments of `verb` alone filled in."""
-    top = argparse.ArgumentParser(prog="crestfall", description=crestfall.__doc__, allow_abbrev=False)
+    top = Parser(prog="crestfall", description=crestfall.__doc__, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"crestfall {crestfall.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, help_line in VERBS.items():
@@ -55,26 +67,29 @@ def parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 cells of a study failed or samples could not be graded, 2 usage or bad input (one line on
-    stderr), 130 interrupted."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    """Exit codes: 0 done, 1 cells of a study failed, 2 usage or bad input (one line on stderr), 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _main(words))
+
+
+def _main(argv: list[str]) -> int:
     verb = next((word for word in argv if word in VERBS), None)
-    args = parse(parser(verb), argv)
+    top = parser(verb)
+    if not argv:
+        top.print_help()
+        return 0
+    args = parse(top, argv)
+    module = importlib.import_module(f"crestfall.cli.{args.verb}")
     try:
         # Libraries print, too: Ray, for one, says on stdout that a worker has died.
         with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
-            result = importlib.import_module(f"crestfall.cli.{args.verb}").run(args)
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+            result = module.run(args)
     except KeyboardInterrupt:
-        print("crestfall: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 0
+        print(f"crestfall: interrupted; {getattr(module, 'AFTER_INTERRUPT', AFTER_INTERRUPT)}", file=sys.stderr)
+        return INTERRUPTED
     if args.json:
         print(json.dumps(result, allow_nan=False))
-    return 1 if result.get("failed") or result.get("infra") else 0
+    return 1 if result.get("failed") else 0
 
 
 if __name__ == "__main__":

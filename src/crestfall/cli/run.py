@@ -33,6 +33,8 @@ from crestfall.testbed import preflight
 from crestfall.testbed.config import RunConfig, as_of_today, load_run, resolved
 from crestfall.testbed.session import train
 
+AFTER_INTERRUPT = "the same command goes on from here"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "run")

@@ -18,6 +18,7 @@ from crestfall.cli.common import (
     write_report,
 )
 from crestfall.cli.dry_run import dry_run
+from crestfall.cli.numbers import amount, count
 from crestfall.cli.study_view import StudyView, count_line
 from crestfall.report.live.console import is_live
 from crestfall.report.live.words import duration
@@ -29,15 +30,21 @@ from crestfall.testbed.config import load_study
 from crestfall.testbed.executors import EXECUTORS, executor
 from crestfall.testbed.study import cells_of, check_directory, prepare, run_cells
 
+AFTER_INTERRUPT = "the same command goes on from here"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "study")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="cells at a time (default: as many as there is room for)"
+        "--workers", type=count(1, 4096), metavar="N", help="cells at a time (default: as many as there is room for)"
     )
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where cells run (default: local)")
     parser.add_argument(
-        "--gpus-per-cell", type=float, default=0, metavar="G", help="GPUs that Ray keeps for each cell (default: none)"
+        "--gpus-per-cell",
+        type=amount(0, 64),
+        default=0,
+        metavar="G",
+        help="GPUs that Ray keeps for a cell (default: none)",
     )
 
 

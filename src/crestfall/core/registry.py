@@ -80,8 +80,8 @@ def import_plugins(names: object) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(f"plugins: cannot import {name!r}: {error}") from None
+        except Exception as error:  # it is somebody's code
+            raise ConfigError(f"plugins: cannot import {name!r}: {type(error).__name__}: {error}") from None
 
 
 def kinds() -> tuple[str, ...]:

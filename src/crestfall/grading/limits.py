@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
 from crestfall.core.errors import ConfigError
+
+_MOST = {
+    "cpu_seconds": 86_400.0,
+    "wall_seconds": 604_800.0,
+    "memory_mib": 1 << 24,
+    "output_bytes": 1 << 31,
+    "workers": 1024,
+    "scratch_mib": 1 << 20,
+}
+"""More than any program or machine needs: what lies above is a slip, and some of it would overflow the kernel's."""
 
 LAYERS = ("namespaces", "root", "landlock", "seccomp", "uid")
 
@@ -42,13 +53,20 @@ class Limits:
     debugging."""
 
     def __post_init__(self) -> None:
-        for name in ("cpu_seconds", "wall_seconds", "memory_mib", "output_bytes", "workers", "scratch_mib"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"grading.{name}: {getattr(self, name)!r} must be more than 0")
-        if self.keep_output < 0:
-            raise ConfigError(f"grading.keep_output: {self.keep_output!r} must be 0 or more")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 < value <= most:  # NaN is in no range
+                raise ConfigError(f"grading.{name}: {value!r} must be more than 0 and at most {most:g}")
+        if not 0 <= self.keep_output <= 1 << 31:
+            raise ConfigError(f"grading.keep_output: {self.keep_output!r} must be 0 or more, and at most {1 << 31:,}")
         if not 0 <= self.retry_share <= 1:
             raise ConfigError(f"grading.retry_share: {self.retry_share!r} is not a share between 0 and 1")
         unknown = [layer for layer in self.without if layer not in LAYERS]
         if unknown:
             raise ConfigError(f"grading.without: {unknown[0]!r} is no isolation layer; known: {', '.join(LAYERS)}")
+
+    def check_packages(self) -> None:
+        """Raises ConfigError for a package that is not installed: every program that imports it would fail."""
+        for name in self.packages:
+            if not name.isidentifier() or importlib.util.find_spec(name) is None:
+                raise ConfigError(f"grading.packages: {name!r} is not installed here")

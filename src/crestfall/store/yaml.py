@@ -7,6 +7,7 @@ YAML 1.2.
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import yaml
 
 from crestfall.core.errors import ConfigError
+
+MOST_VALUES = 100_000
+_DEEPEST = 50
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -49,11 +53,39 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value)
 def parse(text: str, source: str) -> Any:
     """Plain data from YAML text; `source` is what an error names. Raises ConfigError."""
     try:
-        return yaml.load(text, _Loader)
+        data = yaml.load(text, _Loader)
+        _check_plain(data, [MOST_VALUES])
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{source}{line}: {getattr(error, 'problem', None) or error}") from None
+        raise ConfigError(f"{source}{line}: {_reason(error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{source}: {' '.join(str(error).split())[:200]}") from None
+    return data
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    return " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
+
+
+def _check_plain(data: Any, left: list[int], depth: int = 0) -> None:
+    """Raises ValueError for what no option is: keys that are no words, other things than text and numbers, something
+    that holds itself, or more values than a configuration ever has."""
+    left[0] -= 1
+    if left[0] < 0 or depth > _DEEPEST:
+        raise ValueError(f"expected at most {MOST_VALUES:,} values, {_DEEPEST} levels deep")
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if not isinstance(key, str):
+                raise ValueError(f"key {key!r}: expected a word")
+            _check_plain(value, left, depth + 1)
+    elif isinstance(data, list):
+        for value in data:
+            _check_plain(value, left, depth + 1)
+    elif not isinstance(data, str | int | float | types.NoneType):
+        raise ValueError(f"{str(data)[:40]!r} is a {type(data).__name__}, expected text, a number, true, false or null")
 
 
 def load(path: Path) -> dict[str, Any]:

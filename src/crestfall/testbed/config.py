@@ -6,12 +6,12 @@ says so. A resolved configuration names every option, defaults included; its dig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from crestfall.control.base import Controller
 from crestfall.control.care.base import ChainController
 from crestfall.core.build import Kind, build, default, plain
 from crestfall.core.errors import ConfigError
-from crestfall.core.registry import import_plugins, nearest
+from crestfall.core.registry import import_plugins, lookup, nearest
 from crestfall.grading.limits import Limits
 from crestfall.store import yaml
 from crestfall.store.files import digest
@@ -28,7 +28,11 @@ from crestfall.testbed.engines.base import Engine
 from crestfall.testbed.overlay import overlaid
 from crestfall.testbed.tasks.base import CampaignSets, Sizes, TaskSource
 
-Count = Annotated[int, Field(ge=1)]
+C = TypeVar("C")
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Problems = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class EngineFactory(Protocol):
@@ -47,25 +51,25 @@ class CampaignConfig:
 
     steps: Count = 20
     """Gradient steps of a campaign, unless a controller sets another budget. 20 as in the paper's main study."""
-    train: Count = 50
+    train: Problems = 50
     """Problems trained on. 50 as in the paper."""
-    select: Count = 30
+    select: Problems = 30
     """Problems whose score the controllers see. The paper has 30 held-out problems and does not say whether the set
     that picks the peak also reports it; here it never does."""
-    report: Count = 30
+    report: Problems = 30
     """Problems that score what was decided on `select`; no controller ever sees them."""
-    problems_per_step: Count = 50
+    problems_per_step: Problems = 50
     """Train problems in one step's batch. The paper does not say; all 50 is one epoch a step. Below that, every
     epoch is a fresh shuffle cut into batches without repetition (what is left over waits for the next epoch)."""
-    group_size: Annotated[int, Field(ge=2)] = 16
+    group_size: Annotated[int, Field(ge=2, le=1_000_000)] = 16
     """Samples of each problem in the batch. 16 as in the paper."""
-    temperature: Annotated[float, Field(gt=0)] = 0.7
+    temperature: Annotated[float, Field(gt=0, le=100)] = 0.7
     """Of sampling, in training and evaluation alike. 0.7 as in the paper."""
     eval_samples: Count = 16
     """Samples of each problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
     greedy: bool = True
     """Evaluate the greedy completion beside the samples."""
-    show: Annotated[int, Field(ge=0)] = 4
+    show: Annotated[int, Field(ge=0, le=100_000)] = 4
     """Greedy programs to keep of each evaluation on `report`, for a person to read."""
     restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
     """What going back to an earlier step brings back. Weights alone leave Adam's moments of the very steps that led
@@ -89,9 +93,9 @@ class CampaignConfig:
 class ChainConfig:
     """Campaigns in sequence, each starting from the weights that the one before handed on."""
 
-    campaigns: Count = 10
+    campaigns: Annotated[int, Field(ge=1, le=10_000)] = 10
     """10 as in the paper's main study."""
-    final: Count = 200
+    final: Problems = 200
     """Problems of the final set, the same for every arm and seed. The paper scores the end of a chain on 30
     problems, which leaves +-17 points on a single number."""
     final_samples: Count = 16
@@ -112,7 +116,7 @@ class ChainConfig:
     """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
     hard-case accuracy is not measured. One evaluation a campaign, apart from those that are scored: the third that did
     worst in an evaluation would rise in the next by chance alone."""
-    ood: Count | None = None
+    ood: Problems | None = None
     """Problems in the out-of-distribution slice (`ood` events): of the task source's `unseen` kind, the same in every
     campaign, evaluated at the start of the chain and on what each campaign hands on. No controller sees them. The paper
     has such a slice and names neither its size nor its problems. None: off."""
@@ -128,7 +132,7 @@ class ChainConfig:
 class RunConfig:
     """One chain."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Every random number is a function of this and of where it is used."""
     method: str = "run"
     """A label: what tables and figures call this arm."""
@@ -168,13 +172,13 @@ class RunConfig:
 class StudyConfig:
     """Methods x seeds of chains. Beside its own keys a study's file holds the run options that all cells share."""
 
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     """One chain of every method is run for each."""
     methods: dict[str, dict[str, Any]]
     """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
     other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
     groups run in the order in which their first methods stand."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
     Ray's). No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
@@ -184,7 +188,10 @@ class StudyConfig:
         for name, what in (("seeds", self.seeds), ("methods", self.methods)):
             if not what:
                 raise ConfigError(f"{name}: at least one is needed")
-        for method in self.methods:
+        for method, own in self.methods.items():
+            for key in ("seed", "method"):
+                if key in own:
+                    raise ConfigError(f"methods.{method}.{key}: a method has its name, and 'seeds' of its own")
             self.seeds_of(method)
             if not method or method.startswith(".") or not set(method) <= set(_METHOD_CHARACTERS):
                 raise ConfigError(f"methods.{method}: a method's name is letters, digits, '_', '-', '+', '.'")
@@ -237,49 +244,89 @@ def study_config(options: Mapping[str, Any]) -> StudyConfig:
             raise ConfigError(f"{key}: {way_out}")
     study = build(StudyConfig, {**own, "base": base})
     study.cells()
+    _check_shared_names(base)
     return study
+
+
+def _check_shared_names(base: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a shared component that does not exist, also where every method names another."""
+    for kind in ("tasks", "policy", "update", "control", "care", "engine"):
+        shared = base.get(kind)
+        if isinstance(shared, Mapping) and isinstance(shared.get("name"), str):
+            lookup(kind, shared["name"])
 
 
 def load_run(config: str, words: Sequence[str] = ()) -> RunConfig:
     """The run in a configuration file (or a shipped one) with `key=value` overrides; of a study, the cell that the
     overrides `method` and `seed` name. Raises ConfigError."""
-    path, options = _read(config, words)
-    with _naming(path):
-        if "methods" not in options and "seeds" not in options:
-            return run_config(options)
-        method, seed = options.pop("method", None), options.pop("seed", None)
-        study = study_config(options)
-        if method not in study.methods or not isinstance(seed, int):
-            known = ", ".join(study.methods)
-            raise ConfigError(
-                "describes a study (methods x seeds): use crestfall study, or name one of its cells with "
-                f"method=NAME seed=N; methods: {known}"
-            )
-        return study.cell(method, seed)
+    return _read(config, words, _run_of)
 
 
 def load_study(config: str, words: Sequence[str] = ()) -> StudyConfig:
     """The study in a configuration file (or a shipped one) with `key=value` overrides. Raises ConfigError."""
-    path, options = _read(config, words)
-    with _naming(path):
-        if "methods" not in options and "seeds" not in options:
-            raise ConfigError("describes a single run (no methods, no seeds): use crestfall run")
-        return study_config(options)
+    return _read(config, words, _study_of)
 
 
-def _read(config: str, words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+def _run_of(options: dict[str, Any]) -> RunConfig:
+    if "methods" not in options and "seeds" not in options:
+        return run_config(options)
+    method, seed = options.pop("method", None), options.pop("seed", None)
+    study = study_config(options)
+    if method not in study.methods or not isinstance(seed, int):
+        known = ", ".join(study.methods)
+        raise ConfigError(
+            "describes a study (methods x seeds): use crestfall study, or name one of its cells with "
+            f"method=NAME seed=N; methods: {known}"
+        )
+    return study.cell(method, seed)
+
+
+def _study_of(options: dict[str, Any]) -> StudyConfig:
+    if "methods" not in options and "seeds" not in options:
+        raise ConfigError("describes a single run (no methods, no seeds): use crestfall run")
+    return study_config(options)
+
+
+def _read(config: str, words: Sequence[str], make: Callable[[dict[str, Any]], C]) -> C:
+    """What a file and the command line's words make together; an error names the one of the two that it comes from."""
     path = find(config)
     options, over = yaml.load(path), yaml.overrides(words)
-    with _naming(path):
-        return path, overlaid(options, over)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
+    _reject_changes_of_nothing(options, over)
     try:
-        yield
+        return make(overlaid(options, over))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        place = config if path.is_relative_to(_SHIPPED) else str(path)
+        if _speaks_of(str(error), words) or (words and _is_sound(options, make)):
+            place = f"command line over {place}"
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _speaks_of(message: str, words: Sequence[str]) -> bool:
+    """Whether an error, by the key that it begins with, speaks of a `key=value` word."""
+    found = re.match(r"(?:method '([^']*)': )?([\w.]+)", message)
+    if found is None:
+        return False
+    keys = [found[2]] if found[1] is None else [f"methods.{found[1]}.{found[2]}", found[2]]
+    given = [word.partition("=")[0] for word in words]
+    return any(key == g or key.startswith(f"{g}.") or g.startswith(f"{key}.") for key in keys for g in given)
+
+
+def _is_sound(options: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> bool:
+    try:
+        make(dict(options))
+    except ConfigError:
+        return False
+    return True
+
+
+def _reject_changes_of_nothing(old: Mapping[str, Any], over: Mapping[str, Any], where: str = "") -> None:
+    """Raises ConfigError for a word such as `methods={}`: options are laid over options, so it would change nothing."""
+    for key, value in over.items():
+        before = old.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            if not value:
+                raise ConfigError(f"{where}{key}={{}}: changes nothing; name the options to change, or write a file")
+            _reject_changes_of_nothing(before, value, f"{where}{key}.")
 
 
 def shipped() -> list[str]:
@@ -291,12 +338,16 @@ def shipped() -> list[str]:
 def find(config: str) -> Path:
     """A configuration file by its path, or a shipped one by its name (`quickstart`, `paper/qwen2.5-3b.yaml`)."""
     path = Path(config)
-    if path.exists():
+    if path.is_file():
         return path
     names = shipped()
     stem = config.removesuffix(".yaml")
     if stem in names:
         return _SHIPPED / f"{stem}.yaml"
+    if path.exists() and not path.is_dir():
+        return path  # a pipe
+    if path.is_dir():
+        raise ConfigError(f"{config}: a directory, expected a YAML file; shipped configurations: {', '.join(names)}")
     raise ConfigError(f"{config}: no such file{nearest(stem, names)}; shipped configurations: {', '.join(names)}")
 
 

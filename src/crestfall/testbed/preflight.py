@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crestfall.core.build import plain
-from crestfall.core.errors import ConfigError
-from crestfall.core.types import Problem
 from crestfall.store.files import digest
 from crestfall.testbed.config import RunConfig
-from crestfall.testbed.slices import origin, unseen
+from crestfall.testbed.slices import check_unseen, origin
+
+_CHECKED = ("tasks", "policy", "update", "engine", "campaign", "chain", "grader")
 
 
 def check(configs: Iterable[RunConfig]) -> None:
@@ -21,8 +21,7 @@ def check(configs: Iterable[RunConfig]) -> None:
     seen: set[str] = set()
     for config in configs:
         check_sources(config)
-        shared = digest([plain(getattr(config, part)) for part in ("tasks", "policy", "update", "engine", "campaign")])
-        shared += digest(plain(config.chain))
+        shared = digest([plain(getattr(config, part)) for part in _CHECKED])
         if shared not in seen:
             seen.add(shared)
             _check_components(config)
@@ -32,26 +31,16 @@ def check_sources(config: RunConfig) -> None:
     """The files of its own that a new chain begins with: a controller's memory, other problems, another run's
     weights."""
     config.care.init()
-    unseen(config)
+    check_unseen(config)
     start = origin(config)
     if start is not None:
         start.facts()
 
 
 def _check_components(config: RunConfig) -> None:
+    config.grader.check_packages()
     config.check_problems()
-    problems = list(config.tasks.final(config.chain.final))
     # What a component can say beside its protocol; one of somebody's own need not.
-    for check_policy in filter(None, [getattr(config.policy, "check", None)]):
-        check_policy(problems + _first_sets(config))
-    for check_engine in filter(None, [getattr(config.engine, "check", None)]):
-        check_engine(config)
-
-
-def _first_sets(config: RunConfig) -> list[Problem]:
-    sets = config.sets(0)
-    drawn = {"train": sets.train, "select": sets.select, "report": sets.report}
-    for name, problems in drawn.items():
-        if len(problems) != getattr(config.campaign, name):
-            raise ConfigError(f"campaign.{name}: {config.tasks.name} has only {len(problems)} such problems")
-    return [problem for problems in drawn.values() for problem in problems]
+    for part in (config.policy, config.engine):
+        if hasattr(part, "check"):
+            part.check(config)

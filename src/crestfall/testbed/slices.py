@@ -28,13 +28,17 @@ def origin(config: RunConfig) -> Origin | None:
 
 def unseen(config: RunConfig) -> Sequence[Problem]:
     """The out-of-distribution slice. Raises ConfigError where the task source has none."""
+    check_unseen(config)
     if config.chain.ood is None:
         return ()
-    draw = getattr(config.tasks, "unseen", None)
-    if draw is None:
-        raise ConfigError(f"chain.ood: tasks {config.tasks.name} has no out-of-distribution problems; leave it out")
-    problems: Sequence[Problem] = draw(config.seed, config.chain.ood)
+    problems: Sequence[Problem] = config.tasks.unseen(config.seed, config.chain.ood)  # type: ignore[attr-defined]
     return problems
+
+
+def check_unseen(config: RunConfig) -> None:
+    """Raises ConfigError where an out-of-distribution slice is asked for and the task source has none."""
+    if config.chain.ood is not None and not hasattr(config.tasks, "unseen"):
+        raise ConfigError(f"chain.ood: tasks {config.tasks.name} has no out-of-distribution problems; leave it out")
 
 
 class Slices:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from crestfall.core.extras import require
 from crestfall.core.registry import register
-from crestfall.core.types import Problem
 from crestfall.testbed.policies.hf.options import HfOptions, Lora
 
 if TYPE_CHECKING:
+    from crestfall.testbed.config import RunConfig
     from crestfall.testbed.policies.hf.policy import LoadedHf
     from crestfall.testbed.policies.size import ModelSize
 __all__ = ["HfPolicy", "Lora"]
@@ -25,7 +24,7 @@ class HfPolicy(HfOptions):
 
     name: ClassVar[str]
 
-    def check(self, problems: Sequence[Problem]) -> None:
+    def check(self, config: RunConfig) -> None:
         """Model and tokenizer by their configuration; weights are read when the run begins. Raises as `load` does."""
         require("torch", "transformers", *(["peft"] if self.lora else []), *(["gguf"] if self.gguf_file else []))
         from crestfall.testbed.policies.hf.load import check

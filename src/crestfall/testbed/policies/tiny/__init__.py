@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,9 +12,12 @@ from pydantic import Field
 from crestfall.core.errors import ConfigError
 from crestfall.core.extras import require
 from crestfall.core.registry import register
-from crestfall.core.types import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crestfall.core.types import Problem
+    from crestfall.testbed.config import RunConfig
     from crestfall.testbed.policies.size import ModelSize
     from crestfall.testbed.policies.tiny.policy import LoadedTiny
 
@@ -36,7 +38,7 @@ class TinyPolicy:
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where it is sampled and trained; `auto` is CUDA where there is any. The shipped weights are faster on a CPU."""
 
-    def check(self, problems: Sequence[Problem]) -> None:
+    def check(self, config: RunConfig) -> None:
         """Raises InputError where the file holds no tiny policy, ConfigError for problems in words that it has not."""
         require("torch", "safetensors")
         from crestfall.testbed.policies.tiny.weights import vocabulary
@@ -46,7 +48,7 @@ class TinyPolicy:
 
             torch_device(self.device)
         known = set(vocabulary(self._file))
-        for problem in problems:
+        for problem in _foreign(config):
             odd = next((word for word in problem.prompt.split() if word not in known), None)
             if odd is not None:
                 raise ConfigError(
@@ -72,3 +74,11 @@ class TinyPolicy:
     @property
     def _file(self) -> Path:
         return self.weights or Path(str(resources.files(__package__) / "weights.safetensors"))
+
+
+def _foreign(config: RunConfig) -> Sequence[Problem]:
+    """Problems of other sources than the one whose words the vocabulary is made of."""
+    if config.tasks.name == "builtin":
+        return ()
+    sets = config.sets(0)
+    return [*config.tasks.final(config.chain.final), *sets.train, *sets.select, *sets.report]

@@ -35,6 +35,13 @@ _POOLS: tuple[tuple[Pool, float], ...] = (
 CONVENTIONS: tuple[str, ...] = ("return {}", "print({})", "x = {}")
 
 
+CAPACITY = {
+    1: {"train": 77, "select": 24, "report": 21, "final": 56},
+    2: {"train": 4_357, "select": 1_469, "report": 1_415, "final": 2_891},
+    3: dict.fromkeys(("train", "select", "report", "final"), 50_000),
+}
+"""How many problems there are of each level. Of level 3 there are many times more: to draw these takes minutes."""
+
 _EXHAUSTED = 3000  # draws in a row without a new problem
 
 
@@ -134,7 +141,17 @@ class Builtin:
         return self._problems("final", 0, size, "final")
 
     def check(self, campaigns: int, sizes: Sizes, final: int) -> None:
-        """Nothing: all levels but the first hold more than any chain asks for, and to draw them takes seconds."""
+        for pool, size in (("train", sizes.train), ("select", sizes.select), ("report", sizes.report)):
+            self._check_pool(pool, campaigns * size)
+        self._check_pool("final", final)
+
+    def _check_pool(self, pool: str, wanted: int) -> None:
+        has = sum(CAPACITY[level][pool] for level in set(self.levels))
+        if wanted > has:
+            raise ConfigError(
+                f"tasks.levels: levels {sorted(set(self.levels))} hold only {has:,} problems of the {pool} pool, "
+                f"{wanted:,} are asked for: use fewer, or deeper levels"
+            )
 
     def unseen(self, seed: int, size: int) -> Sequence[Problem]:
         """An out-of-distribution set: problems with a pair of operations that neither warm start nor training has."""

@@ -1,0 +1,78 @@
+"""The way in for every command: what goes wrong becomes one line on stderr and an exit code.
+
+Exit codes: 0 done, 2 usage or bad input, 130 interrupted. `CRESTFALL_TRACEBACK=1` shows where an error came from.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from crestfall.core.errors import CrestfallError
+from crestfall.core.extras import missing_extra
+
+BAD, INTERRUPTED = 2, 130
+UNEXPECTED = "an error that crestfall did not expect"
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """The exit code of `main`, whatever it raises. Standard output is written to the end before this returns."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows the rest
+    try:
+        code = main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("CRESTFALL_TRACEBACK"):
+            traceback.print_exc()
+        _say(one_line(error))
+        _drop_output()
+        return BAD
+
+
+def one_line(error: Exception) -> str:
+    """What to say of an error: what was wrong, and where."""
+    match error:
+        case CrestfallError():
+            text = str(error)
+        case ImportError() if (extra := missing_extra(error)) is not None:
+            text = str(extra)
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text = f"{error.filename or 'output'}: the disk is full"
+        case OSError() if error.strerror:
+            text = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+        case MemoryError():
+            text = "out of memory"
+        case RecursionError():
+            text = "the input is nested too deeply"
+        case _:
+            text = f"{UNEXPECTED} (CRESTFALL_TRACEBACK=1 shows where): {type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(f"crestfall: {text}", file=sys.stderr, flush=True)
+
+
+def _drop_output() -> None:
+    """What is left in the buffer cannot be written: Python would say so, and change the exit code, when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValueError:
+        pass

@@ -1,0 +1,213 @@
+"""Every bad word on the command line is one line that says where it comes from, exit code 2, and no file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fakes
+from crestfall.cli.main import VERBS, main
+from crestfall.core.entry import UNEXPECTED, guarded, one_line
+from crestfall.core.errors import ConfigError
+from crestfall.store import yaml
+
+SMALL = {"seeds": [0], "methods": {"naive": {}, "es": {"control": {"name": "early_stop"}}}}
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "small.yaml").write_text(json.dumps(fakes.options()))
+    (tmp_path / "study.yaml").write_text(json.dumps(fakes.options(**SMALL)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def exit_code(*words: str) -> int:
+    try:
+        return main(list(words))
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("study study.yaml methods={}", "methods={}: changes nothing"),
+        ("study study.yaml methods.es.seed=3", "methods.es.seed"),
+        ("study study.yaml methods.es.method=x", "methods.es.method"),
+        ("study study.yaml control.name=fixd", "no control is called 'fixd'"),
+        ("study study.yaml --workers -1", "--workers: expected a whole number from 1"),
+        ("study study.yaml --workers 0", "--workers"),
+        ("study study.yaml --gpus-per-cell nan", "--gpus-per-cell: expected a number"),
+        ("study study.yaml --gpus-per-cell -1", "--gpus-per-cell: expected a number"),
+        ("run small.yaml grader.packages=[no_such_package]", "'no_such_package' is not installed"),
+        ("run small.yaml grader.cpu_seconds=1e300", "cpu_seconds"),
+        ("run small.yaml grader.wall_seconds=.nan", "wall_seconds"),
+        ("run small.yaml chain.campaigns=1000000000", "chain.campaigns"),
+        ("run chain campaign.train=100000000", "command line over chain: campaign.train"),
+        ("run chain campaign.train=60000 chain.campaigns=1", "problems of the train pool"),
+        ("run chain campaign.train=1e8", "campaign.train"),
+        ("run chain engine.threads=100000", "command line over chain: engine.threads"),
+        ("run chain policy.max_tokens=0", "policy.max_tokens"),
+        ("run chain policy.weights=/nope", "/nope: not the weights of a tiny policy"),
+        ("run chain update.learning_rate=fast", "command line over chain: update.learning_rate"),
+        ("run chain update=1", "command line over chain: update"),
+        ("run small.yaml seed=[", "seed=["),
+        ("run small.yaml 'seed={1: 2}'", "expected a word"),
+        ("run small.yaml \"plugins=['']\"", "cannot import"),
+        ("bench grader --programs -5", "--programs"),
+        ("bench grader --duplicates nan", "--duplicates"),
+        ("status small.yaml", "small.yaml"),
+        ("report small.yaml", "small.yaml"),
+    ],
+)
+def test_is_refused_in_one_line(words: str, message: str, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir(scratch))
+    assert exit_code(*shlex.split(words)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("crestfall: ")
+    assert message in captured.err
+    assert UNEXPECTED not in captured.err
+    assert sorted(os.listdir(scratch)) == before
+
+
+def test_what_is_wrong_in_the_file_is_blamed_on_the_file(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (scratch / "small.yaml").write_text(json.dumps(fakes.options(campaign={"stesp": 3})))
+    assert exit_code("run", "small.yaml", "seed=3") == 2
+    assert capsys.readouterr().err.startswith("crestfall: small.yaml: campaign.stesp")
+
+
+def test_a_policy_that_cannot_read_the_problems_is_refused_by_a_dry_run_too(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "task_id": i,
+            "text": f"You are asked for {i}.",
+            "code": f"def f():\n    return {i}",
+            "test_list": [f"assert f() == {i}"],
+        }
+        for i in range(200)
+    ]
+    (scratch / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sizes = {"train": 5, "select": 5, "report": 5, "problems_per_step": 5}
+    small = " ".join(f"campaign.{name}={size}" for name, size in sizes.items()) + " chain.final=5 chain.campaigns=1"
+    for extra in (["--dry-run"], []):
+        assert exit_code("run", "chain", "tasks.name=mbpp", "tasks.path=mbpp.jsonl", *small.split(), *extra) == 2
+        assert "policy tiny reads the builtin problems and no other text: it has no word" in capsys.readouterr().err
+    assert sorted(os.listdir(scratch)) == ["mbpp.jsonl", "small.yaml", "study.yaml"]
+
+
+def test_a_folder_named_like_a_shipped_configuration_does_not_shadow_it(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scratch / "quickstart").mkdir()
+    assert exit_code("study", "quickstart", "--dry-run") == 0
+    (scratch / "mine").mkdir()
+    assert exit_code("run", "mine") == 2
+    assert "mine: a directory, expected a YAML file" in capsys.readouterr().err
+
+
+def test_crestfall_alone_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code() == 0
+    said = capsys.readouterr().out
+    assert all(verb in said for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: *b",
+        "&a [*a]",
+        "a: !!python/object:os.system {}",
+        "? [1]\n: 2",
+        "a: !!binary aGk=",
+        "a: " + "9" * 5000,
+        "[" * 2000,
+        "a: !!timestamp 2001-01-01",
+        "x: &x [1]\ny: [*x, *x]\n1: 2",
+        "\x00",
+        "a:\tb:\tc",
+        "%YAML 9.9\n---\na: 1",
+        "a: !foo 1",
+        # a billion laughs
+        "\n".join(["- &a0 [1]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10))]),
+    ],
+)
+def test_odd_yaml_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yaml") as caught:
+        yaml.parse(text, "f.yaml")
+    assert "\n" not in str(caught.value)
+
+
+# --- the way in ---
+
+
+def test_an_extra_that_is_missing_names_the_command_that_installs_it() -> None:
+    error = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    assert one_line(error) == "torch is not installed: pip install 'crestfall[train]'"
+
+
+def without(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command line where a library is not installed."""
+    script = (
+        "import sys, importlib.abc\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {module!r}: raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"from crestfall.cli.main import main\nsys.exit(main({list(words)!r}))"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "chain"], ["run", "chain", "--dry-run"], ["study", "quickstart"], ["bench", "step"]]
+)
+def test_without_torch(words: list[str], scratch: Path) -> None:
+    done = without("torch", *words)
+    assert (done.returncode, done.stderr) == (2, "crestfall: torch is not installed: pip install 'crestfall[train]'\n")
+    assert sorted(os.listdir(scratch)) == ["small.yaml", "study.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "f"), "f: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "output: the disk is full"),
+        (MemoryError(), "out of memory"),
+        (ConfigError("two\nlines"), "two lines"),
+        (KeyError("x"), UNEXPECTED),
+    ],
+)
+def test_what_else_goes_wrong(error: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise error
+
+    assert guarded(fails) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["list"], ["run", "small.yaml", "--dry-run"], ["list", "--json"]])
+def test_a_full_disk_behind_stdout(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "crestfall", *words]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env)
+    assert (done.returncode, done.stderr) == (2, "crestfall: output: the disk is full\n")
+
+
+def test_an_ascii_terminal(scratch: Path) -> None:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "crestfall", "run", "small.yaml", "--out", "größe"],
+                          capture_output=True, text=True, env=env)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "pass@1" in done.stdout
