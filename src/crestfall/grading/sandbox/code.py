@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from crestfall.grading.sandbox.collect import Uncallable
 from crestfall.grading.sandbox.decode import Malformed
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded
 from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
-from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, TestCode, Unsendable
+from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, Unsendable
 from crestfall.grading.sandbox.runner import Runner
+from crestfall.grading.sandbox.testcode import TestCode, Untested
 
 
 def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
@@ -24,19 +26,30 @@ def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
 
 
 def _run_tests(program: Handle, tests: TestCode) -> tuple[str, str]:
-    conversation = Conversation(program)
+    conversation = Conversation(program, tests.mentions)
     try:
         conversation.opening()
-        tests.run(conversation)
+        try:
+            tests.run(conversation)
+        except BaseException:
+            if conversation.over is not None:  # whatever the tests made of it
+                raise conversation.over from None
+            raise
     except ProgramEnded:
         return "", f"call {conversation.calls}"
     except ProgramFault as error:
         return fault(["x", error.kind, str(error)], f"call {conversation.calls}")
     except Unsendable as error:
         return "infra", str(error)
+    except Untested as error:
+        return "wrong_answer", str(error)
+    except Uncallable as error:
+        return "unsupported", str(error)
     except (Overflow, Malformed, ZygoteDied):
         raise
     except BaseException as error:
+        if not conversation.asked:
+            return "unsupported", f"the tests fail before they ask for the program: {type(error).__name__}: {error}"
         return failed_test(error, conversation.calls)
     return "passed", ""
 

@@ -9,12 +9,14 @@ tests look like.
 from __future__ import annotations
 
 import builtins
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from types import CodeType
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from crestfall.grading.sandbox.decode import Malformed, parse, rebuild
-from crestfall.grading.sandbox.program import Handle
+from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
 
 
 class ProgramEnded(BaseException):
@@ -31,6 +33,9 @@ class ProgramFault(BaseException):
 
 class Unsendable(BaseException):
     """The tests hand the program an object that cannot leave this process: our fault, not the program's."""
+
+
+STICKY = (ProgramEnded, ProgramFault, Unsendable, Overflow, Malformed, ZygoteDied)
 
 
 class Remote:
@@ -88,11 +93,23 @@ class Remote:
 
 
 class Conversation:
-    """Requests to a program that `serve` answers."""
+    """Requests to a program that `serve` answers.
 
-    def __init__(self, program: Handle) -> None:
+    `asked`: whether there was any; `used`: whether one told more than that a function is there. Once the program has
+    ended, every further request ends the tests anew, and `over` holds how: a test's own bare `except:` hides it from
+    the test alone.
+
+    Args:
+        mentions: exceptions which end a loop or a program without a word and which the tests name: they are raised as
+            such.
+    """
+
+    def __init__(self, program: Handle, mentions: frozenset[str] = frozenset()) -> None:
         self._program = program
+        self._mentions = mentions
         self.calls = 0
+        self.asked = self.used = False
+        self.over: BaseException | None = None
 
     def opening(self) -> None:
         """Wait until the program's top level has run. Raises ProgramFault, ProgramEnded, Malformed, and as `ask`
@@ -102,16 +119,31 @@ class Conversation:
     def ask(self, verb: str, target: int | str, *operands: Any) -> Any:
         """The answer to one request; an exception of the program is raised here as the built-in exception of its
         name."""
+        if self.over is not None:
+            raise self.over
         self.calls += verb == "call"
-        request = (verb, target, *(_sendable(operand) for operand in operands))
+        self.asked = True
+        try:
+            value, *changed = self._answer((verb, target, *(_sendable(operand) for operand in operands)))
+        except STICKY as error:
+            self.over = error
+            raise
+        except BaseException as error:
+            self.used = True
+            if isinstance(error, StopIteration) and verb != "next" and "StopIteration" not in self._mentions:
+                raise _noted(RuntimeError("the program raised StopIteration"), *error.__notes__) from None
+            raise
+        self.used |= verb != "name" or not isinstance(value, Remote)
+        if changed and verb == "call":
+            _write_back(operands[0], changed[0])
+        return value
+
+    def _answer(self, request: tuple[Any, ...]) -> list[Any]:
         try:
             self._program.send(request)
         except ValueError:
             raise Unsendable("the tests pass the program a value that is not plain data") from None
-        value, *changed = self._read()
-        if changed and verb == "call":
-            _write_back(operands[0], changed[0])
-        return value
+        return self._read()
 
     def _read(self) -> list[Any]:
         line = self._program.line()
@@ -123,17 +155,19 @@ class Conversation:
         if message[0] == "v" and len(message) in (2, 3):
             return [rebuild(part, self._reference, arrays=True) for part in message[1:]]
         if message[0] == "x" and len(message) == 3:
-            raise exception(str(message[1]), str(message[2]))
+            raise exception(str(message[1]), str(message[2]), self._mentions)
         raise Malformed("unknown message")
 
     def _reference(self, number: int, kind: str, iterable: bool) -> Remote:
         return Remote(self, number)
 
 
-def exception(kind: str, text: str) -> BaseException:
+def exception(kind: str, text: str, mentions: frozenset[str] = frozenset()) -> BaseException:
     """What a fault of the program raises in the tests: tests may expect a ValueError, say."""
     if kind == "memory":
         return MemoryError(text)
+    if kind == "exit" and "SystemExit" in mentions:
+        return _noted(SystemExit(text.partition(": ")[2] or None), text)
     if kind != "error":
         return ProgramFault(kind, text)
     name, _, message = text.partition(": ")
@@ -145,25 +179,57 @@ def exception(kind: str, text: str) -> BaseException:
             error = Exception(text)
     else:
         error = Exception(text)
-    error.add_note(text)
+    return _noted(error, text)
+
+
+def _noted(error: BaseException, *notes: str) -> BaseException:
+    """A note says that an exception is the program's."""
+    for note in notes:
+        error.add_note(note)
     return error
 
 
 def _sendable(value: Any) -> Any:
-    """`value` with remote objects replaced by the references that `serve` resolves, and subclasses left to marshal."""
-    if type(value) is Remote:
+    """`value` with what marshal does not know replaced by what `serve` resolves: remote objects by their numbers, types
+    by their names, and what a program may have given by what it is made of. Anything else is left to marshal."""
+    kind = type(value)
+    if kind is Remote:
         return {...: value._number}
-    if type(value) is type:
+    if kind is type:
         name = str(value.__name__)
         if vars(builtins).get(name) is value:
             return {...: name}
-    if type(value) is list:
-        return [_sendable(item) for item in value]
-    if type(value) is tuple:
-        return tuple(_sendable(item) for item in value)
-    if type(value) is dict:
-        return {key: _sendable(item) for key, item in value.items()}
+    if kind in (list, tuple, set, frozenset):
+        return kind([_sendable(item) for item in value])
+    if kind is dict:
+        return {_sendable_key(key): _sendable(item) for key, item in value.items()}
+    if kind in (Counter, OrderedDict):
+        return {...: (kind.__name__, [(_sendable(key), _sendable(item)) for key, item in value.items()])}
+    if kind is deque:
+        return {...: ("deque", [_sendable(item) for item in value])}
+    if kind is range:
+        return {...: ("range", (value.start, value.stop, value.step))}
+    if kind is Decimal:
+        return {...: ("Decimal", str(value))}
+    if kind is Fraction:
+        return {...: ("Fraction", (value.numerator, value.denominator))}
+    if kind.__module__ == "numpy" and hasattr(value, "tolist"):
+        return {...: ("ndarray", value.tolist())} if kind.__name__ == "ndarray" else value.tolist()
     return value
+
+
+def _sendable_key(key: Any) -> Any:
+    """What is hashed over there cannot be resolved from a dict."""
+    sent = _sendable(key)
+    if _has_reference(sent):
+        raise Unsendable("the tests pass the program a dict or set with keys that are not plain data")
+    return sent
+
+
+def _has_reference(sent: Any) -> bool:
+    if type(sent) in (tuple, frozenset):
+        return any(map(_has_reference, sent))
+    return type(sent) is dict
 
 
 def _write_back(args: Any, changed: Any) -> None:
@@ -180,52 +246,3 @@ def _write_back(args: Any, changed: Any) -> None:
     elif isinstance(args, (dict, set)):
         args.clear()
         args.update(changed)
-
-
-class Names(dict[str, Any]):
-    """The tests' global names. Those that neither they nor Python define are the program's; so is `entry`, even where
-    Python defines it (MBPP asks for a function called `sum`)."""
-
-    def __init__(self, conversation: Conversation, entry: str | None) -> None:
-        super().__init__(__name__="__tests__")
-        self._conversation = conversation
-        self._entry = entry
-
-    def __missing__(self, name: str) -> Any:
-        if hasattr(builtins, name) and name != self._entry:
-            raise KeyError(name)
-        return self._conversation.ask("name", name)
-
-
-class TestCode:
-    """A plan's test code, compiled once. Args: `helpers`: trusted source that stands before the program (a prompt's own
-    functions)."""
-
-    def __init__(self, source: str, entry: str | None, helpers: str) -> None:
-        self._code = compile(source, "<tests>", "exec", dont_inherit=True)
-        self._entry = entry
-        self._helpers = self._compile_helpers(helpers)
-        self._cache: dict[Any, Any] = {}
-
-    @staticmethod
-    def _compile_helpers(helpers: str) -> CodeType | None:
-        """A prompt ends in the middle of a function: with a body it can be compiled, else its helpers are the program's
-        own."""
-        for body in ("", "\n    pass\n"):
-            try:
-                return compile(helpers + body, "<helpers>", "exec", dont_inherit=True)
-            except (SyntaxError, ValueError):
-                continue
-        return None
-
-    def run(self, conversation: Conversation) -> None:
-        """Raises what a failing test raises."""
-        names = Names(conversation, self._entry)
-        if self._helpers is not None:
-            exec(self._helpers, names)
-            if self._entry is not None:
-                names.pop(self._entry, None)
-        names["CACHE"] = self._cache  # what test code wants to keep from program to program: a reference's answers
-        exec(self._code, names)
-        if self._entry is not None and "check" in names:
-            names["check"](conversation.ask("name", self._entry))

@@ -1,17 +1,20 @@
 """The contestant's half of tests that are code: answer requests about the program's objects, one by one.
 
 A request is `(verb, target, *operands)`; the target is the number of an object that was sent as a reference. The answer
-is `["v", value]`,
-`["v", value, args]` where a call has changed its arguments, or `["x", kind, text, exception name]`. Operands may hold
-references back: `{...: number}` (a dict whose key is Ellipsis, which no test value is), or name a type: `{...: "int"}`.
+is `["v", value]`, `["v", value, args]` where a call has changed its arguments, or `["x", kind, text, exception name]`.
+Operands may hold references back: `{...: number}` (a dict whose key is Ellipsis, which no test value is), name a type:
+`{...: "int"}`, or say what a value is made of: `{...: ("Decimal", "0.1")}`.
 """
 
 from __future__ import annotations
 
 import builtins
+import collections
+import importlib
 import marshal
 import operator
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from crestfall.grading.sandbox.encode import Encoder
@@ -41,6 +44,9 @@ def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...
     verb, target, *operands = request
     if verb == "name":
         return f'["v",{encoder.encode(find(namespace, target))}]'
+    if verb == "functions":
+        own = [name for name, v in namespace.items() if isinstance(v, FunctionType) and v.__module__ == MODULE]
+        return f'["v",{encoder.encode(own)}]'
     operands = _resolve(operands, encoder.kept)
     if verb == "call":
         return _call(encoder, encoder.kept[target], *operands)
@@ -64,16 +70,34 @@ def _snapshot(args: list[Any]) -> bytes | None:
 
 def _resolve(value: Any, kept: dict[int, Any]) -> Any:
     """`value` with references replaced by the objects that they stand for."""
-    if type(value) is list:
-        return [_resolve(item, kept) for item in value]
-    if type(value) is tuple:
-        return tuple([_resolve(item, kept) for item in value])
-    if type(value) is dict:
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind([_resolve(item, kept) for item in value])
+    if kind is dict:
         if ... in value:
-            number = value[...]
-            return getattr(builtins, number) if type(number) is str else kept[number]
+            return _referred(value[...], kept)
         return {key: _resolve(item, kept) for key, item in value.items()}
     return value
+
+
+def _referred(to: Any, kept: dict[int, Any]) -> Any:
+    """An object by its number, a type by its name, or a value by (class, what it is made of)."""
+    if type(to) is str:
+        return getattr(builtins, to)
+    if type(to) is not tuple:
+        return kept[to]
+    name, parts = to[0], _resolve(to[1], kept)
+    if name in ("Counter", "OrderedDict"):
+        return getattr(collections, name)(dict(parts))
+    if name == "deque":
+        return collections.deque(parts)
+    if name == "range":
+        return range(*parts)
+    if name == "Decimal":
+        return importlib.import_module("decimal").Decimal(parts)
+    if name == "Fraction":
+        return importlib.import_module("fractions").Fraction(*parts)
+    return importlib.import_module("numpy").array(parts)
 
 
 _VERBS: dict[str, Callable[..., Any]] = {

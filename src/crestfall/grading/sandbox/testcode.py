@@ -1,0 +1,91 @@
+"""Test code as it runs beside a program: every name that it does not define itself is the program's."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from functools import partial
+from types import CodeType
+from typing import Any
+
+from crestfall.grading.sandbox import collect
+from crestfall.grading.sandbox.collect import Uncallable, uncalled
+from crestfall.grading.sandbox.remote import Conversation
+from crestfall.grading.sandbox.rewrite import ALLCLOSE, HOLD, Assertions, allclose, rewritten
+
+
+class Untested(Exception):
+    """The tests are over and the program was not asked for anything."""
+
+
+class Names(dict[str, Any]):
+    """The tests' global names. Those that neither they nor Python define are the program's; so is `entry`, even where
+    Python defines it (MBPP asks for a function called `sum`)."""
+
+    def __init__(self, conversation: Conversation, entry: str | None) -> None:
+        super().__init__(__name__="__main__")
+        self._conversation = conversation
+        self._entry = entry
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name) and name != self._entry:
+            raise KeyError(name)
+        return self._conversation.ask("name", name)
+
+
+class TestCode:
+    """A plan's test code, compiled once. Args: `helpers`: trusted source that stands before the program (a prompt's own
+    functions)."""
+
+    def __init__(self, source: str, entry: str | None, helpers: str) -> None:
+        self._code = rewritten(source, entry)
+        self._collected = uncalled(source)
+        self._entry = entry
+        self._helpers = self._compile_helpers(helpers)
+        words = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        self.mentions = frozenset(words & {"StopIteration", "SystemExit"})
+        self._cache: dict[Any, Any] = {}
+
+    @staticmethod
+    def _compile_helpers(helpers: str) -> CodeType | None:
+        """A prompt ends in the middle of a function: with a body it can be compiled, else its helpers are the program's
+        own."""
+        for body in ("", "\n    pass\n"):
+            try:
+                return compile(helpers + body, "<helpers>", "exec", dont_inherit=True)
+            except (SyntaxError, ValueError):
+                continue
+        return None
+
+    def run(self, conversation: Conversation) -> None:
+        """Raises what a failing test raises; Untested, Uncallable."""
+        names = Names(conversation, self._entry)
+        if self._helpers is not None:
+            exec(self._helpers, names)
+            if self._entry is not None:
+                names.pop(self._entry, None)
+        assertions = Assertions()
+        names.update({HOLD: assertions.hold, ALLCLOSE: allclose, "CACHE": self._cache})
+        try:
+            exec(self._code, names)
+        except SystemExit as error:  # of the tests themselves, at their end
+            if error.code or hasattr(error, "__notes__"):
+                raise
+        candidate = partial(self._candidate, conversation)
+        if "check" in names:
+            names["check"](candidate())
+        collect.run(names, self._collected, candidate)
+        if conversation.over is not None:
+            raise conversation.over
+        if not conversation.used:
+            raise Untested("the tests never ran the program: nothing can pass them")
+        if assertions.swallowed:
+            raise AssertionError("an assertion failed, and the tests went on as if it had held")
+
+    def _candidate(self, conversation: Conversation) -> Any:
+        if self._entry is not None:
+            return conversation.ask("name", self._entry)
+        functions = conversation.ask("functions", "")
+        if len(functions) != 1:
+            raise Uncallable("the tests ask for a function, and there is no entry point that says which")
+        return conversation.ask("name", functions[0])
