@@ -182,6 +182,10 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
         console.print(f"{line['task_id']}: {line['verdict']} {line['detail']}", markup=False)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result["verdicts"].items()))
     console.print(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})", markup=False)
+    for k, e in result.get("base_pass_at_k", {}).items():
+        console.print(
+            f"base tests alone: pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f})", markup=False
+        )
     for k, e in result["pass_at_k"].items():
         console.print(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)", markup=False)
     console.print(

@@ -35,13 +35,20 @@ class CallTests:
 
     `in_place`: the result is the first argument as the call left it (LeetCode's tasks that return nothing). `None`:
     that is taken where a call returned None, None is not expected, and nothing says that the function has to return.
+
+    `reference`: source of a program whose results are what is expected (the cases' own are not looked at). `compare`
+    `evalplus`: as EvalPlus compares, with `tolerance` as its `atol` and, where several results are right, an `oracle`.
+    `base`: so many of the first cases are a benchmark's own, the others were added to it.
     """
 
     entry_point: str
     cases: tuple[CallCase, ...]
-    compare: Literal["exact", "json"] = "exact"
+    compare: Literal["exact", "json", "evalplus"] = "exact"
     tolerance: float = 0.0
     in_place: bool | None = None
+    reference: str | None = None
+    oracle: str = ""
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,9 @@ def plan_of(problem: Problem) -> Plan:
             "compare": tests.compare,
             "tolerance": tests.tolerance,
             "in_place": _in_place(problem, tests),
+            "reference": tests.reference,
+            "oracle": tests.oracle,
+            "base": tests.base,
         }
     elif isinstance(tests, StdioTests):
         cases = [(case.stdin, case.stdout, *case.accepted) for case in tests.cases]

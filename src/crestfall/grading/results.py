@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from crestfall.core.passk import PassAtK, pass_at_k
-from crestfall.core.types import Grade, Verdict
+from crestfall.core.types import CallTests, Grade, Verdict
 from crestfall.grading.samples import Sample
 from crestfall.store.files import write_atomic
 
@@ -54,12 +54,13 @@ def write_evalplus(samples: Sequence[Sample], grades: Sequence[Grade], path: Pat
     by_task: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for sample, grade in zip(samples, grades, strict=True):
         status = "pass" if grade.passed else "timeout" if grade.verdict is Verdict.TIME_LIMIT else "fail"
+        base_passed = passed_base(sample, grade)
         task_id = sample.problem.task_id
         by_task[task_id].append(
             {
                 "task_id": task_id,
                 "solution": sample.program,
-                "base_status": status,
+                "base_status": "pass" if base_passed else status,
                 "plus_status": status,
                 "base_fail_tests": [],
                 "plus_fail_tests": [],
@@ -68,33 +69,49 @@ def write_evalplus(samples: Sequence[Sample], grades: Sequence[Grade], path: Pat
     write_atomic(path, json.dumps({"eval": by_task}))
 
 
-def scores(samples: Sequence[Sample], grades: Sequence[Grade]) -> list[PassAtK]:
+def passed_base(sample: Sample, grade: Grade) -> bool:
+    """Did it pass a benchmark's own tests, whatever became of those that EvalPlus added? Where they are told apart."""
+    tests = sample.problem.tests
+    if grade.passed or not isinstance(tests, CallTests) or tests.base is None:
+        return grade.passed
+    return bool(grade.tests) and all(test.name.startswith("plus ") for test in grade.tests)
+
+
+def scores(
+    samples: Sequence[Sample],
+    grades: Sequence[Grade],
+    passed: Callable[[Sample, Grade], bool] = lambda sample, grade: grade.passed,
+) -> list[PassAtK]:
     """pass@k for k = 1, 5, 10, 100, as far as every problem has that many samples.
 
     A sample that could not be graded (`infra`) counts as one that failed: leaving it out would raise the score.
     """
     total: Counter[str] = Counter()
-    passed: Counter[str] = Counter()
+    good: Counter[str] = Counter()
     for sample, grade in zip(samples, grades, strict=True):
         total[sample.problem.task_id] += 1
-        passed[sample.problem.task_id] += grade.passed
-    n_P, passed_P = list(total.values()), [passed[task_id] for task_id in total]
+        good[sample.problem.task_id] += passed(sample, grade)
+    n_P, passed_P = list(total.values()), [good[task_id] for task_id in total]
     return [pass_at_k(n_P, passed_P, k) for k in KS if n_P and k <= min(n_P)]
 
 
 def summary(samples: Sequence[Sample], grades: Sequence[Grade], seconds: float) -> dict[str, Any]:
     """The object of `crestfall grade --json`."""
     verdicts = Counter(grade.verdict.value for grade in grades)
-    estimates = {estimate.k: estimate for estimate in scores(samples, grades)}
+    estimates = scores(samples, grades)
+    apart = any(isinstance(s.problem.tests, CallTests) and s.problem.tests.base is not None for s in samples)
+    base = {"base_pass_at_k": _by_k(scores(samples, grades, passed_base))} if apart else {}
     return {
         "n": len(grades),
         "passed": verdicts[Verdict.PASSED.value],
-        "pass_at_1": estimates[1].value if 1 in estimates else None,
-        "pass_at_k": {
-            str(k): {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-            for k, estimate in estimates.items()
-        },
+        "pass_at_1": next((estimate.value for estimate in estimates if estimate.k == 1), None),
+        "pass_at_k": _by_k(estimates),
+        **base,
         "verdicts": dict(verdicts),
         "infra": verdicts[Verdict.INFRA.value],
         "seconds": seconds,
     }
+
+
+def _by_k(estimates: Sequence[PassAtK]) -> dict[str, dict[str, float]]:
+    return {str(e.k): {"value": e.value, "low": e.low, "high": e.high} for e in estimates}

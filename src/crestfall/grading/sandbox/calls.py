@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from crestfall.grading.sandbox import evalplus
 from crestfall.grading.sandbox.compare import equal
 from crestfall.grading.sandbox.decode import rebuild
 from crestfall.grading.sandbox.outcome import Outcome, combined, fault, guarded, message_of, shown
@@ -17,6 +18,8 @@ RESTARTS = 3  # in a row without an answer: what follows then fails as the last 
 def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
     """All calls in one process. Where the limit holds for each test, or every test counts, those that it did not get to
     are called in another one."""
+    if plan["reference"] is not None and (failed := evalplus.expect(runner, plan)) is not None:
+        return failed
     outcomes: list[Outcome] = []
     total, idle = len(plan["cases"]), 0
     while len(outcomes) < total:
@@ -33,7 +36,15 @@ def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
             break
         if idle == RESTARTS:
             outcomes += [replace(last, cpu_seconds=0.0)] * (total - len(outcomes))
-    return combined(outcomes, [f"case {index + 1}" for index in range(total)])
+    return combined(outcomes, [_place(plan, index) for index in range(total)])
+
+
+def _place(plan: dict[str, Any], index: int) -> str:
+    """EvalPlus tells a benchmark's own tests, its base, from those that it added."""
+    base = plan["base"]
+    if base is None:
+        return f"case {index + 1}"
+    return f"base {index + 1}" if index < base else f"plus {index - base + 1}"
 
 
 def _run(runner: Runner, source: str, plan: dict[str, Any], outcomes: list[Outcome]) -> Outcome | None:
@@ -48,6 +59,7 @@ def _run(runner: Runner, source: str, plan: dict[str, Any], outcomes: list[Outco
         left,
         runner.settings.output_bytes,
         runner.settings.every_test,
+        plan["compare"] != "evalplus",
     )
     with runner.program(job, plan) as program:
         verdict, detail = guarded(_compare, program, plan, outcomes, runner.settings.every_test)
@@ -62,14 +74,14 @@ def _run(runner: Runner, source: str, plan: dict[str, Any], outcomes: list[Outco
 def _compare(program: Handle, plan: dict[str, Any], outcomes: list[Outcome], every: bool) -> tuple[str, str]:
     """Verdict and detail; ("", place) when the program ended early, which its ending then explains."""
     for index in range(len(outcomes), len(plan["cases"])):
-        place = f"case {index + 1}"
+        place = _place(plan, index)
         message = message_of(program, place)
         if message is None:
             return "", place
         if message[0] == "x":
             verdict, detail = fault(message, place)
         else:
-            given, *first = [rebuild(part) for part in message[1:3]]
+            given, *first = [rebuild(part, arrays=plan["compare"] == "evalplus") for part in message[1:3]]
             verdict, detail = _verdict(plan, index, given, first)
         if verdict != "passed" and not (every and verdict in ("wrong_answer", "runtime_error")):
             return verdict, detail
@@ -79,10 +91,14 @@ def _compare(program: Handle, plan: dict[str, Any], outcomes: list[Outcome], eve
 
 def _verdict(plan: dict[str, Any], index: int, given: Any, first: list[Any]) -> tuple[str, str]:
     """`first`: the first argument as the call left it, of a call that returned None."""
-    _, _, *accepted = plan["cases"][index]
+    args, _, *accepted = plan["cases"][index]
     results = [given]
     if first and (plan["in_place"] or (plan["in_place"] is None and accepted[0] is not None)):
         results = first if plan["in_place"] else [given, *first]
-    if any(equal(e, result, plan["compare"], plan["tolerance"]) for e in accepted for result in results):
+    if plan["compare"] == "evalplus":
+        right = evalplus.same(args, accepted[0], given, plan["tolerance"], plan["oracle"])
+    else:
+        right = any(equal(e, r, plan["compare"], plan["tolerance"]) for e in accepted for r in results)
+    if right:
         return "passed", ""
-    return "wrong_answer", f"case {index + 1}: gave {shown(results[0])}, expected {shown(accepted[0])}"
+    return "wrong_answer", f"{_place(plan, index)}: gave {shown(results[0])}, expected {shown(accepted[0])}"

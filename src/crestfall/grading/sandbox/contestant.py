@@ -23,8 +23,10 @@ def run_calls(
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]],
     budget: int,
     every: bool,
+    listed: bool,
 ) -> None:
-    """Call `entry` with each of `calls` and send a line per call; stop at the first fault unless `every`.
+    """Call `entry` with each of `calls` and send a line per call; stop at the first fault unless `every`. `listed`:
+    iterators count as lists.
 
     A line is `["v", value]`, `["v", null, first argument]` where the call returned None, or `["x", kind, text]`.
     """
@@ -32,7 +34,7 @@ def run_calls(
     if isinstance(namespace, str):
         channel.send(namespace)
         return
-    encoder = Encoder(budget, listed=True)
+    encoder = Encoder(budget, listed)
     for args, kwargs in calls:
         try:
             value = find(namespace, entry)(*args, **kwargs)

@@ -38,6 +38,9 @@ RIGHT_PLAN = {
     "in_place": False,
     "header": "",
     "per_test": False,
+    "reference": None,
+    "oracle": "",
+    "base": None,
 }
 
 
