@@ -207,15 +207,17 @@ def read_run(path: Path) -> Run:
         InputError: no run.json, or a file that is not what docs/run_directory.md says.
     """
     meta = _json_object(path / RUN_FILE)
+    _check_kinds(path / RUN_FILE, meta, _RUN_KINDS)
+    _check_kinds(path / RUN_FILE, meta.get("config", {}), {"chain": dict, "campaign": dict}, "config.")
     events, notes = _events(path / EVENTS_FILE)
-    method, seed = str(meta.get("method", path.parent.name)), int(meta.get("seed", 0))
+    method, seed = meta.get("method", path.parent.name), meta.get("seed", 0)
     try:
         campaigns = tuple(_campaigns(events, path, f"{method}/seed-{seed}"))
         finals = tuple(
             Final(e["campaign"], e["when"], e["step"], Evaluation.from_json(e["evaluation"]))
             for e in _latest(events, "final", ("campaign", "when"))
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         raise InputError(f"{path / EVENTS_FILE}: an event lacks or garbles a field: {error!r}") from error
     return Run(
         path=path,
@@ -237,7 +239,28 @@ def read_run(path: Path) -> Run:
 def read_study(path: Path) -> Study:
     """A study directory: every cell that has begun. Cells without a run.json are left out."""
     meta = _json_object(path / STUDY_FILE)
+    _check_kinds(path / STUDY_FILE, meta, {"config": dict, "cells": list})
     return Study(path, meta, tuple(read_run(cell) for cell in cells_in(path)))
+
+
+_RUN_KINDS = {
+    "config": dict,
+    "provenance": dict,
+    "start_from": dict,
+    "method": str,
+    "seed": int,
+    "status": str,
+    "config_digest": str,
+    "error": str | None,
+}
+
+
+def _check_kinds(path: Path, data: Mapping[str, Any], kinds: Mapping[str, Any], prefix: str = "") -> None:
+    """Raises InputError for a field that is there and of another kind."""
+    for name, kind in kinds.items():
+        if name in data and not isinstance(data[name], kind):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise InputError(f"{path}: field '{prefix}{name}' is {str(data[name])[:40]!r}, expected a {wanted}")
 
 
 def _json_object(path: Path) -> dict[str, Any]:
@@ -245,7 +268,9 @@ def _json_object(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a run directory has one (docs/run_directory.md)") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(data).__name__}")

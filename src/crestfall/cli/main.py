@@ -11,11 +11,13 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import crestfall
 from crestfall.core.entry import BAD, INTERRUPTED, guarded
+from crestfall.core.errors import CrestfallWarning
 
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",
@@ -82,7 +84,7 @@ def _main(argv: list[str]) -> int:
     module = importlib.import_module(f"crestfall.cli.{args.verb}")
     try:
         # Libraries print, too: Ray, for one, says on stdout that a worker has died.
-        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext(), _warnings_in_one_line():
             result = module.run(args)
     except KeyboardInterrupt:
         print(f"crestfall: interrupted; {getattr(module, 'AFTER_INTERRUPT', AFTER_INTERRUPT)}", file=sys.stderr)
@@ -90,6 +92,23 @@ def _main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(result, allow_nan=False))
     return 1 if result.get("failed") else 0
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """crestfall's own warnings as one line on stderr, as errors are; Python would show a line of source with each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CrestfallWarning)
+        show = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, CrestfallWarning):
+                print(f"crestfall: {' '.join(str(message).split())}", file=sys.stderr)
+            else:
+                show(message, category, *rest, **more)
+
+        warnings.showwarning = shown
+        yield
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from crestfall.cli.common import console_of
-from crestfall.cli.study_view import RunRow, count_line, run_table
+from crestfall.cli.study_view import RunRow, count_line, last_line, run_table
 from crestfall.core.errors import InputError
 from crestfall.report.live.console import campaign_table, now
 from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.words import duration
 from crestfall.store.events import Tail
-from crestfall.store.layout import EVENTS_FILE
+from crestfall.store.layout import EVENTS_FILE, cell_log
 from crestfall.store.lock import Lock
 from crestfall.store.meta import read_meta, read_study
 
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         watch(args.dir, rows, console)
     else:
         look(rows)
+        if len(rows) == 1 and rows[0].damage is not None:
+            raise InputError(rows[0].damage)
         console.print(render(rows))
     return {"path": str(args.dir), "cells": [row.progress.result(row.status) for row in rows]}
 
@@ -49,26 +52,42 @@ def rows_of(path: Path) -> list[RunRow]:
 
 
 def row_of(path: Path, method: str = "", seed: int = 0) -> RunRow:
-    meta = read_meta(path)
-    progress = RunProgress.of(meta["config"]) if meta is not None else RunProgress(method, seed, 0, 0)
-    return RunRow(path, progress, Tail(path / EVENTS_FILE))
+    progress = RunProgress(method, seed, 0, 0)
+    row = RunRow(path, progress, Tail(path / EVENTS_FILE))
+    with row.marking_damage():
+        meta = read_meta(path)
+        if meta is not None:
+            row.progress = RunProgress.of(meta["config"])
+    return row
 
 
 def look(rows: list[RunRow]) -> None:
     for row in rows:
         row.look()
-        meta = read_meta(row.path)
-        row.status = "waiting" if meta is None else meta["status"]
-        row.error = None if meta is None else meta.get("error")
-        if row.status == "running" and not Lock(row.path).held_by_another():
-            row.status = "interrupted"  # killed: nobody was left to say so
+        with row.marking_damage():
+            meta = read_meta(row.path)
+            row.status = state_of(row.path, meta)
+            row.error = last_line(cell_log(row.path)) if meta is None and row.status == "failed" else None
+            if meta is not None:
+                row.error = meta.get("error")
+
+
+def state_of(path: Path, meta: Mapping[str, Any] | None) -> str:
+    """The status that a run has for somebody who looks at its directory."""
+    at_work = Lock(path).held_by_another()
+    if meta is None:  # a cell that failed before its first commit has left its log and nothing else
+        return "running" if at_work else "failed" if last_line(cell_log(path)) else "waiting"
+    if meta["status"] == "running" and not at_work:
+        return "interrupted"  # killed: nobody was left to say so
+    return str(meta["status"])
 
 
 def render(rows: list[RunRow]) -> RenderableType:
     if len(rows) > 1:
         left = [row.progress.seconds_left() for row in rows if row.status == "running"]
         about = f", about {duration(max(filter(None, left)))} left for those at work" if any(left) else ""
-        return Group(run_table(rows), count_line(rows) + Text(about))
+        broken = [Text(f"damaged: {row.name}: {row.damage}", style="red") for row in rows if row.damage]
+        return Group(run_table(rows), count_line(rows) + Text(about), *broken)
     row = rows[0]
     error = f": {row.error}" if row.error else ""
     lines = now(row.progress, "controller") if row.status == "running" else [Text(f"{row.status}{error}", style="bold")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crestfall.core.build import plain
+from crestfall.core.errors import CrestfallError
 from crestfall.report.live.console import STOPPING, curve, is_live
 from crestfall.report.live.progress import CampaignProgress, RunProgress
 from crestfall.report.live.words import duration, percent, points
@@ -21,7 +23,14 @@ from crestfall.store.layout import EVENTS_FILE
 from crestfall.store.meta import read_meta
 from crestfall.testbed.study import STOPPED, Cell
 
-_STYLES = {"done": "green", "running": "bold", "failed": "red", "interrupted": "yellow", "waiting": "dim"}
+_STYLES = {
+    "done": "green",
+    "running": "bold",
+    "failed": "red",
+    "interrupted": "yellow",
+    "waiting": "dim",
+    "damaged": "red",
+}
 _SIGTERM = -15
 
 
@@ -34,11 +43,26 @@ class RunRow:
     tail: Tail
     status: str = "waiting"
     error: str | None = None
+    damage: str | None = None
+    """What of its directory cannot be read."""
 
     def look(self) -> None:
         """Read on in its run directory."""
-        for event in self.tail.new():
-            self.progress.event(event)
+        with self.marking_damage():
+            for event in self.tail.new():
+                self.progress.event(event)
+
+    @contextmanager
+    def marking_damage(self) -> Iterator[None]:
+        """A run that cannot be read is shown as damaged: the others of its study can."""
+        try:
+            yield
+        except CrestfallError as error:
+            self.damage = str(error)
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+            self.damage = f"{self.path}: a field is missing or garbled: {error!r}"
+        if self.damage is not None:
+            self.status = "damaged"
 
     @classmethod
     def of(cls, cell: Cell) -> RunRow:

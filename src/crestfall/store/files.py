@@ -31,6 +31,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace `path` by a file with this text (UTF-8) that is on the disk when this returns."""
+    if not path.name or path.is_dir():
+        raise RunDirectoryError(f"{path}: a directory, expected a file to write")
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         try:

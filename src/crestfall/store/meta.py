@@ -18,7 +18,7 @@ def read_meta(path: Path) -> dict[str, Any] | None:
     """run.json of a run directory, None where there is none. Raises RunDirectoryError if it is broken."""
     meta = read_json(path / RUN_FILE)
     if meta is not None:
-        _needs(path / RUN_FILE, meta, {"config": dict, "provenance": dict, "method": str, "seed": int, "status": str})
+        _needs(path / RUN_FILE, meta, {"config": dict, "method": str, "seed": int, "status": str})
         if meta["status"] not in STATUSES:
             expected = ", ".join(STATUSES)
             raise RunDirectoryError(f"{path / RUN_FILE}: status is {meta['status']!r}, expected one of {expected}")

@@ -112,7 +112,7 @@ class RunDirectory:
             self._checkpoints.verify(name, known)
         self._seq, self._digests = saved.seq, dict(saved.snapshots)
         self._checkpoints.prune(saved.snapshots)
-        if provenance not in [meta["provenance"], *meta.get("resumed_under", [])]:
+        if provenance not in [meta.get("provenance"), *meta.get("resumed_under", [])]:
             self._meta = meta | {"resumed_under": [*meta.get("resumed_under", []), provenance]}
         return dict(saved.state)
 

@@ -211,3 +211,48 @@ def test_an_ascii_terminal(scratch: Path) -> None:
                           capture_output=True, text=True, env=env)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "pass@1" in done.stdout
+
+
+# --- damaged runs ---
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.json", "{"),
+        ("run.json", "[]"),
+        ("run.json", '{"status": "done"}'),
+        ("run.json", '{"config": {}, "method": "naive", "seed": 0, "status": "done", "provenance": {}}'),
+        ("events.jsonl", '{"seq": 0}\n'),
+        ("events.jsonl", '{"type": "step"}\n'),
+        ("events.jsonl", '{"type": "campaign_started", "campaign": "x"}\n'),
+    ],
+)
+def test_a_damaged_run_is_named_by_status_and_report(
+    name: str, text: str, scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("run", "small.yaml", "--out", "r") == 0
+    (scratch / "r" / name).write_text(text)
+    capsys.readouterr()
+    assert exit_code("status", "r") == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("crestfall: r")
+    assert captured.err.count("\n") == 1
+    assert exit_code("report", "r") in (0, 2)
+    assert UNEXPECTED not in capsys.readouterr().err
+
+
+def test_one_damaged_run_does_not_hide_the_others_of_its_study(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("naive", "es"):
+        out = f"s/cells/{method}/seed-0"
+        assert exit_code("run", "study.yaml", f"method={method}", "seed=0", "--out", out) == 0
+    cells = [{"method": m, "seed": 0, "path": f"cells/{m}/seed-0"} for m in ("naive", "es")]
+    (scratch / "s" / "study.json").write_text(json.dumps({"config": {}, "cells": cells}))
+    (scratch / "s/cells/es/seed-0/run.json").write_text("{")
+    capsys.readouterr()
+    assert exit_code("status", "s") == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 cells done" in said
+    assert "damaged: es/seed-0" in said
