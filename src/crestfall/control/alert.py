@@ -23,6 +23,7 @@ class Alert(Controller):
     """Never acts: says once when the score has fallen. The last step is handed on, as without a controller."""
 
     name: ClassVar[str]
+    needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """False alarms per run, at most."""
@@ -54,6 +55,7 @@ class SignificantFall(PeakKeeper):
     """
 
     name: ClassVar[str]
+    needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance of acting in a run whose true score never falls, at most. With `go_on`, half of what is left is spent on
@@ -62,6 +64,10 @@ class SignificantFall(PeakKeeper):
     """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
     then: Literal["stop", "go_on"] = "stop"
     """On a fall: `stop` ends the campaign; `go_on` rolls back to the best step and trains on from there."""
+
+    @property
+    def rolls_back(self) -> bool:
+        return self.then == "go_on"
 
     def init(self) -> State:
         return {"test": FallTest().init(), "peak": None, "peak_step": None, "test_at_peak": None, "rollbacks": 0}

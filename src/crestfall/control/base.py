@@ -23,6 +23,13 @@ class Controller:
     over every registered one."""
 
     name: ClassVar[str]
+    needs_noise: ClassVar[bool] = False
+    """What it sees depends on the evaluation's noise: a guard says what it cannot see where scores come without `n`."""
+
+    @property
+    def rolls_back(self) -> bool:
+        """It may decide to roll back: a guard then goes back where weights are NaN, in place of stopping."""
+        return False
 
     def init(self) -> State:
         """The state before step 0 of a campaign. Must survive `json.loads(json.dumps(state))` unchanged."""

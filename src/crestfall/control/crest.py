@@ -29,6 +29,7 @@ class Crest(PeakKeeper):
     """
 
     name: ClassVar[str]
+    needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance of acting in a campaign whose true score never falls, at most. Every rollback spends half of what is
@@ -37,6 +38,10 @@ class Crest(PeakKeeper):
     """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
     slow_down: Annotated[float, Field(gt=0, le=1)] = 0.5
     """What the learning rate is multiplied with at every rollback."""
+
+    @property
+    def rolls_back(self) -> bool:
+        return True
 
     def init(self) -> State:
         return self._test.init()

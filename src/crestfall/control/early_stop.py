@@ -32,10 +32,14 @@ class EarlyStop(PeakKeeper):
     name: ClassVar[str]
 
     margin: Annotated[int, Field(ge=1)] = 3
-    """Steps past the peak: of patience, or in the next budget. 3 as in the paper."""
+    """Steps past the peak in the next budget (reading `budget`). 3 as in the paper, which evaluates every step."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations without a better score before the controller acts (reading `patience`), however many steps lie
+    between two of them. None: as many as `margin`."""
     reading: Literal["patience", "budget"] = "patience"
-    """`patience` (reading A): stop once `margin` steps brought nothing better. `budget` (reading B): never stop
-    inside a campaign; the next budget is peak_step + margin, not capped, so it grows by at most `margin` a campaign."""
+    """`patience` (reading A): stop once `patience` evaluations brought nothing better. `budget` (reading B): never
+    stop inside a campaign; the next budget is peak_step + margin, not capped, so it grows by at most `margin` a
+    campaign."""
     then: Literal["stop", "go_on"] = "stop"
     """Once patience runs out: `stop` ends the campaign; `go_on` rolls back to the peak and trains on from there
     until the budget is used, as often as it takes."""
@@ -47,21 +51,29 @@ class EarlyStop(PeakKeeper):
         if self.reading == "budget" and self.then == "go_on":
             raise ConfigError("then: go_on needs reading: patience (reading: budget never stops inside a campaign)")
 
+    @property
+    def rolls_back(self) -> bool:
+        return self.then == "go_on"
+
     def init(self) -> State:
-        return {"peak_step": None, "peak": None, "since": None}
+        return {"peak_step": None, "peak": None, "waited": 0}
 
     def decide(self, state: State, record: Record) -> tuple[State, Decision]:
         if state["peak"] is None or record.value > state["peak"]:
-            # `since`: patience counts from the last peak, or from the last return to it.
-            state = {"peak_step": record.step, "peak": record.value, "since": record.step}
-        peak_step, waited = state["peak_step"], record.step - state["since"]
+            state = {"peak_step": record.step, "peak": record.value, "waited": 0}
+        else:
+            # Evaluations since the last peak, or since the last return to it; a run of 0.1 noted that step instead.
+            before = state["waited"] if "waited" in state else record.step - 1 - state["since"]
+            state = {**state, "waited": before + 1}
+        patience = self.patience or self.margin
+        peak_step, waited = state["peak_step"], state["waited"]
         evidence = {"value": record.value, "peak": state["peak"], "peak_step": peak_step, "waited": waited}
-        if self.reading == "budget" or waited < self.margin:
+        if self.reading == "budget" or waited < patience:
             return state, Decision("continue", evidence=evidence)
-        reason = f"nothing above {state['peak']:.3f} (step {peak_step}) in {waited} steps"
+        reason = f"nothing above {state['peak']:.3f} (step {peak_step}) in {waited} evaluations"
         if self.then == "stop":
             return state, Decision("stop", peak_step, reason, evidence)
-        return {**state, "since": record.step}, Decision("rollback", peak_step, reason, evidence)
+        return {**state, "waited": 0}, Decision("rollback", peak_step, reason, evidence)
 
     def last(self, state: State, step: int) -> Decision:
         evidence = {"peak": state["peak"], "peak_step": state["peak_step"]}

@@ -8,30 +8,33 @@
 
 The controllers are the testbed's own. The guard keeps the snapshots that a later decision may need, and always the best
 one, in memory and on disk, and goes on from there after a restart. It is not a checkpointer of the last step: keep your
-own for that.
+own for that, and call `flush` before you save it.
 
-What is on disk when, at any instant that a process may die: the snapshot of an observation is complete (temporary
-directory, fsync, rename) before the journal mentions it, and an old snapshot is deleted after the new one and the
-journal are on the disk.
+What is on disk when, at any instant that a process may die: the journal knows of an observation before its snapshot is
+complete; a snapshot appears whole (temporary directory, fsync, rename), in the order in which they were taken; and an
+old one is deleted after the new one is on the disk.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from crestfall.control.base import Controller
 from crestfall.core.build import component
-from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
+from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.types import Decision, Evaluation
-from crestfall.guard.history import History, Kept, Outcome, Scores
-from crestfall.guard.journal import make_record, samples_of
+from crestfall.guard.average import WeightAverage
+from crestfall.guard.disk import Disk
+from crestfall.guard.history import History, Kept, Outcome
+from crestfall.guard.keeper import Keeper
+from crestfall.guard.protect import Protected
 from crestfall.guard.ranks import Ranks, decided_by_first, detect
-from crestfall.guard.state import Tree, functions
-from crestfall.store import statetree
+from crestfall.guard.scores import Reader
+from crestfall.guard.state import Schedule, Tree, functions
 
 Notify = Callable[[Decision, int], object]
 """Called with every decision that is more than `continue`, and the step at which it was made. Must not block."""
@@ -43,21 +46,32 @@ class Guard:
     Args:
         directory: where observations and snapshots are kept. One run each; the same directory again goes on from there.
         control: a controller: its name, `{"name": ..., option: ...}`, or an object of one's own with its methods.
-        state: what to take snapshots of: named objects with `state_dict` / `load_state_dict`, tensors, arrays.
+        state: what to take snapshots of: named objects with `state_dict` / `load_state_dict`, tensors, arrays,
+            generators. Sharded weights (FSDP2, DTensor) as they are.
         capture, restore: instead of `state`, functions that return and take back a state tree of your own making.
             Without either the guard only decides.
         scale_learning_rate: beside `capture` and `restore`, a function that multiplies the learning rate (the one that
             `restore` brings back), for controllers that change it. With `state` the guard does it: `param_groups` of
-            optimizers, `base_lrs` of schedulers.
+            optimizers, base rates and floors of schedulers.
+        greater_is_better: False for a score to be minimised (a loss).
+        schedule: what a rollback does to the schedulers in `state`: `back`, they go back with the weights; `on`, they
+            and the learning rate stay where they are.
+        max_rollbacks: after this many, a rollback becomes a stop at the same target.
+        on_rollback: called after every rollback, on every rank: empty your replay buffer, sync your sampler's weights.
+        hand_on: an average of weights that takes the place of the weights when training ends.
+        keep, checkpoints: `keep="best"` only decides, and protects the trainer's own checkpoints of the steps that
+            matter; `checkpoints` is where they are, "out/checkpoint-{step}".
         in_memory: keep a copy of the snapshots in host memory too: going back is fast, and works with a full disk.
         max_snapshots: bound on the snapshots kept; on disk there are never more than this many and one being written.
-        notify: told of every alert, stop and rollback, on rank 0.
+        sharded: whether the state is sharded over the ranks; None finds out.
+        notify: called with every alert, stop and rollback, on rank 0.
         ranks: the processes of the run; by default torch's default process group, if there is one.
 
     Raises:
-        ConfigError: options that do not go together.
+        ConfigError: options that do not go together; state that does not come back when it is restored, which is tried
+            here; a directory whose snapshots do not fit this state.
         RunDirectoryError: the directory cannot be written, or another process is at work in it.
-        InputError: the directory holds something that no guard wrote.
+        InputError: the directory holds something that no guard wrote, or the state something that cannot be stored.
     """
 
     def __init__(
@@ -69,24 +83,54 @@ class Guard:
         capture: Callable[[], Tree] | None = None,
         restore: Callable[[Tree], None] | None = None,
         scale_learning_rate: Callable[[float], None] | None = None,
+        greater_is_better: bool = True,
+        schedule: Schedule = "back",
+        max_rollbacks: int = 10,
+        on_rollback: Sequence[Callable[[], object]] = (),
+        hand_on: WeightAverage | None = None,
+        keep: Literal["snapshots", "best"] = "snapshots",
+        checkpoints: str | Path | None = None,
         in_memory: bool = True,
         max_snapshots: int = 3,
+        sharded: bool | None = None,
         notify: Sequence[Notify] = (),
         ranks: Ranks | None = None,
     ) -> None:
-        if max_snapshots < 1:
-            raise ConfigError(f"max_snapshots: at least 1, found {max_snapshots}")
+        for name, value, least in (("max_snapshots", max_snapshots, 1), ("max_rollbacks", max_rollbacks, 0)):
+            if value < least:
+                raise ConfigError(f"{name}: at least {least}, found {value}")
+        self._check_keep(keep, checkpoints, state if state is not None else capture)
+        if hand_on is not None:
+            if state is None:
+                raise ConfigError(
+                    "hand_on: goes with `state`; with `capture` and `restore` take the average along yourself"
+                )
+            if not any(item is hand_on for item in state.values()):
+                state = {**state, "weight average": hand_on}
         self.directory = Path(directory)
-        self._functions = functions(state, capture, restore, scale_learning_rate)
         self._ranks = ranks or detect()
-        self._in_memory = in_memory
-        self._notify = tuple(notify)
-        self._memory: dict[int, statetree.Packed] = {}
+        self._controller = as_controller(control)
+        self._functions = functions(state, capture, restore, scale_learning_rate, schedule)
+        self._keeper = None
+        if self._functions is not None:
+            self._keeper = Keeper(self._functions, self._ranks, in_memory, sharded)
+        self._reader = Reader(greater_is_better=greater_is_better)
+        self._notify, self._on_rollback, self._hand_on = tuple(notify), tuple(on_rollback), hand_on
+        self._protected = None if checkpoints is None else Protected(self.directory / "kept", str(checkpoints))
         self._outcome = Outcome(Decision("continue"))
+        self._said: set[str] = set()
         self._history: History | None = None  # rank 0 alone has one
+        self._disk = Disk(self._keeper, self._ranks, self.directory)
 
         def open_history() -> dict[str, Any]:
-            self._history = History(self.directory, as_controller(control), max_snapshots, self._memory)
+            rates_stay = self._functions is not None and self._functions.rates_stay
+            bounds = max_snapshots, max_rollbacks
+            self._history = History(self.directory, self._controller, *bounds, self._disk.held, rates_stay=rates_stay)
+            try:
+                self._disk.open(self._history)
+            except BaseException:
+                self._history.close()
+                raise
             return {"last_step": self._history.last_step}
 
         self._last_step: int | None = decided_by_first(self._ranks, open_history)["last_step"]
@@ -97,7 +141,7 @@ class Guard:
         self,
         step: int,
         *,
-        select: float | Sequence[int] | Evaluation,
+        select: float | Sequence[float] | Evaluation,
         n: int | None = None,
         standard_error: float | None = None,
         report: float | None = None,
@@ -105,11 +149,13 @@ class Guard:
     ) -> Decision:
         """Take in the evaluation of the weights as they are now, after `step` updates, and decide.
 
-        In a distributed run every rank calls this; what the others pass is not looked at.
+        In a distributed run every rank calls this; what the others pass is not looked at. Numbers may be Python's,
+        numpy's or torch's. A score that is not finite counts as the worst; weights that are not finite bring a rollback
+        if the controller makes any, else a stop at the best step.
 
         Args:
             step: updates taken so far. Grows from call to call, after a rollback too.
-            select: the score to be maximised: a mean, or for each problem how many of its samples passed.
+            select: the score: a mean, or for each problem how many of its samples passed (or which share of them).
             n: samples in that mean all told; with counts, samples of each problem. Gives the evaluation's noise.
             standard_error: of a mean, where you know it better.
             report: the score on problems that are kept from every decision. Stored for `crestfall replay` alone.
@@ -119,26 +165,25 @@ class Guard:
             InputError: a score that is no score.
             ConfigError: a step that does not come after the last one.
         """
+        weights_finite = self._weights_are_finite()
 
         def decide() -> dict[str, Any]:
             assert self._history is not None
-            if report is not None and not math.isfinite(report):
-                raise InputError(f"step {step}: report is {report}; leave it out where it was not measured")
-            record = make_record(step, select, n, standard_error, signals)
-            scores = Scores(record, report, samples_of(record, n))
-            return self._history.observe(scores, can_capture=self._functions is not None).to_json()
+            scores = self._reader.read(step, select, n, standard_error, report, signals)
+            if not weights_finite:
+                scores = replace(scores, not_finite="weights")
+            elif getattr(self._controller, "needs_noise", False) and scores.record.standard_error is None:
+                self._say_unseen(scores.not_finite)
+            return self._history.observe(scores, can_capture=self._keeper is not None).to_json() | {
+                "step": scores.record.step
+            }
 
-        outcome = Outcome.from_json(decided_by_first(self._ranks, decide))
-        packed = None
-        if outcome.snapshot is not None and self._functions is not None:
-            packed = statetree.pack(self._functions.capture())
-            if self._in_memory:
-                self._memory[outcome.snapshot] = packed
+        message = decided_by_first(self._ranks, decide)
+        outcome = Outcome.from_json(message)
         if self._history is not None:
-            _tolerate(self._history.commit, packed)
-        for identity in self._memory.keys() - outcome.wanted:
-            del self._memory[identity]
-        return self._announce(outcome, step)
+            tolerate(self._history.write_journal)
+        self._disk.take(outcome, self._history)
+        return self._announce(outcome, message["step"])
 
     def carry_out(self, decision: Decision) -> bool:
         """Put back what the last decision names, and say whether training is to end.
@@ -146,15 +191,25 @@ class Guard:
         Collective in a distributed run. Nothing happens for `continue`, nor where the target is the step just observed.
 
         A decision that changes the learning rate, where the guard was given none, is carried out without that and with
-        a warning: a run is not ended for it.
+        a warning: a run is not ended for it. A guard that only decides has nothing to put back: it ends training for a
+        rollback too, and says from which checkpoint to go on.
         """
         if decision != self._outcome.decision:
             raise ConfigError("only the guard's last decision can be carried out")
-        if self._functions is not None:
-            if self._outcome.target is not None:
-                self._functions.restore(statetree.unpack(self._fetch(self._outcome.target)))
-            if self._outcome.rate_factor != 1.0:
-                self._scale_learning_rate(self._functions.scale_learning_rate, self._outcome.rate_factor)
+        if self._functions is None:
+            if decision.action == "rollback":
+                where = self.checkpoint or "your own checkpoint"
+                self._say(f"this guard only decides: go on from {where} of step {decision.target_step}")
+            return decision.action != "continue"
+        if self._outcome.target is not None:
+            self._disk.put_back(self._outcome.target, self._history)
+        if self._outcome.rate_factor != 1.0 and decision.action != "continue":
+            self._scale_learning_rate(self._functions.scale_learning_rate, self._outcome.rate_factor)
+        if decision.action == "rollback":
+            for call in self._on_rollback:
+                call()
+        if decision.action == "stop" and self._hand_on is not None:
+            self._hand_on.hand_on()
         return decision.action == "stop"
 
     def finish(self) -> Decision:
@@ -184,8 +239,28 @@ class Guard:
         """The best observation whose snapshot is kept (rank 0 only)."""
         return None if self._history is None else self._history.best()
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """With `checkpoints`: the trainer's checkpoint of the step that the last decision names, else of the best one;
+        None where there is none."""
+        if self._protected is None or self._history is None:
+            return None
+        step = self._outcome.decision.target_step
+        step = self._history.best_step() if step is None else step
+        return None if step is None else self._protected.path(step)
+
+    @property
+    def learning_rate_scale(self) -> float:
+        """What rollbacks have left of the learning rate (rank 0 only; 1.0 elsewhere)."""
+        return 1.0 if self._history is None else self._history.rate
+
+    def flush(self) -> None:
+        """Wait until everything observed is on the disk. Call it before you save a checkpoint of your own."""
+        self._disk.flush()
+
     def close(self) -> None:
         """Let another process have the directory. The end of the process does that too."""
+        self._disk.flush()
         if self._history is not None:
             self._history.close()
 
@@ -197,46 +272,73 @@ class Guard:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
+    def _check_keep(self, keep: str, checkpoints: object, state: object) -> None:
+        if keep not in ("snapshots", "best"):
+            raise ConfigError(f"keep: 'snapshots' or 'best', found {keep!r}")
+        if keep == "best" and state is not None:
+            raise ConfigError("keep='best' only decides: leave `state`, `capture` and `restore` out")
+        if (keep == "best") != (checkpoints is not None):
+            raise ConfigError("keep='best' and checkpoints='.../checkpoint-{step}' go together")
+
+    def _weights_are_finite(self) -> bool:
+        if self._functions is None:
+            return True
+        mine = self._functions.finite()
+        if self._keeper is None or not self._keeper.sharded or self._ranks.size == 1:
+            return mine
+        said = self._ranks.gather(b"1" if mine else b"0")
+        return self._ranks.broadcast(b"1" if b"0" not in said else b"0") == b"1"
+
     def _scale_learning_rate(self, scale: Callable[[float], None] | None, factor: float) -> None:
         if scale is not None:
             scale(factor)
             return
-        warnings.warn(
-            f"crestfall guard: the learning rate is to be multiplied by {factor:g}, and there is none in reach: put "
-            "the optimizer into `state`, or give `scale_learning_rate` beside `capture` and `restore`",
-            CrestfallWarning,
-            stacklevel=3,
+        self._say(
+            f"the learning rate is to be multiplied by {factor:g}, and there is none in reach: put the optimizer into "
+            "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
         )
+
+    def _say_unseen(self, not_finite: str) -> None:
+        if not not_finite and "noise" not in self._said:
+            self._said.add("noise")
+            self._say(
+                f"{self._controller.name}: a mean without n has unknown noise. It is estimated from the scatter of the "
+                "scores, so in the first 12 evaluations no fall can be seen, however large: pass n (samples in the "
+                "mean), counts per problem, or standard_error"
+            )
+
+    def _say(self, text: str) -> None:
+        warnings.warn(f"crestfall guard: {text}", CrestfallWarning, stacklevel=4)
 
     def _announce(self, outcome: Outcome, step: int) -> Decision:
         self._outcome, self._last_step = outcome, step
-        if self._ranks.rank == 0 and (outcome.decision.action != "continue" or outcome.decision.reason):
-            for notify in self._notify:
-                _tolerate(notify, outcome.decision, step)
+        if self._ranks.rank == 0:
+            if self._protected is not None and self._history is not None:
+                tolerate(self._protected.keep, self._history.needed(outcome.decision.target_step))
+            if outcome.decision.action != "continue" or outcome.decision.reason:
+                for notify in self._notify:
+                    tolerate(notify, outcome.decision, step)
         return outcome.decision
-
-    def _fetch(self, identity: int) -> statetree.Packed:
-        # All ranks have made the same observations since they started: all have it in memory, or none has.
-        if identity in self._memory:
-            return self._memory[identity]
-        if self._ranks.size == 1:
-            assert self._history is not None
-            return self._history.load(identity)
-        raw = self._ranks.broadcast(self._history.raw(identity) if self._history is not None else None)
-        return statetree.from_bytes(raw, f"snapshot {identity} from rank 0")
 
 
 def as_controller(control: str | Mapping[str, Any] | Controller) -> Controller:
-    """A registered controller by its name or options; any other object is taken for a controller as it is."""
+    """A registered controller by its name or options; any other object is taken for a controller as it is.
+
+    Raises:
+        ConfigError: an unknown name or option, or an object without a controller's methods.
+    """
     if isinstance(control, str):
         control = {"name": control}
     if isinstance(control, Mapping):
         built: Controller = component("control", control)
         return built
+    for method in ("init", "decide", "keep", "last"):
+        if not callable(getattr(control, method, None)):
+            raise ConfigError(f"control: a {type(control).__name__} is no controller: it has no method {method!r}")
     return control
 
 
-def _tolerate(call: Callable[..., object], *args: object) -> None:
+def tolerate(call: Callable[..., object], *args: object) -> None:
     """A disk that is full or an alert that cannot be sent must not end a training run: it becomes a warning."""
     try:
         call(*args)

@@ -9,17 +9,17 @@ attempt it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crestfall.control.base import Controller, State
-from crestfall.core.errors import ConfigError, CrestfallWarning
-from crestfall.core.types import Decision, Record
+from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
+from crestfall.core.types import Decision
 from crestfall.guard.journal import Journal, Observation
-from crestfall.guard.snapshots import STATE, Snapshots
-from crestfall.store import statetree
+from crestfall.guard.scores import Scores
+from crestfall.guard.snapshots import Snapshots, snapshot_name
 from crestfall.store.files import writing
 from crestfall.store.lock import Lock
 
@@ -31,15 +31,6 @@ class Kept:
     step: int
     value: float
     path: Path | None
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What is observed at a step: the record that the controller sees, and beside it what it does not."""
-
-    record: Record
-    report: float | None = None
-    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +47,8 @@ class Outcome:
     rate_factor: float = 1.0
     snapshot: int | None = None
     wanted: frozenset[int] = frozenset()
+    place: str = ""
+    """Name of the directory of the snapshot to take."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -64,12 +57,13 @@ class Outcome:
             "rate_factor": self.rate_factor,
             "snapshot": self.snapshot,
             "wanted": sorted(self.wanted),
+            "place": self.place,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        wanted = frozenset(data["wanted"])
-        return cls(Decision(**data["decision"]), data["target"], data["rate_factor"], data["snapshot"], wanted)
+        fields = {name: data[name] for name in ("target", "rate_factor", "snapshot", "place")}
+        return cls(Decision(**data["decision"]), wanted=frozenset(data["wanted"]), **fields)
 
 
 class History:
@@ -78,112 +72,170 @@ class History:
         directory: Path,
         controller: Controller,
         max_snapshots: int,
-        memory: MutableMapping[int, statetree.Packed],
+        max_rollbacks: int,
+        in_memory: Callable[[], Collection[int]],
+        *,
+        rates_stay: bool = False,
     ) -> None:
-        """Open a guard's directory, or begin one. `memory` is where the guard holds snapshots beside the disk.
+        """Open a guard's directory, or begin one. `in_memory`: the snapshots that the guard holds beside the disk.
 
         Raises:
             RunDirectoryError: it cannot be written, or another process is at work in it.
             InputError: it holds something that no guard wrote.
         """
-        self._directory, self._controller, self._max_snapshots = directory, controller, max_snapshots
-        self._memory = memory
+        self._directory, self._controller = directory, controller
+        self._max_snapshots, self._max_rollbacks = max_snapshots, max_rollbacks
+        self._in_memory, self._rates_stay = in_memory, rates_stay
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(directory)
         self._lock.acquire()
         self._journal = Journal.open(directory / "observations.jsonl")
-        self._snapshots = Snapshots(directory / "snapshots")
+        self.snapshots = Snapshots(directory / "snapshots")
         self._adopt_orphans()
-        self._values = {o.id: o.record for o in self._journal.observations}
-        self._rates = {o.id: o.rate_before for o in self._journal.observations}
+        self._by_id = {o.id: o for o in self._journal.observations}
         self._active = self._journal.active()
         self._state = self._replayed()
         self._fresh = True
-        self._pending: tuple[Observation, frozenset[int]] | None = None
+        self._unfit: frozenset[int] = frozenset()
 
     @property
     def last_step(self) -> int | None:
         return self._active[-1].record.step if self._active else None
 
+    @property
+    def journal(self) -> Journal:
+        return self._journal
+
     def best(self) -> Kept | None:
-        identity = self._best(self._available())
+        identity = self.best_of(self.available())
         if identity is None:
             return None
-        path = self._snapshots.path(identity) if identity in self._snapshots else None
-        return Kept(self._values[identity].step, self._values[identity].value, path)
+        path = self.snapshots.path(identity) if identity in self.snapshots else None
+        return Kept(self._by_id[identity].record.step, self._value(identity), path)
 
-    def load(self, identity: int) -> statetree.Packed:
-        return self._snapshots.load(identity)
+    def best_step(self) -> int | None:
+        """The step of the best score that is still part of the run, whether a snapshot of it is kept or not."""
+        finite = [o for o in self._active if not o.scores.not_finite]
+        return max(finite, key=lambda o: (o.record.value, -o.id)).record.step if finite else None
 
-    def raw(self, identity: int) -> bytes:
-        return (self._snapshots.path(identity) / STATE).read_bytes()
+    def observation(self, identity: int) -> Observation:
+        return self._by_id[identity]
+
+    def available(self) -> frozenset[int]:
+        return (self.snapshots.ids | frozenset(self._in_memory())) - self._unfit
+
+    @property
+    def rate(self) -> float:
+        """What rollbacks have left of the learning rate."""
+        return self._active[-1].rate_after if self._active else 1.0
+
+    def needed(self, target: int | None) -> frozenset[int]:
+        """Steps whose checkpoints matter: those that a decision names or may name, and the best."""
+        named = {step for step in (target, self.best_step()) if step is not None}
+        return self._controller.keep(self._state) | named
+
+    def forget(self, identities: Collection[int]) -> None:
+        """These snapshots do not go back into the state any more, or cannot be read: none is a target from here on."""
+        self._unfit |= frozenset(identities)
 
     def observe(self, scores: Scores, can_capture: bool) -> Outcome:
-        """Decide on a record. Nothing is on the disk before `commit`."""
-        record = scores.record
-        self._go_back_before(record.step)
+        """Decide on an evaluation, and write it into the journal.
+
+        Raises:
+            ConfigError: a step that does not come after the last one.
+        """
+        self._go_back_before(scores.record.step, scores)
+        scores = self._finite(scores)
+        record, hidden = scores.record, scores.not_finite == "weights"
         kept_before = self._controller.keep(self._state)
-        self._state, decision = self._controller.decide(self._state, record)
+        decision = Decision("continue")
+        if not hidden:
+            self._state, decision = self._controller.decide(self._state, record)
         keep = self._controller.keep(self._state)
 
         identity = self._journal.next_id
         rate = self._active[-1].rate_after if self._active else 1.0
-        observation = Observation(identity, record, decision, scores.report, scores.samples, rate)
-        self._values[identity], self._rates[identity] = record, rate
+        observation = Observation(identity, scores, decision, rate)
+        self._by_id[identity] = observation
         self._active.append(observation)
-        if not can_capture:
-            self._pending = observation, frozenset()
-            return Outcome(decision)
+        best = self.best_of(self.available())
+        if hidden:
+            decision = self._away_from_here(scores, best)
+        decision = self._bounded(decision)
+        take, target, wanted = False, None, frozenset[int]()
+        if can_capture:
+            take = not hidden and (
+                (not scores.not_finite and (record.step in keep or best is None or record.value > self._value(best)))
+                or (decision.action == "stop" and decision.target_step == record.step)
+            )
+            decision, target = self._resolve(decision, kept_before | keep)
+            wanted = self._wanted(keep, target, take)
+        observation = replace(observation, decision=decision)
+        self._by_id[identity] = self._active[-1] = observation
+        self._pending = observation
+        place = snapshot_name(identity, record.step) if take else ""
+        return Outcome(decision, target, self._factor(target), identity if take else None, wanted, place)
 
-        best = self._best(self._available())
-        take = (
-            record.step in keep
-            or best is None
-            or record.value > self._values[best].value
-            or (decision.action == "stop" and decision.target_step == record.step)
-        )
-        decision, target = self._resolve(decision, kept_before | keep)
-        self._pending = replace(observation, decision=decision), self._wanted(keep, target, take)
-        return Outcome(decision, target, self._factor(target), identity if take else None, self._pending[1])
-
-    def commit(self, packed: statetree.Packed | None) -> None:
-        """Put the last observation, and its snapshot if one was taken, on the disk; delete what is not wanted any more.
-
-        Raises:
-            RunDirectoryError: it could not be written. Nothing is deleted then, and it is tried again the next time.
-        """
-        assert self._pending is not None
-        observation, wanted = self._pending
-        try:
-            if packed is not None:
-                self._snapshots.save(observation, packed)
-            for identity in sorted(wanted & self._memory.keys() - self._snapshots.ids):
-                self._snapshots.save(self._observation(identity), self._memory[identity])
-        finally:
-            self._journal.append(observation)
-        self._snapshots.prune(wanted)
+    def write_journal(self) -> None:
+        """Put the last observation on the disk. Raises RunDirectoryError; it is written with the next one then."""
+        self._journal.append(self._pending)
 
     def finish(self) -> Outcome:
         """The controller's last word, its budget used up."""
         if not self._active:
             raise ConfigError("guard.finish: nothing has been observed yet")
         decision = self._controller.last(self._state, self._active[-1].record.step)
+        if self._active[-1].scores.not_finite == "weights" and decision.target_step == self._active[-1].record.step:
+            decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
         decision, target = self._resolve(decision, self._controller.keep(self._state))
-        return Outcome(decision, target, self._factor(target), wanted=self._available())
+        return Outcome(decision, target, self._factor(target), wanted=self.available())
 
     def close(self) -> None:
         self._lock.release()
+
+    # --- what is not finite -------------------------------------------------------------------------------------------
+
+    def _finite(self, scores: Scores) -> Scores:
+        """A score that is not finite is the worst score so far, and worse than that."""
+        if not scores.not_finite:
+            return scores
+        seen = [o.record.value for o in self._active if not o.scores.not_finite]
+        if not seen and scores.not_finite == "score":
+            raise InputError(
+                f"step {scores.record.step}: select is {scores.record.value} in the first evaluation; a score has "
+                "to be a finite number"
+            )
+        worst = min([0.0, *seen]) if not seen or min(seen) >= 0 else min(seen) - (max(seen) - min(seen))
+        return replace(scores, record=replace(scores.record, value=worst, standard_error=None, counts_P=None, n=None))
+
+    def _away_from_here(self, scores: Scores, best: int | None, *, stop: bool = False) -> Decision:
+        """What is done about weights that are not finite: back to the best, or stop there."""
+        step = scores.record.step
+        target = self.best_step() if best is None else self._by_id[best].record.step
+        reason = "the weights are not finite (NaN or infinity)"
+        if target is None:
+            return Decision("stop", step, f"{reason} and nothing better is kept")
+        if best is None or stop or not getattr(self._controller, "rolls_back", False):
+            return Decision("stop", target, reason)
+        return Decision("rollback", target, reason, {}, getattr(self._controller, "slow_down", 1.0))
+
+    def _bounded(self, decision: Decision) -> Decision:
+        done = sum(o.decision.action == "rollback" for o in self._active[:-1])
+        if decision.action != "rollback" or done < self._max_rollbacks:
+            return decision
+        reason = f"{decision.reason}; rolled back {done} times already (max_rollbacks)"
+        return replace(decision, action="stop", reason=reason, learning_rate_scale=1.0)
 
     # --- restarts -----------------------------------------------------------------------------------------------------
 
     def _adopt_orphans(self) -> None:
         """A process that died between a snapshot and the journal has observed all the same."""
-        for identity in sorted(self._snapshots.ids):
+        for identity in sorted(self.snapshots.ids):
             if identity >= self._journal.next_id:
-                self._journal.append(self._snapshots.observation(identity))
+                self._journal.append(self.snapshots.observation(identity))
 
-    def _go_back_before(self, step: int) -> None:
+    def _go_back_before(self, step: int, scores: Scores) -> None:
         first, self._fresh = self._fresh, False
         if self.last_step is None or step > self.last_step:
             return
@@ -192,7 +244,8 @@ class History:
                 f"step {step} does not come after step {self.last_step}: observe every step once, and let the counter "
                 "go on after a rollback"
             )
-        if step <= self._active[0].record.step and len(self._active) > 1:
+        again = len(self._active) == 1 and self._active[0].record.value == scores.record.value
+        if step <= self._active[0].record.step and not again:
             warnings.warn(
                 f"{self._directory}: holds observations up to step {self.last_step} and training begins again at step "
                 f"{step}. The best snapshot so far is kept; a new run needs a directory of its own",
@@ -204,18 +257,19 @@ class History:
 
     def _replayed(self) -> State:
         state = self._controller.init()
-        for observation in self._active:
+        for observation in filter(lambda o: o.shown, self._active):
             state, _ = self._controller.decide(state, observation.record)
         return state
 
     # --- which snapshot -----------------------------------------------------------------------------------------------
 
-    def _available(self) -> frozenset[int]:
-        return self._snapshots.ids | frozenset(self._memory)
+    def _value(self, identity: int) -> float:
+        return self._by_id[identity].record.value
 
-    def _best(self, identities: frozenset[int]) -> int | None:
-        """Of equal values the earliest."""
-        return max(identities, key=lambda i: (self._values[i].value, -i), default=None)
+    def best_of(self, identities: frozenset[int]) -> int | None:
+        """The one with the best score, of equal ones the earliest; None of none."""
+        finite = [i for i in identities if i in self._by_id and not self._by_id[i].scores.not_finite]
+        return max(finite, key=lambda i: (self._value(i), -i), default=None)
 
     def _identity(self, step: int | None) -> int | None:
         return next((o.id for o in reversed(self._active) if o.record.step == step), None)
@@ -229,20 +283,21 @@ class History:
         if decision.action == "continue" or decision.target_step is None:
             return decision, None
         current = self._active[-1]
-        named, best = self._identity(decision.target_step), self._best(self._available() | {current.id})
-        assert best is not None
+        named, best = self._identity(decision.target_step), self.best_of(self.available() | {current.id})
+        if named == current.id or best is None:
+            return decision, None if named == current.id else named if named in self.available() else None
         chosen, why = named, ""
-        if named is None or (named != current.id and named not in self._available()):
+        if named is None or named not in self.available():
             chosen, why = best, f"no snapshot of step {decision.target_step} is kept"
         elif (
             decision.target_step in kept_steps
             and best not in {o.id for o in self._active}
-            and self._values[best].value > self._values[named].value
+            and self._value(best) > self._value(named)
         ):
             chosen, why = best, "a better one is kept from before a restart"
         assert chosen is not None
         if why:
-            step, value = self._values[chosen].step, self._values[chosen].value
+            step, value = self._by_id[chosen].record.step, self._value(chosen)
             reason = f"{decision.reason}; {why}: step {step} ({value:.3f}) takes its place"
             decision = replace(decision, target_step=step, reason=reason)
         return decision, None if chosen == current.id else chosen
@@ -250,16 +305,14 @@ class History:
     def _factor(self, target: int | None) -> float:
         """From the learning rate in force, once `target` is put back, to the one that is to be."""
         current = self._active[-1]
-        return current.rate_after / (current.rate_before if target is None else self._rates[target])
+        in_force = current.rate_before if target is None or self._rates_stay else self._by_id[target].rate_before
+        return current.rate_after / in_force
 
     def _wanted(self, keep: frozenset[int], target: int | None, take: bool) -> frozenset[int]:
         """Which to keep: the target's, the best, then what the controller asks for, as far as the bound allows."""
         current = self._active[-1].id
-        there = self._available() | ({current} if take else frozenset())
-        best = self._best(there)
+        there = self.available() | ({current} if take else frozenset())
+        best = self.best_of(there)
         asked = {o.id for o in self._active if o.record.step in keep} | {target, best}
-        ordered = sorted(there & asked, key=lambda i: (i != target, i != best, -self._values[i].value, i))
+        ordered = sorted(there & asked, key=lambda i: (i != target, i != best, -self._value(i), i))
         return frozenset(ordered[: self._max_snapshots])
-
-    def _observation(self, identity: int) -> Observation:
-        return next(o for o in self._journal.observations if o.id == identity)

@@ -5,43 +5,26 @@
      "action": "continue", "target_step": null, "reason": "", "evidence": {}, "learning_rate_scale": 1.0,
      "rate_before": 1.0}
 
-`n` is the number of samples behind `select` all told. `id` counts up. Where a restarted run sees a step again, the
-later line counts and the earlier ones from that step on are history: `crestfall analyze` and `crestfall replay` read
-the file like any other log.
+`n` is the number of samples behind `select` all told. `score`: what was given, where `select` is it with its sign
+changed (a loss). `not_finite`: "score" or "weights", where one of them was NaN or infinite; `select` is the worst score
+then. `id` counts up. Where a restarted run sees a step again, the later line counts and the earlier ones from that step
+on are history: `crestfall analyze` and `crestfall replay` read the file like any other log.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crestfall.core.errors import InputError
-from crestfall.core.types import Decision, Evaluation, Record
+from crestfall.core.types import Decision, Record
+from crestfall.guard.scores import RESERVED, Scores
 from crestfall.store.files import writing
 from crestfall.store.jsonl import lines_of, objects
-
-_OWN = (
-    "id",
-    "step",
-    "select",
-    "n",
-    "passed",
-    "standard_error",
-    "report",
-    "action",
-    "target_step",
-    "reason",
-    "evidence",
-    "learning_rate_scale",
-    "rate_before",
-)
 
 
 @dataclass(frozen=True)
@@ -49,28 +32,37 @@ class Observation:
     """One line: what was seen at a step, and what was decided on it."""
 
     id: int
-    record: Record
+    scores: Scores
     decision: Decision
-    report: float | None = None
-    samples: int | None = None
     rate_before: float = 1.0
     """What rollbacks had left of the learning rate when the observation was made, before its own decision."""
+
+    @property
+    def record(self) -> Record:
+        return self.scores.record
+
+    @property
+    def shown(self) -> bool:
+        """Whether the controller saw it: of weights that are not finite no score says anything."""
+        return self.scores.not_finite != "weights"
 
     @property
     def rate_after(self) -> float:
         return self.rate_before * self.decision.learning_rate_scale
 
     def to_json(self) -> dict[str, Any]:
-        record = self.record
+        record, scores = self.record, self.scores
         seen: dict[str, Any] = {"id": self.id, "step": record.step, "select": record.value}
         if record.counts_P is not None:
             seen["passed"] = list(record.counts_P)
-        if self.samples is not None:
-            seen["n"] = self.samples
-        if record.standard_error is not None:
-            seen["standard_error"] = record.standard_error
-        if self.report is not None:
-            seen["report"] = self.report
+        beside = {
+            "n": scores.samples,
+            "standard_error": record.standard_error,
+            "report": scores.report,
+            "score": scores.raw,
+            "not_finite": scores.not_finite or None,
+        }
+        seen |= {name: value for name, value in beside.items() if value is not None}
         return seen | dict(record.signals) | self.decision.to_json() | {"rate_before": self.rate_before}
 
     @classmethod
@@ -82,55 +74,13 @@ class Observation:
             data.get("standard_error"),
             None if counts is None else tuple(counts),
             None if counts is None else int(data["n"]) // len(counts),
-            {key: float(value) for key, value in data.items() if key not in _OWN},
+            {key: float(value) for key, value in data.items() if key not in RESERVED},
         )
         # Guards did not always know of learning rates.
         scale, rate = float(data.get("learning_rate_scale", 1.0)), float(data.get("rate_before", 1.0))
         decision = Decision(data["action"], data["target_step"], data["reason"], data["evidence"], scale)
-        return cls(int(data["id"]), record, decision, data.get("report"), samples, rate)
-
-
-def make_record(
-    step: int,
-    select: float | Sequence[int] | Evaluation,
-    n: int | None,
-    standard_error: float | None,
-    signals: Mapping[str, float | None],
-) -> Record:
-    """The record of a score that comes as a mean (of `n` samples in all) or as counts per problem (of `n` samples
-    each).
-
-    The binomial standard error of a mean, sqrt(p (1 - p) / n), is an upper bound for a fixed set of problems of unequal
-    difficulty. Signals that are None or not finite were not measured: they are left out.
-
-    Raises:
-        InputError: a score that is no number, or that does not go with `n`.
-    """
-    clean = {name: float(v) for name, v in signals.items() if v is not None and math.isfinite(v)}
-    if bad := [name for name in clean if name in _OWN]:
-        raise InputError(f"step {step}: a signal cannot be called {bad[0]!r}")
-    if isinstance(select, Sequence | np.ndarray):
-        counts = tuple(int(count) for count in select)
-        if n is None or n < 1 or not counts or any(not 0 <= count <= n for count in counts):
-            raise InputError(f"step {step}: counts per problem need n, the samples of each, and lie between 0 and n")
-        select = Evaluation(counts, n)
-    if isinstance(select, Evaluation):
-        return Record.of(step, select, clean)
-    value = float(select)
-    if not math.isfinite(value):
-        raise InputError(f"step {step}: select is {value}; a score has to be a finite number")
-    if n is not None and standard_error is None:
-        if n < 1 or not 0 <= value <= 1:
-            raise InputError(f"step {step}: select={value} with n={n} is no share of n samples; give standard_error")
-        # Half a sample towards 1/2 (Jeffreys): where all or nothing passed the score is still not certain.
-        share = (value * n + 0.5) / (n + 1)
-        standard_error = math.sqrt(share * (1 - share) / n)
-    return Record(step, value, standard_error, signals=clean)
-
-
-def samples_of(record: Record, n: int | None) -> int | None:
-    """Samples behind a record's score all told, from the `n` that it was made with."""
-    return record.n * len(record.counts_P) if record.counts_P is not None and record.n is not None else n
+        scores = Scores(record, data.get("report"), samples, data.get("score"), data.get("not_finite", ""))
+        return cls(int(data["id"]), scores, decision, rate)
 
 
 @dataclass

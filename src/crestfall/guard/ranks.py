@@ -29,6 +29,10 @@ class Ranks(Protocol):
         """The bytes that rank 0 gives, on every rank. Collective: every rank has to call it."""
         ...
 
+    def gather(self, payload: bytes) -> list[bytes]:
+        """What every rank gives, in their order, on rank 0; elsewhere an empty list. Collective."""
+        ...
+
 
 class Alone:
     """One process."""
@@ -38,6 +42,9 @@ class Alone:
     def broadcast(self, payload: bytes | None) -> bytes:
         assert payload is not None
         return payload
+
+    def gather(self, payload: bytes) -> list[bytes]:
+        return [payload]
 
 
 class TorchRanks:
@@ -66,6 +73,35 @@ class TorchRanks:
                 chunk = torch.empty(stop - start, dtype=torch.uint8, device=self._device)
             self._dist.broadcast(chunk, self._source, group=self._group)
             out[start:stop] = chunk.cpu().numpy().tobytes()
+        return bytes(out)
+
+    def gather(self, payload: bytes) -> list[bytes]:
+        # One after the other: what the ranks have of their own is small as a rule, and this needs no second protocol.
+        lengths = [0] * self.size
+        self._dist.all_gather_object(lengths, len(payload), group=self._group)
+        out = []
+        for rank, length in enumerate(lengths):
+            if rank == 0 or not length:
+                out.append(payload if rank == 0 else b"")
+            elif self.rank == rank:
+                self._pass(payload, length, rank)
+            elif self.rank == 0:
+                out.append(self._pass(None, length, rank))
+        return out if self.rank == 0 else []
+
+    def _pass(self, payload: bytes | None, length: int, sender: int) -> bytes:
+        """`length` bytes from `sender` to rank 0; called by these two."""
+        torch, out = self._torch, bytearray()
+        for start in range(0, length, _CHUNK):
+            size = min(_CHUNK, length - start)
+            if payload is not None:
+                chunk = torch.frombuffer(bytearray(payload[start : start + size]), dtype=torch.uint8).to(self._device)
+                self._dist.send(chunk, self._source, group=self._group)
+            else:
+                chunk = torch.empty(size, dtype=torch.uint8, device=self._device)
+                origin = self._dist.get_global_rank(self._group, sender) if self._group is not None else sender
+                self._dist.recv(chunk, origin, group=self._group)
+                out += chunk.cpu().numpy().tobytes()
         return bytes(out)
 
 

@@ -1,24 +1,36 @@
 """A guard's snapshots on disk: immutable directories that appear whole, by a rename, or not at all.
 
-    snapshots/000012-step-12/     state.safetensors   observation.json
+    snapshots/000012-step-12/
+        state.safetensors     what rank 0 holds; observation.json, about.json   what it was, and checksums
+        rank-00001.safetensors     what another rank had of its own, where it had anything
+        shards/     sharded tensors, a file of each rank (torch.distributed.checkpoint)
 
-Each carries the observation it was taken at, so that a crash between the snapshot and the journal loses neither.
+Written from the guard's writer thread. Each carries the observation it was taken at, so that a crash between the
+snapshot and the journal loses neither.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from crestfall.core.errors import InputError
 from crestfall.guard.journal import Observation
+from crestfall.guard.keeper import Held
 from crestfall.store import statetree
+from crestfall.store.checksums import checksums
 from crestfall.store.files import sync, sync_directory, writing
+from crestfall.store.statetree import Outline, Packed
 
 STATE = "state.safetensors"
+SHARDS = "shards"
 _OBSERVATION = "observation.json"
+_ABOUT = "about.json"
+
+WriteShards = Callable[[Path], object]
 
 
 class Snapshots:
@@ -44,19 +56,29 @@ class Snapshots:
     def path(self, identity: int) -> Path:
         return self._paths[identity]
 
-    def save(self, observation: Observation, packed: statetree.Packed) -> None:
+    def save(
+        self, observation: Observation, held: Held, about: Mapping[str, Any], write_shards: WriteShards | None = None
+    ) -> None:
         """Raises RunDirectoryError where it cannot be written; nothing that was there before is touched then."""
-        name = f"{observation.id:06d}-step-{observation.record.step}"
+        name = snapshot_name(observation.id, observation.record.step)
         temporary, final = self._root / f".{name}", self._root / name
+        plain = Packed(
+            held.packed.skeleton, {k: v for k, v in held.packed.leaves.items() if k not in held.packed.sharded}
+        )
         with writing(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir()
-                statetree.write(packed, temporary / STATE)
+                if write_shards is not None:  # first: the other ranks wait in it
+                    write_shards(temporary / SHARDS)
+                temporary.mkdir(parents=True, exist_ok=True)
+                statetree.write(plain, temporary / STATE)
+                for rank, raw in held.parts.items():
+                    (temporary / _part(rank)).write_bytes(raw)
                 (temporary / _OBSERVATION).write_text(json.dumps(observation.to_json(), allow_nan=False))
-                for file in (STATE, _OBSERVATION):
-                    sync(temporary / file)
+                known = {**about, "checksums": checksums(plain.leaves), "parts": sorted(held.parts)}
+                (temporary / _ABOUT).write_text(json.dumps(known))
+                for file in temporary.rglob("*"):
+                    if file.is_file():
+                        sync(file)
                 sync_directory(temporary)
                 temporary.rename(final)
             except BaseException:
@@ -65,8 +87,32 @@ class Snapshots:
             sync_directory(self._root)
         self._paths[observation.id] = final
 
-    def load(self, identity: int) -> statetree.Packed:
-        return statetree.read(self._paths[identity] / STATE)
+    def load(self, identity: int) -> Packed:
+        """Raises InputError where the file is torn, or not what was written."""
+        packed = statetree.read(self._paths[identity] / STATE)
+        meant = self.about(identity).get("checksums", {})
+        now = checksums({name: leaf for name, leaf in packed.leaves.items() if name in meant})
+        if bad := [name for name in now if now[name] != meant[name]]:
+            raise InputError(f"{self._paths[identity] / STATE}: {bad[0]} is not what was written: the file is damaged")
+        return packed
+
+    def parts(self, identity: int) -> dict[int, bytes]:
+        """What other ranks had of their own."""
+        ranks = self.about(identity).get("parts", [])
+        return {rank: (self._paths[identity] / _part(rank)).read_bytes() for rank in ranks}
+
+    def shards(self, identity: int) -> Path | None:
+        path = self._paths[identity] / SHARDS
+        return path if path.exists() else None
+
+    def about(self, identity: int) -> dict[str, Any]:
+        """What a restart has to know beside the state; empty for a snapshot of crestfall 0.1."""
+        path = self._paths[identity] / _ABOUT
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return known
+
+    def outline(self, identity: int) -> Outline:
+        return statetree.outline_of_file(self._paths[identity] / STATE)
 
     def observation(self, identity: int) -> Observation:
         """Raises InputError that names the file if it is not what `save` wrote."""
@@ -75,6 +121,10 @@ class Snapshots:
             return Observation.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not an observation of a guard ({error!r})") from None
+
+    def forget(self, identity: int) -> Path:
+        """Use it no more, and leave it where it is. Returns where that is."""
+        return self._paths.pop(identity)
 
     def prune(self, keep: Collection[int]) -> None:
         """Delete every snapshot but these. A directory first loses its name, so that none is ever seen half deleted."""
@@ -85,3 +135,11 @@ class Snapshots:
                 shutil.rmtree(hidden, ignore_errors=True)
                 path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
+
+
+def snapshot_name(identity: int, step: int) -> str:
+    return f"{identity:06d}-step-{step}"
+
+
+def _part(rank: int) -> str:
+    return f"rank-{rank:05d}.safetensors"

@@ -4,63 +4,148 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from crestfall.core.errors import ConfigError
+from crestfall.guard.exact import finite, load_module, load_optimizer, module_state, refuse_uncapturable
+from crestfall.guard.learning_rate import is_optimizer, is_scheduler, keep_rates, scale_learning_rate
 
 Tree = Any
 """A state tree (see `crestfall.store.statetree`): what `state_dict()` returns, nested as it likes."""
 
+Schedule = Literal["back", "on"]
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What a guard works with.
+
+    `scale_learning_rate`: None where no learning rate is within reach. `strict`: parts of the tree (by their name at
+    the top) that can be put back only where names, shapes and dtypes are the same. `classes`: of optimizers and
+    schedulers, whose states fit no other class. `rates_stay`: `restore` leaves the learning rate as it is. `finite`:
+    whether all trainable weights are finite numbers.
+    """
+
+    capture: Callable[[], Tree]
+    restore: Callable[[Tree], None]
+    scale_learning_rate: Callable[[float], None] | None = None
+    strict: frozenset[str] = frozenset()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    rates_stay: bool = False
+    finite: Callable[[], bool] = lambda: True
+    own: bool = False
+    """The pair is the user's own."""
+    generators: frozenset[str] = frozenset()
+    """Parts of the tree that differ from rank to rank as they should: a restart does without another rank's."""
+    prepare: Callable[[], None] = lambda: None
+    """Gives optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
+
 
 class Objects:
     """Capture and restore of named live objects: anything with `state_dict` and `load_state_dict` (models, optimizers,
-    schedulers, scalers, data loaders), tensors and numpy arrays (written in place), numpy generators.
+    schedulers, scalers, data loaders), tensors and numpy arrays (written in place), random generators; and lists and
+    dicts of these.
+
+    `schedule`: `back` puts schedulers back where they were at the snapshot; `on` leaves them, and the learning rate
+    with them, where they are.
     """
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
+    def __init__(self, objects: Mapping[str, Any], schedule: Schedule = "back") -> None:
+        if not isinstance(objects, Mapping):
+            raise ConfigError(
+                f"state: a dict of named objects was expected, as in state={{'model': model, 'optimizer': optimizer}}; "
+                f"found a {type(objects).__name__}"
+            )
+        if not objects:
+            raise ConfigError("state: is empty; name what is to be put back, or leave `state` out to decide only")
         for name, item in objects.items():
-            if not (_has_state_dict(item) or _is_array(item) or isinstance(item, np.random.Generator)):
-                raise ConfigError(
-                    f"state[{name!r}]: a {type(item).__name__} has no state_dict and is no array or tensor; "
-                    "give the guard `capture` and `restore` instead"
-                )
-        self._objects = dict(objects)
+            _check(item, f"state[{name!r}]")
+        self._objects, self._schedule = dict(objects), schedule
+
+    def functions(self) -> Functions:
+        items = list(_flat(self._objects))
+        kinds = {
+            name: f"{type(item).__module__}.{type(item).__qualname__}"
+            for name, item in self._objects.items()
+            if is_optimizer(item) or is_scheduler(item)
+        }
+        return Functions(
+            self.capture,
+            self.restore,
+            self._scale if any(is_optimizer(item) for item in items) else None,
+            frozenset(name for name, item in self._objects.items() if _is_module(item) or _is_array(item)),
+            kinds,
+            self._schedule == "on",
+            lambda: all(finite(item) for item in items if _is_module(item) or _is_tensor(item)),
+            generators=frozenset(name for name, item in self._objects.items() if isinstance(item, GlobalRng)),
+            prepare=self._prepare,
+        )
 
     def capture(self) -> Tree:
-        return {name: _capture(item) for name, item in self._objects.items()}
+        return {name: _capture(item, f"state[{name!r}]") for name, item in self._objects.items()}
 
     def restore(self, tree: Tree) -> None:
         if set(tree) != set(self._objects):
             raise ConfigError(f"the snapshot holds {sorted(tree)}, this guard's state is {sorted(self._objects)}")
         for name, item in self._objects.items():
-            _restore(item, tree[name])
+            self._put_back(item, tree[name])
 
-    @property
-    def has_learning_rate(self) -> bool:
-        return any(hasattr(item, "param_groups") for item in self._objects.values())
+    def _put_back(self, item: Any, tree: Tree) -> None:
+        if isinstance(item, Mapping):
+            for key, part in item.items():
+                self._put_back(part, tree[key])
+        elif isinstance(item, list | tuple):
+            for part, inner in zip(item, tree, strict=True):
+                self._put_back(part, inner)
+        elif self._schedule == "on" and is_scheduler(item):
+            return
+        elif self._schedule == "on" and is_optimizer(item):
+            again = keep_rates(item)
+            _restore(item, tree)
+            again()
+        else:
+            _restore(item, tree)
 
-    def scale_learning_rate(self, factor: float) -> None:
-        for item in self._objects.values():
+    def _scale(self, factor: float) -> None:
+        for item in _flat(self._objects):
             scale_learning_rate(item, factor)
 
+    def _prepare(self) -> None:
+        from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-def scale_learning_rate(item: Any, factor: float) -> None:
-    """Multiply the learning rates of an optimizer, and what a scheduler works them out from. Anything else has none."""
-    for group in getattr(item, "param_groups", ()):
-        for key in group.keys() & {"lr", "initial_lr", "max_lr", "min_lr"}:
-            group[key] = group[key] * factor
-    if hasattr(item, "get_last_lr"):
-        _scale_scheduler(getattr(item, "scheduler", item), factor)  # accelerate wraps them
+        modules = [item for item in _flat(self._objects) if _is_module(item)]
+        for item in _flat(self._objects):
+            if is_optimizer(item) and not item.state:
+                mine = {id(p) for group in item.param_groups for p in group["params"]}
+                owner = next(m for m in modules if mine <= {id(p) for p in m.parameters()})
+                get_optimizer_state_dict(owner, item)  # fills an empty state on the way
 
 
-def _scale_scheduler(scheduler: Any, factor: float) -> None:
-    for key in scheduler.__dict__.keys() & {"base_lrs", "max_lrs", "_last_lr"}:
-        setattr(scheduler, key, [rate * factor for rate in getattr(scheduler, key)])
-    for part in getattr(scheduler, "_schedulers", ()):  # of SequentialLR and ChainedScheduler
-        _scale_scheduler(part, factor)
+def functions(
+    state: Mapping[str, Any] | None,
+    capture: Callable[[], Tree] | None,
+    restore: Callable[[Tree], None] | None,
+    scale: Callable[[float], None] | None,
+    schedule: Schedule,
+) -> Functions | None:
+    """What is made of a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
+    if schedule not in ("back", "on"):
+        raise ConfigError(f"schedule: 'back' or 'on', found {schedule!r}")
+    if (capture is None) != (restore is None):
+        raise ConfigError("capture, restore: give both or neither")
+    if capture is not None and restore is not None:
+        if state is not None:
+            raise ConfigError("give either `state` or `capture` and `restore`")
+        if schedule == "on":
+            raise ConfigError("schedule: goes with `state`; with `capture` and `restore` yours decides")
+        return Functions(capture, restore, scale, own=True)
+    if scale is not None:
+        raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
+    return None if state is None else Objects(state, schedule).functions()
 
 
 class GlobalRng:
@@ -68,7 +153,7 @@ class GlobalRng:
 
     Put it into a guard's state to make training *resume* exactly. Leave it out where a rollback should lead somewhere
     else: the same weights, the same batches and the same random numbers walk into the same collapse. In a distributed
-    run each rank takes back its own state only; a snapshot read from disk after a restart is rank 0's.
+    run each rank takes back its own state.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,58 +178,88 @@ class GlobalRng:
                 torch.cuda.set_rng_state_all(state["cuda"])
 
 
-class Functions(NamedTuple):
-    """What a guard works with."""
+def _check(item: Any, where: str) -> None:
+    if isinstance(item, Mapping) and not _has_state_dict(item):
+        for key, part in item.items():
+            _check(part, f"{where}[{key!r}]")
+    elif isinstance(item, list | tuple):
+        for i, part in enumerate(item):
+            _check(part, f"{where}[{i}]")
+    elif not (_has_state_dict(item) or _is_array(item) or _is_generator(item)):
+        raise ConfigError(
+            f"{where}: a {type(item).__name__} has no state_dict and is no array or tensor; "
+            "give the guard `capture` and `restore` instead"
+        )
+    else:
+        refuse_uncapturable(item, where)
 
-    capture: Callable[[], Tree]
-    restore: Callable[[Tree], None]
-    scale_learning_rate: Callable[[float], None] | None
-    """None: there is no learning rate within reach."""
 
-
-def functions(
-    state: Mapping[str, Any] | None,
-    capture: Callable[[], Tree] | None,
-    restore: Callable[[Tree], None] | None,
-    scale: Callable[[float], None] | None,
-) -> Functions | None:
-    """What is made of a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
-    if (capture is None) != (restore is None):
-        raise ConfigError("capture, restore: give both or neither")
-    if capture is not None and restore is not None:
-        if state is not None:
-            raise ConfigError("give either `state` or `capture` and `restore`")
-        return Functions(capture, restore, scale)
-    if scale is not None:
-        raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
-    if state is None:
-        return None
-    objects = Objects(state)
-    return Functions(
-        objects.capture, objects.restore, objects.scale_learning_rate if objects.has_learning_rate else None
-    )
+def _flat(item: Any) -> Sequence[Any]:
+    """The objects in lists and dicts."""
+    if isinstance(item, Mapping) and not _has_state_dict(item):
+        return [inner for part in item.values() for inner in _flat(part)]
+    if isinstance(item, list | tuple):
+        return [inner for part in item for inner in _flat(part)]
+    return [item]
 
 
 def _has_state_dict(item: Any) -> bool:
     return callable(getattr(item, "state_dict", None)) and callable(getattr(item, "load_state_dict", None))
 
 
-def _is_array(item: Any) -> bool:
+def _is_tensor(item: Any) -> bool:
     torch = sys.modules.get("torch")
-    return isinstance(item, np.ndarray) or (torch is not None and isinstance(item, torch.Tensor))
+    return torch is not None and isinstance(item, torch.Tensor)
 
 
-def _capture(item: Any) -> Tree:
+def _is_module(item: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(item, torch.nn.Module)
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, np.ndarray) or _is_tensor(item)
+
+
+def _is_generator(item: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return isinstance(item, np.random.Generator | random.Random) or (
+        torch is not None and isinstance(item, torch.Generator)
+    )
+
+
+def _capture(item: Any, where: str) -> Tree:
+    if _is_module(item):
+        return module_state(item)
     if _has_state_dict(item):
-        return item.state_dict()
-    return item.bit_generator.state if isinstance(item, np.random.Generator) else item
+        try:
+            return item.state_dict()
+        except Exception as error:
+            raise ConfigError(f"{where}: its state_dict() fails: {type(error).__name__}: {error}") from error
+    if isinstance(item, Mapping):
+        return {key: _capture(part, f"{where}[{key!r}]") for key, part in item.items()}
+    if isinstance(item, list | tuple):
+        return [_capture(part, f"{where}[{i}]") for i, part in enumerate(item)]
+    if isinstance(item, np.random.Generator):
+        return item.bit_generator.state
+    if isinstance(item, random.Random):
+        return item.getstate()
+    return item.get_state() if _is_generator(item) else item
 
 
 def _restore(item: Any, tree: Tree) -> None:
-    if _has_state_dict(item):
+    if _is_module(item):
+        load_module(item, tree)
+    elif is_optimizer(item):
+        load_optimizer(item, tree)
+    elif _has_state_dict(item):
         item.load_state_dict(tree)
     elif isinstance(item, np.random.Generator):
         item.bit_generator.state = tree
+    elif isinstance(item, random.Random):
+        item.setstate(tree)
+    elif _is_generator(item):
+        item.set_state(tree)
     elif isinstance(item, np.ndarray):
         item[...] = tree
     else:

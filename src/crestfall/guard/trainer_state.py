@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crestfall.core.errors import ConfigError
-from crestfall.guard.state import scale_learning_rate
+from crestfall.guard.learning_rate import scale_learning_rate
 
 
 class TrainerState:

@@ -66,7 +66,7 @@ def guarded_run(rank: int, tmp_path: Path) -> dict[str, Any]:
 
     # A score that rank 0 cannot use fails on both: none is left waiting for the other.
     try:
-        again.observe(9, select=math.nan if rank == 0 else 0.5)
+        again.observe(9, select=math.nan if rank == 0 else 0.5, standard_error=-1.0 if rank == 0 else None)
     except CrestfallError as error:
         out["error"] = str(error)
     return out
@@ -77,7 +77,7 @@ def test_ranks_cannot_disagree(tmp_path: Path) -> None:
     assert first["decisions"] == second["decisions"]
     assert ["rollback", 1, [1.0] * 3] in first["decisions"]
     assert first["after_restart"] == second["after_restart"] == [1.0] * 3
-    assert "select is nan" in first["error"]
+    assert "standard_error is -1" in first["error"]
     assert "rank 0" in second["error"]
-    assert "select is nan" in second["error"]
+    assert "standard_error is -1" in second["error"]
     assert (first["has_best"], second["has_best"]) == (True, False)

@@ -200,7 +200,7 @@ def test_any_trainer_by_its_own_evaluation(tmp_path: Path) -> None:
             eval_strategy="steps", eval_steps=2, eval_on_start=True, save_strategy="no", report_to=[], use_cpu=True,
             disable_tqdm=True,
         )  # fmt: skip
-        callback = CrestfallCallback(control=EarlyStop(margin=4), metric=metric)
+        callback = CrestfallCallback(control=EarlyStop(patience=2), metric=metric)
         trainer = Trainer(
             Falling(), args, train_dataset=data, eval_dataset=data[:2], callbacks=[callback],
             compute_metrics=lambda p: {"score": -abs(float(p.predictions.mean()) - 2.5)},  # best near step 2

@@ -117,7 +117,8 @@ def test_paths_that_spell_alike_stay_apart(tmp_path: Path) -> None:
     [
         ({"optimizer": {"hooks": [len]}}, "optimizer.hooks.0: cannot store a builtins.builtin_function_or_method"),
         ({"x": np.array([object()])}, "x: cannot store an array of dtype object"),
-        ({"x": torch.zeros(2, dtype=torch.complex64)}, "x: cannot store a torch.strided tensor of torch.complex64"),
+        ({"x": torch.zeros(2, device="meta")}, "x: a tensor on the meta device has no values"),
+        ({"x": torch.zeros(2).to_sparse()}, "x: cannot store a torch.sparse_coo tensor of torch.float32"),
     ],
 )
 def test_what_is_not_data_is_refused_by_name(tree: Any, where: str) -> None:

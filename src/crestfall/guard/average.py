@@ -1,0 +1,64 @@
+"""The average of a run's weights, to be handed on in place of one step's.
+
+Averaging costs one copy of the trainable weights and no evaluation, and was the best of the arms that cost nothing in
+this project's study (docs/study.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crestfall.core.errors import ConfigError
+
+
+class WeightAverage:
+    """A mean of all weights that `update` has seen, or an exponential one (a <- decay a + (1 - decay) w).
+
+    Trainable floating-point weights; in float32 or better. `Guard(..., hand_on=average)` puts it into the state, so
+    that a rollback takes it back too, and into the model when training ends.
+
+    Args:
+        decay: of the exponential average, between 0 and 1; None: the plain mean.
+    """
+
+    def __init__(self, model: Any, decay: float | None = None) -> None:
+        if decay is not None and not 0 < decay < 1:
+            raise ConfigError(f"WeightAverage: decay={decay}; between 0 and 1")
+        self._model, self._decay = model, decay
+        self._count = 0
+        self._average: dict[str, Any] = {}
+
+    def update(self) -> None:
+        """Take the weights in as they are now: once before training, then after every step."""
+        import torch
+
+        self._count += 1
+        with torch.no_grad():
+            for name, weight in self._weights().items():
+                wide = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
+                if name not in self._average:
+                    self._average[name] = wide.clone()
+                    continue
+                share = 1 / self._count if self._decay is None else 1 - self._decay
+                self._average[name].lerp_(wide, share)
+
+    def hand_on(self) -> None:
+        """Put the average into the model. Without a single `update` the model stays as it is."""
+        import torch
+
+        with torch.no_grad():
+            for name, weight in self._weights().items():
+                if name in self._average:
+                    weight.copy_(self._average[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self._count, "average": dict(self._average)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._count = int(state["count"])
+        weights = self._weights()
+        self._average = {name: value.to(weights[name].device) for name, value in state["average"].items()}
+
+    def _weights(self) -> dict[str, Any]:
+        return {n: p for n, p in self._model.named_parameters() if p.requires_grad and p.is_floating_point()}

@@ -1,0 +1,92 @@
+"""Models and optimizers: out and back again bit for bit, whatever they are wrapped in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crestfall.core.errors import ConfigError
+
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Parts of a parameter's name that torch.compile and its kin put in, at any depth."""
+_OUTER = ("DataParallel", "DistributedDataParallel")
+"""Wrappers around a whole model, which put `module.` in front of every name."""
+_SHARDED_BY = ("DeepSpeedEngine", "DeepSpeedZeroOptimizer", "DeepSpeedZeroOptimizer_Stage3", "DistributedOptimizer")
+
+
+def refuse_uncapturable(item: Any, where: str) -> None:
+    """Raises ConfigError for what holds weights that its state_dict does not have (DeepSpeed, Megatron)."""
+    kinds = {kind.__name__ for kind in type(item).__mro__}
+    parameters = item.parameters() if callable(getattr(item, "parameters", None)) else ()
+    if kinds & set(_SHARDED_BY) or any(hasattr(parameter, "ds_id") for parameter in parameters):
+        raise ConfigError(
+            f"{where}: a {type(item).__name__} keeps parts of its state elsewhere, and a snapshot would miss them: use "
+            'Guard(..., keep="best", checkpoints=...), which protects the trainer\'s own checkpoints'
+        )
+
+
+def module_state(module: Any) -> dict[str, Any]:
+    """`state_dict()` under the names that the bare model has."""
+    state = _bare(module).state_dict()
+    names = {name: bare_name(name) for name in state}
+    if len(set(names.values())) < len(names):
+        return dict(state)
+    return {names[name]: value for name, value in state.items()}
+
+
+def load_module(module: Any, state: Mapping[str, Any]) -> None:
+    """Put back what `module_state` gave, whatever the model is wrapped in now."""
+    bare = _bare(module)
+    live = {bare_name(name): name for name in bare.state_dict()}
+    bare.load_state_dict({live.get(name, name): value for name, value in state.items()})
+
+
+def bare_name(name: str) -> str:
+    """A parameter's name without what wrappers put into it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _bare(module: Any) -> Any:
+    while True:
+        if hasattr(module, "_orig_mod"):
+            module = module._orig_mod
+        elif type(module).__name__ in _OUTER and hasattr(module, "module"):
+            module = module.module
+        else:
+            return module
+
+
+def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """`load_state_dict`, and then what it changes on the way put right.
+
+    torch's casts every floating-point state to its parameter's dtype: float32 moments of bfloat16 weights, and 8-bit
+    moments, would come back as something else.
+    """
+    optimizer.load_state_dict(state)
+    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
+    try:
+        saved_groups, saved = state["param_groups"], state["state"]
+        numbers = [number for group in saved_groups for number in group["params"]]
+    except (KeyError, TypeError):
+        return  # a format of its own
+    parameters = [parameter for group in inner.param_groups for parameter in group["params"]]
+    for number, parameter in zip(numbers, parameters, strict=False):
+        for key, value in saved.get(number, {}).items():
+            now = inner.state.get(parameter, {}).get(key)
+            if hasattr(value, "dtype") and (type(now) is not type(value) or now.dtype != value.dtype):
+                inner.state[parameter][key] = value.to(device=parameter.device)
+
+
+def finite(item: Any) -> bool:
+    """Whether every trainable weight of a module, or a tensor, is a finite number. One wait for each device."""
+    import torch
+
+    weights = [p for p in item.parameters() if p.requires_grad] if isinstance(item, torch.nn.Module) else [item]
+    sums: dict[Any, list[Any]] = {}
+    for weight in weights:
+        local = weight.detach()
+        local = local.to_local() if hasattr(local, "to_local") else local
+        if local.is_floating_point() and not hasattr(local, "__tensor_flatten__"):
+            # A sum is finite only where every summand is; float32 holds the sum of any sane weights.
+            sums.setdefault(local.device, []).append(local.sum(dtype=torch.promote_types(local.dtype, torch.float32)))
+    return all(bool(torch.stack([s.double() for s in parts]).isfinite().all()) for parts in sums.values())

@@ -1,0 +1,226 @@
+"""What a guard holds of the training state in memory, on every rank: taking snapshots, and putting them back.
+
+Rank 0 holds a whole copy. The others hold only what differs from rank 0's (a random generator, a buffer of their own)
+and are sent the rest when it is needed. Of sharded tensors every rank holds its own shards.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from crestfall.core.errors import ConfigError
+from crestfall.guard import sharded
+from crestfall.guard.ranks import Ranks
+from crestfall.guard.rehearsal import misfit
+from crestfall.guard.state import Functions
+from crestfall.store import statetree
+from crestfall.store.buffers import Buffers
+from crestfall.store.checksums import checksums
+from crestfall.store.files import digest
+from crestfall.store.statetree import Outline, Packed
+
+_SMALL = b"-"
+"""In front of a rank's part that holds random generators alone."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One snapshot as a rank has it. `parts`: on rank 0, what other ranks have of their own, as state files."""
+
+    packed: Packed
+    parts: Mapping[int, bytes] = field(default_factory=dict)
+    small_parts: bool = True
+    """They are random generators: a restart with another number of processes does without them."""
+
+
+class Keeper:
+    def __init__(self, functions: Functions, ranks: Ranks, in_memory: bool, is_sharded: bool | None) -> None:
+        """Rehearse a restore: what is captured now is put back at once and compared.
+
+        `is_sharded`: None finds out by itself.
+
+        Raises:
+            InputError, ConfigError: the state holds something that cannot be stored, or does not come back.
+        """
+        self._functions, self._ranks, self._in_memory = functions, ranks, in_memory
+        self._buffers = Buffers()
+        self.memory: dict[int, Held] = {}
+        self.outline: Outline | None = None
+        shards = self._everywhere(self._rehearse)
+        if is_sharded is None:
+            is_sharded = shards
+        elif not is_sharded and shards:
+            raise ConfigError("sharded=False: the state holds sharded tensors (DTensor)")
+        self.sharded = is_sharded
+
+    def _rehearse(self) -> bool:
+        """Whether the state has shards."""
+        held = statetree.pack(self._functions.capture())
+        if self._functions.own and self._ranks.size > 1:
+            self._refuse_gathered(held)
+        self._functions.restore(statetree.unpack(held))
+        if odd := self._differences(held):
+            raise ConfigError(f"what is captured does not come back exactly when it is restored: {', '.join(odd[:3])}")
+        self.outline = statetree.outline(held)
+        return bool(held.sharded)
+
+    def _refuse_gathered(self, held: Packed) -> None:
+        """A state that only rank 0 has (`full_state_dict`) cannot be rehearsed: torch's way of scattering it hangs."""
+        said = self._ranks.gather(str(len(held.leaves)).encode())
+        counts = self._ranks.broadcast(b" ".join(said) if said else None).split()
+        if b"0" in counts and len(set(counts)) > 1:
+            raise ConfigError(
+                "capture: only some of the ranks return tensors, as with full_state_dict=True. Give the guard the "
+                "sharded model and optimizer as they are, state={'model': model, 'optimizer': optimizer}: every rank "
+                "then keeps its own shards"
+            )
+
+    def _everywhere(self, work: Callable[[], bool]) -> bool:
+        """The result of `work`, which every rank does; an error on one is an error on all, so that none waits."""
+        result, failure = False, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        if self._ranks.size == 1:
+            if failure is not None:
+                raise failure
+            return result
+        said = self._ranks.gather(json.dumps([result, str(failure) if failure else ""]).encode())
+        answers = json.loads(self._ranks.broadcast(b"[" + b",".join(said) + b"]" if said else None))
+        if failure is not None:
+            raise failure
+        if bad := [(rank, text) for rank, (_, text) in enumerate(answers) if text]:
+            raise ConfigError(f"rank {bad[0][0]}: {bad[0][1]}")
+        return any(answer for answer, _ in answers)
+
+    # --- taking -------------------------------------------------------------------------------------------------------
+
+    def capture(self, identity: int) -> tuple[Held, str]:
+        """Take a snapshot. Collective. Returns it, and why those of before do not fit any more ("": they do)."""
+        live = statetree.look(self._functions.capture())
+        outline = statetree.outline(live)
+        changed = misfit(self.outline, outline, self._functions) if self.outline is not None else ""
+        self.outline = outline
+        held = self._copy(live) if self._ranks.size == 1 else self._shared_copy(live)
+        if self._in_memory:
+            self.memory[identity] = held
+        return held, changed
+
+    def _copy(self, live: Packed, only: set[str] | None = None) -> Held:
+        packed = statetree.copied(live, self._buffers.copy, only)
+        tensors = (getattr(leaf, "local", leaf) for leaf in packed.leaves.values())
+        spare = [tensor for tensor in tensors if hasattr(tensor, "untyped_storage")]
+        weakref.finalize(packed, self._buffers.give, spare).atexit = False
+        return Held(packed)
+
+    def _shared_copy(self, live: Packed) -> Held:
+        """Rank 0 copies all; the others find out what of theirs is not rank 0's, and send that to it for the disk."""
+        plain = {name: leaf for name, leaf in live.leaves.items() if name not in live.sharded}
+        mine: dict[str, Any] = {"skeletons": self._digests(live), "sums": checksums(plain)}
+        first = json.loads(self._ranks.broadcast(json.dumps(mine).encode() if self._ranks.rank == 0 else None))
+        if self._ranks.rank == 0:
+            parts = {rank: raw for rank, raw in enumerate(self._ranks.gather(b"")) if raw}
+            small = all(raw.startswith(_SMALL) for raw in parts.values())
+            return Held(self._copy(live).packed, {rank: raw[1:] for rank, raw in parts.items()}, small)
+        own = {name for name, value in mine["sums"].items() if first["sums"].get(name) != value}
+        held = self._copy(live, own | live.sharded.keys())
+        self._ranks.gather(self._part(held.packed, own, mine["skeletons"], first["skeletons"]))
+        return held
+
+    def _digests(self, live: Packed) -> list[str]:
+        """Of the skeleton, and of it without the random generators."""
+        whole = live.skeleton
+        rest = whole
+        if isinstance(whole, dict):
+            rest = {name: part for name, part in whole.items() if name not in self._functions.generators}
+        return [digest(whole), digest(rest)]
+
+    def _part(self, packed: Packed, own: set[str], mine: list[str], first: list[str]) -> bytes:
+        """What rank 0 has to write for this rank: nothing where it holds the same."""
+        if not own and mine[0] == first[0]:
+            return b""
+        small = mine[1] == first[1] and all(name.split(".")[0] in self._functions.generators for name in own)
+        part = Packed(packed.skeleton, {name: packed.leaves[name] for name in own})
+        return (_SMALL if small else b"+") + statetree.to_bytes(part)
+
+    # --- putting back -------------------------------------------------------------------------------------------------
+
+    def put_back(self, held: Held | None) -> list[str]:
+        """Put back a snapshot that is in memory; `held` is this rank's. Collective. Returns what came out otherwise."""
+        packed = held.packed if held is not None else None
+        if self._ranks.size > 1:
+            packed = self._completed(packed)
+        assert packed is not None
+        self._functions.restore(statetree.unpack(packed))
+        return self._differences(packed)
+
+    def put_back_from_disk(self, packed: Packed | None, parts: Mapping[int, bytes], shards: Any) -> list[str]:
+        """The same for one that rank 0 has read. `shards`: the directory of the sharded tensors, None without any."""
+        if self._ranks.size > 1:
+            packed = self._sent(packed)
+            packed = self._own_part(packed, parts)
+        assert packed is not None
+        if shards is not None:
+            self._functions.prepare()
+            live = statetree.look(self._functions.capture()).sharded
+            packed = Packed(packed.skeleton, {**packed.leaves, **sharded.load(live, shards)})
+        self._functions.restore(statetree.unpack(packed))
+        return self._differences(packed)
+
+    def _completed(self, mine: Packed | None) -> Packed:
+        first = self._sent(Packed(mine.skeleton, _plain(mine)) if mine is not None else None)
+        if mine is None:
+            return first
+        return Packed(mine.skeleton, {**first.leaves, **mine.leaves})
+
+    def _sent(self, packed: Packed | None) -> Packed:
+        """Rank 0's, on every rank: tensor by tensor, so that nobody holds it twice."""
+        if self._ranks.rank == 0:
+            assert packed is not None
+            self._ranks.broadcast(json.dumps([packed.skeleton, list(packed.leaves)]).encode())
+            for name, leaf in packed.leaves.items():
+                self._ranks.broadcast(statetree.to_bytes(Packed(None, {name: leaf})))
+            return packed
+        skeleton, names = json.loads(self._ranks.broadcast(None))
+        leaves: dict[str, Any] = {}
+        for name in names:
+            leaves |= statetree.from_bytes(self._ranks.broadcast(None), f"{name} from rank 0").leaves
+        return Packed(skeleton, leaves)
+
+    def _own_part(self, packed: Packed, parts: Mapping[int, bytes]) -> Packed:
+        """With what this rank had of its own when the snapshot was taken."""
+        ranks = json.loads(self._ranks.broadcast(json.dumps(sorted(parts)).encode() if self._ranks.rank == 0 else None))
+        for rank in ranks:
+            raw = self._ranks.broadcast(parts[rank] if self._ranks.rank == 0 else None)
+            if rank == self._ranks.rank:
+                own = statetree.from_bytes(raw, f"the part of rank {rank}")
+                packed = Packed(own.skeleton, {**packed.leaves, **own.leaves})
+        return packed
+
+    def _differences(self, packed: Packed) -> list[str]:
+        """Names of what is live now and not what was put back."""
+        live = statetree.look(self._functions.capture())
+        now = checksums({name: leaf for name, leaf in live.leaves.items() if name in packed.leaves})
+        meant = checksums({name: leaf for name, leaf in packed.leaves.items() if name in live.leaves})
+        return [name for name in meant if now[name] != meant[name]]
+
+    # --- rehearsing ---------------------------------------------------------------------------------------------------
+
+    def fits(self, outline: Outline, classes: Mapping[str, str]) -> str:
+        """Why a stored snapshot does not go into the state as it is now; "" where it does."""
+        assert self.outline is not None
+        return misfit(outline, self.outline, self._functions, classes)
+
+    def about(self) -> dict[str, Any]:
+        """What a restart has to know of a snapshot beside its state."""
+        return {"processes": self._ranks.size, "classes": dict(self._functions.classes)}
+
+
+def _plain(packed: Packed) -> dict[str, Any]:
+    shards = packed.sharded
+    return {name: leaf for name, leaf in packed.leaves.items() if name not in shards}

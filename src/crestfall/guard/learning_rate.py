@@ -1,0 +1,62 @@
+"""The learning rates of optimizers and schedulers: multiplied for good, and kept where only the weights go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
+_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
+_NUMBERS = ("eta_min", "eta_max", "min_lr", "lr_min")
+_PARTS = ("_schedulers", "after_scheduler", "scheduler", "lr_scheduler")
+
+
+def is_optimizer(item: Any) -> bool:
+    return hasattr(item, "param_groups") and _has_state_dict(item)
+
+
+def is_scheduler(item: Any) -> bool:
+    return hasattr(item, "get_last_lr") and _has_state_dict(item)
+
+
+def _has_state_dict(item: Any) -> bool:
+    return callable(getattr(item, "state_dict", None)) and callable(getattr(item, "load_state_dict", None))
+
+
+def scale_learning_rate(item: Any, factor: float) -> None:
+    """Multiply the learning rates of an optimizer, and what a scheduler works them out from, its floor included.
+    Anything else has none."""
+    if is_optimizer(item):
+        for group in item.param_groups:
+            for key in group.keys() & set(_IN_GROUPS):
+                group[key] = group[key] * factor
+    if is_scheduler(item):
+        _scale_scheduler(item, factor, set())
+
+
+def _scale_scheduler(scheduler: Any, factor: float, seen: set[int]) -> None:
+    if id(scheduler) in seen:
+        return
+    seen.add(id(scheduler))
+    own = vars(scheduler)
+    for key in own.keys() & set(_LISTS):
+        if isinstance(own[key], list | tuple):
+            setattr(scheduler, key, [rate * factor for rate in own[key]])
+    for key in own.keys() & set(_NUMBERS):
+        if isinstance(own[key], int | float):
+            setattr(scheduler, key, own[key] * factor)
+    for key in own.keys() & set(_PARTS):  # of SequentialLR, ChainedScheduler, a warm-up in front, accelerate's wrapper
+        for part in own[key] if isinstance(own[key], list | tuple) else [own[key]]:
+            if hasattr(part, "__dict__"):
+                _scale_scheduler(part, factor, seen)
+
+
+def keep_rates(optimizer: Any) -> Callable[[], None]:
+    """Remember an optimizer's rates as they are now; the function that is returned puts them back."""
+    rates = [{key: group[key] for key in _IN_GROUPS if key in group} for group in optimizer.param_groups]
+
+    def put_back() -> None:
+        for group, kept in zip(optimizer.param_groups, rates, strict=True):
+            group.update(kept)
+
+    return put_back

@@ -1,0 +1,62 @@
+"""Will this snapshot go back into that state? Told from names, shapes, dtypes and classes, before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crestfall.guard.state import Functions
+from crestfall.store.statetree import Outline
+
+
+def misfit(stored: Outline, live: Outline, functions: Functions, classes: Mapping[str, str] | None = None) -> str:
+    """Why a stored state cannot be put back into the live one, in a clause; "" where it can.
+
+    An optimizer's moments may be in only one of them: they appear with its first step. `classes`: of the optimizers and
+    schedulers that the stored state was taken from.
+    """
+    if functions.own:
+        return _other_shapes(stored, live)
+    if isinstance(stored.skeleton, dict) and stored.skeleton.keys() != live.skeleton.keys():
+        return f"it holds {_listed(stored.skeleton)}, the state here is {_listed(live.skeleton)}"
+    for name, kind in (classes or {}).items():
+        if name in functions.classes and functions.classes[name] != kind:
+            return f"{name} is a {functions.classes[name]} here and a {kind} there"
+    for name in functions.strict:
+        mine, theirs = (_below(outline, name) for outline in (live, stored))
+        if odd := sorted(mine.keys() ^ theirs.keys()):
+            more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+            return f"{odd[0]} is in the {'state here' if odd[0] in mine else 'snapshot'} alone{more}"
+    for name in functions.classes:
+        here, there = _groups(live.skeleton.get(name)), _groups(stored.skeleton.get(name))
+        if here != there:
+            return f"{name} has parameter groups of {here} here and {there} there"
+    return _other_shapes(stored, live)
+
+
+def _other_shapes(stored: Outline, live: Outline) -> str:
+    for name in stored.tensors.keys() & live.tensors.keys():
+        if stored.tensors[name] != live.tensors[name]:
+            here, there = (_spelt(outline.tensors[name]) for outline in (live, stored))
+            return f"{name} is {here} here and {there} there"
+    return ""
+
+
+def _spelt(spec: Any) -> str:
+    return "nothing" if spec is None else f"{spec[0]}{list(spec[1])}"
+
+
+def _below(outline: Outline, name: str) -> dict[str, Any]:
+    return {path: spec for path, spec in outline.tensors.items() if path == name or path.startswith(f"{name}.")}
+
+
+def _groups(optimizer: Any) -> list[int] | None:
+    """Parameters of each group of an optimizer's state."""
+    try:
+        return [len(group["params"]) for group in optimizer["param_groups"]]
+    except (KeyError, TypeError):
+        return None
+
+
+def _listed(skeleton: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(map(str, skeleton)))
