@@ -1,37 +1,81 @@
-"""Files of problems: each line's format is recognised by its fields."""
+"""Files of problems: each row's format is recognised by its fields."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-from crestfall.core.errors import InputError
+from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.types import Problem
-from crestfall.grading.problems import apps, humaneval, jsonl, livecodebench, mbpp
+from crestfall.grading.problems import apps, bigcodebench, contests, humaneval, jsonl, livecodebench, mbpp, training
+from crestfall.grading.problems.base import NoTests
 from crestfall.store.rows import Row, read_rows
 
 # In this order: an own line may carry fields of another format beside its `tests`.
-FORMATS = {"HumanEval": humaneval, "MBPP": mbpp, "LiveCodeBench": livecodebench, "APPS": apps, "own": jsonl}
+FORMATS = {
+    "HumanEval, LeetCodeDataset": humaneval,
+    "BigCodeBench": bigcodebench,
+    "MBPP": mbpp,
+    "LiveCodeBench": livecodebench,
+    "APPS, TACO": apps,
+    "CodeContests, codeforces": contests,
+    "own": jsonl,
+    "ground truths (verl, PRIME, SkyRL, DeepCoder, open-r1, KodCode)": training,
+}
 
 
 def load_problems(path: Path) -> list[Problem]:
-    """The problems of a JSONL file (plain or gzipped) in any of the formats.
+    """The problems of a file in any of the formats: `stream_problems`, with a warning for rows that are left out.
 
     Raises:
-        InputError: names file, line and field; also for two problems of one task_id, and for a file without any.
+        InputError: names file, row and field; also for two problems of one task_id, and for a file without any.
     """
-    problems: dict[str, Problem] = {}
+    left_out: list[str] = []
+    problems = list(stream_problems(path, left_out))
+    if left_out:
+        warnings.warn(left_out_line(left_out), CrestfallWarning, stacklevel=2)
+    return problems
+
+
+def stream_problems(path: Path, left_out: list[str]) -> Iterator[Problem]:
+    """The problems of a file one by one, so that no more than one is held.
+
+    Args:
+        left_out: gets a line for every row of a data set that nothing could grade.
+
+    Raises:
+        InputError: as `load_problems`.
+    """
+    seen: set[str] = set()
     for row in read_rows(path):
-        problem = problem_of(row)
-        if problem.task_id in problems:
+        try:
+            problem = problem_of(row)
+        except NoTests as error:
+            left_out.append(str(error))
+            continue
+        if problem.task_id in seen:
             raise InputError(f"{row.where}: field 'task_id' is {problem.task_id!r}, which an earlier line has too")
-        problems[problem.task_id] = problem
-    if not problems:
-        raise InputError(f"{path}: no problems in it")
-    return list(problems.values())
+        seen.add(problem.task_id)
+        yield problem
+    if not seen:
+        reason = f": {left_out_line(left_out)}" if left_out else ""
+        raise InputError(f"{path}: no problems in it{reason}")
+
+
+def left_out_line(left_out: list[str]) -> str:
+    """One line on the rows that are left out."""
+    more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return f"left out, for nothing could grade it: {left_out[0]}{more}"
 
 
 def problem_of(row: Row) -> Problem:
-    """The problem of one line. Raises InputError."""
+    """The problem of one row.
+
+    Raises:
+        NoTests: a row that a data set holds and nothing could grade.
+        InputError: no known format, or a field that is not what it should be.
+    """
     for module in FORMATS.values():
         if module.recognises(row):
             problem: Problem = module.problem(row)

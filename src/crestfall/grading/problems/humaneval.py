@@ -1,4 +1,4 @@
-"""HumanEval (openai/human-eval) and HumanEval+ (EvalPlus), as lines with `test` code or with
+"""HumanEval (openai/human-eval), HumanEval+ (EvalPlus) and LeetCodeDataset, as rows with `test` code or with
 `base_input`/`plus_input`."""
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def problem(row: Row) -> Problem:
     """Raises InputError."""
     entry = row.text("entry_point")
     prompt = row.text("prompt")
-    solution = row.data.get("canonical_solution")
+    # LeetCodeDataset: `prompt` is the imports, `query` what a model is asked, `completion` the reference.
+    query = row.data.get("query")
+    solution = row.data.get("canonical_solution", row.data.get("completion"))
     tests: Tests
     if row.has("test"):
         tests = CodeTests(row.text("test"), entry)
@@ -36,7 +38,7 @@ def problem(row: Row) -> Problem:
         tests = _differential(row, entry, prompt + row.text("canonical_solution"))
     return Problem(
         row.task_id("task_id"),
-        prompt,
+        query if isinstance(query, str) else prompt,
         tests,
         key=row.task_id("task_id"),
         stub=prompt,

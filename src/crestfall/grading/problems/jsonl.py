@@ -12,13 +12,14 @@ before every program, or "leetcode"), and limits: `time_limit` in seconds, `memo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
+from crestfall.grading.problems.truth import truth_of
 from crestfall.grading.sandbox.header import LEETCODE
+from crestfall.store.jsonl import loads
 from crestfall.store.rows import Row
 
 TOLERANCE = 1e-6
@@ -64,6 +65,8 @@ def _limits(row: Row) -> ProblemLimits:
 
 def _tests(row: Row) -> Tests:
     tests = _unpacked(row.data["tests"])
+    if isinstance(tests, dict):
+        return truth_of(tests, row.where, row.data.get("entry_point")).tests
     if isinstance(tests, str):
         return CodeTests(tests, row.data.get("entry_point"))
     if not isinstance(tests, list) or not tests:
@@ -71,6 +74,7 @@ def _tests(row: Row) -> Tests:
     tolerance = row.data.get("tolerance", TOLERANCE)
     if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0:
         raise row.error("tolerance", "a number of at least 0")
+    tests = [_renamed(test) for test in tests]
     if isinstance(tests[0], dict) and "stdin" in tests[0]:
         cases_io = tuple(_stdio(row, index, test) for index, test in enumerate(tests))
         return StdioTests(cases_io, tolerance, row.text("checker") if row.has("checker") else None)
@@ -92,9 +96,16 @@ def _unpacked(tests: Any) -> Any:
     if not isinstance(tests, str) or not tests.lstrip().startswith(("[", "{")):
         return tests
     try:
-        return json.loads(tests)
+        return loads(tests)
     except ValueError:
         return tests
+
+
+def _renamed(test: Any) -> Any:
+    """A test with `input` and `output` texts is one of standard input and output."""
+    if isinstance(test, dict) and isinstance(test.get("input"), str) and isinstance(test.get("output"), str):
+        return {"stdin": test["input"], "stdout": test["output"], **test}
+    return test
 
 
 def _call(row: Row, index: int, test: Any) -> CallCase:

@@ -1,25 +1,19 @@
 """LiveCodeBench: public and private tests, of a program or (with `func_name`) of a method of `class Solution`.
 
-Private tests are JSON, or base64 of zlib of a pickle of a string of JSON. The pickle is read by an unpickler that knows
-no class and no function, so that nothing but strings, numbers and containers of them can come out of it.
+Private tests are JSON, or packed (`packed`).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
-import json
-import pickle
-import zlib
-from typing import Any, NoReturn
+from typing import Any
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallCase, CallTests, Problem, ProblemLimits, StdioCase, StdioTests
+from crestfall.grading.problems.base import NoTests
+from crestfall.grading.problems.packed import unpacked
 from crestfall.grading.sandbox.header import LEETCODE
+from crestfall.store.jsonl import loads
 from crestfall.store.rows import Row
-
-MAX_TESTS_BYTES = 512 << 20
 
 
 def recognises(row: Row) -> bool:
@@ -32,7 +26,7 @@ def problem(row: Row) -> Problem:
     if row.has("private_test_cases"):
         cases += _cases(row, "private_test_cases")
     if not cases:
-        raise row.error("public_test_cases", "at least one test")
+        raise NoTests(f"{row.where}: no tests")
     kinds = {case["testtype"] for case in cases}
     if kinds - {"stdin", "functional"} or len(kinds) != 1:
         raise InputError(f"{row.where}: 'testtype' of the tests is {sorted(kinds)}, expected stdin or functional")
@@ -51,9 +45,9 @@ def problem(row: Row) -> Problem:
 def _cases(row: Row, name: str) -> list[dict[str, str]]:
     value = row.data[name]
     try:
-        cases = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        cases = _packed(row, name, value)
+        cases = _plain(value)
+    except ValueError as error:
+        raise InputError(f"{row.where}: field {name!r} is neither JSON nor packed tests: {error}") from None
     fields = ("input", "output", "testtype")
     if not isinstance(cases, list) or not all(
         isinstance(case, dict) and all(isinstance(case.get(field), str) for field in fields) for case in cases
@@ -62,22 +56,13 @@ def _cases(row: Row, name: str) -> list[dict[str, str]]:
     return cases
 
 
-class _StringsOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
-
-
-def _packed(row: Row, name: str, value: str) -> Any:
+def _plain(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     try:
-        unzip = zlib.decompressobj()
-        data = unzip.decompress(base64.b64decode(value, validate=True), MAX_TESTS_BYTES)
-        if unzip.unconsumed_tail:
-            raise row.error(name, f"at most {MAX_TESTS_BYTES} bytes of tests")
-        return json.loads(_StringsOnly(io.BytesIO(data)).load())
-    except (binascii.Error, zlib.error, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{row.where}: field {name!r} is neither JSON nor packed tests: {error}") from None
+        return loads(value)
+    except ValueError:
+        return unpacked(value)
 
 
 def _functional(row: Row, cases: list[dict[str, str]]) -> CallTests:
@@ -86,7 +71,7 @@ def _functional(row: Row, cases: list[dict[str, str]]) -> CallTests:
         raise row.error("metadata", "an object with the string 'func_name'")
     try:
         calls = tuple(
-            CallCase(tuple(json.loads(line) for line in case["input"].split("\n") if line), json.loads(case["output"]))
+            CallCase(tuple(loads(line) for line in case["input"].split("\n") if line), loads(case["output"]))
             for case in cases
         )
     except ValueError:

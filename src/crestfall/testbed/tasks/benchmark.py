@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.extras import require
 from crestfall.core.types import Problem
+from crestfall.grading.problems.base import NoTests
 from crestfall.store.rows import Row, read_rows
 from crestfall.testbed.hub import use_cache_where_unreachable
 from crestfall.testbed.tasks.base import CampaignSets, Sizes
@@ -110,7 +111,10 @@ def _pools(source: Benchmark) -> Pools:
     rows: dict[str, Row] = {}
     problems: list[Problem] = []
     for row in source.rows():
-        problem = source.read(row)
+        try:
+            problem = source.read(row)
+        except NoTests:  # data sets hold some rows that nothing could grade
+            continue
         if problem is None:
             continue
         if rows.setdefault(problem.task_id, row) is not row:

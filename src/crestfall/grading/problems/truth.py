@@ -1,0 +1,187 @@
+"""Tests as data sets for training keep them: the `ground_truth` of a reward, in whichever of the usual shapes.
+
+    {"inputs": [...], "outputs": [...], "fn_name": "f"}                 APPS, TACO, PRIME/Eurus, verl, DeepCoder
+    {"input": [...], "output": [...]}                                   CodeContests
+    [{"input": ..., "output": ..., "testtype" or "type": ..., "fn_name" or "metadata": {"func_name": ...}}]
+                                                                        LiveCodeBench, open-r1, DeepCoder, SkyRL
+    {"test_cases": ...}, {"tests": ...}, {"ground_truth": ...}          one of these inside of another object
+    {"assert_case" or "functional" or "test_code": "assert ...", "entry_point": "f", "import_prefix": ...}
+    ["assert f(1) == 2", ...], "assert f(1) == 2"                       test code
+
+Any of them may be JSON in a string, or packed as LiveCodeBench packs its private tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crestfall.core.errors import InputError
+from crestfall.core.types import CallCase, CallTests, CodeTests, StdioCase, StdioTests, Tests
+from crestfall.grading.problems.base import NoTests
+from crestfall.grading.problems.packed import unpacked
+from crestfall.store.jsonl import loads
+
+# APPS's own checker compares with numpy.allclose.
+TOLERANCE = 1e-5
+_INSIDE = ("ground_truth", "test_cases", "tests", "input_output", "verification_info", "unit_tests", "test_list")
+_CODE = ("assert_case", "functional", "test_code", "test", "asserts")
+_CALLS = ("functional", "function_call", "call", "call_based")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Tests, and the imports that programs get before them."""
+
+    tests: Tests
+    header: str = ""
+
+
+def truth_of(value: Any, where: str, name: str | None = None) -> Truth:
+    """The tests of a ground truth.
+
+    Args:
+        where: what messages begin with.
+        name: the function that the tests call, where the value does not say so.
+
+    Raises:
+        NoTests: it holds none, or as many inputs as no outputs.
+        InputError: none of the shapes.
+    """
+    value = _plain(value, where)
+    if isinstance(value, Mapping):
+        return _of_object(value, where, name)
+    if isinstance(value, str):
+        return Truth(_code(value, where, name))
+    if isinstance(value, list):
+        if not value:
+            raise NoTests(f"{where}: no tests")
+        if all(isinstance(item, Mapping) for item in value):
+            return Truth(_of_cases(value, where, name))
+        if all(isinstance(item, str) for item in value):
+            return Truth(_code("\n".join(value), where, name))
+    raise InputError(f"{where}: tests of no known shape: {str(value)[:60]!r}")
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Arrays as lists (parquet files and verl give numpy's), JSON and packed tests as what they say."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)):
+        text = value.decode() if isinstance(value, bytes) else value
+        try:
+            return loads(text)
+        except ValueError:
+            return unpacked(text) if _is_packed(text) else text
+    return value
+
+
+def _is_packed(text: str) -> bool:
+    return len(text) > 16 and text[:2] == "eJ"  # zlib's first bytes in base64
+
+
+def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
+    name = next((value[key] for key in ("fn_name", "func_name", "entry_point") if value.get(key)), name)
+    for inputs, outputs in (("inputs", "outputs"), ("input", "output")):
+        if inputs in value and outputs in value and _plain(value[inputs], where) not in ([], None):
+            return Truth(_of_lists(value[inputs], value[outputs], where, name))
+    for key in _CODE:
+        code = value.get(key)
+        if code and (text := "\n".join(code) if isinstance(code, list) else code).strip():
+            return Truth(_code(text, where, name), str(value.get("import_prefix") or ""))
+    for key in _INSIDE:
+        if value.get(key) is not None:
+            return truth_of(value[key], where, name)
+    if "inputs" in value or "input" in value:
+        raise NoTests(f"{where}: no tests")
+    raise InputError(f"{where}: tests of no known shape: {{{', '.join(map(str, value))}}}")
+
+
+def _of_lists(inputs: Any, outputs: Any, where: str, name: str | None) -> Tests:
+    inputs, outputs = _plain(inputs, where), _plain(outputs, where)
+    if not isinstance(inputs, Sequence) or not isinstance(outputs, Sequence) or isinstance(inputs, str):
+        raise NoTests(f"{where}: inputs and outputs are no lists")
+    if len(inputs) != len(outputs):
+        raise NoTests(f"{where}: {len(inputs)} inputs and {len(outputs)} outputs")
+    if not inputs:
+        raise NoTests(f"{where}: no tests")
+    if not name:
+        return stdio(inputs, outputs)
+    # Each output stands in a list of its own in most of APPS: it is taken out where that holds for all of them.
+    if all(isinstance(output, list) and len(output) == 1 for output in outputs):
+        outputs = [output[0] for output in outputs]
+    return _calls(name, inputs, outputs, where)
+
+
+def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> Tests:
+    kinds = set()
+    for case in cases:
+        own = _plain(case.get("metadata"), where)
+        name = case.get("fn_name") or (own.get("func_name") if isinstance(own, Mapping) else None) or name
+        kinds.add(str(case.get("testtype") or case.get("type") or "").lower())
+    inputs = [_first(case, "input", "stdin", "inputs") for case in cases]
+    outputs = [_first(case, "output", "stdout", "outputs", "expected_output", "expected") for case in cases]
+    if None in outputs:
+        raise NoTests(f"{where}: a test without an output")
+    functional = {kind for kind in kinds if kind in _CALLS}
+    if functional and len(kinds) > 1:
+        raise NoTests(f"{where}: tests of several kinds: {', '.join(sorted(kinds))}")
+    if functional and not name:
+        raise NoTests(f"{where}: tests that call a function without its name")
+    if functional or (name and kinds == {""}):
+        # SYNTHETIC's tests hold the output in a list of its own, as APPS's do.
+        if all(isinstance(output, list) and len(output) == 1 for output in outputs):
+            outputs = [output[0] for output in outputs]
+        return _calls(str(name), inputs, outputs, where)
+    return stdio(inputs, outputs)
+
+
+def _first(case: Mapping[str, Any], *names: str) -> Any:
+    return next((case[name] for name in names if case.get(name) is not None), None)
+
+
+def _calls(name: str, inputs: Sequence[Any], outputs: Sequence[Any], where: str) -> CallTests:
+    """Arguments as a list, or as lines of JSON, one each (LiveCodeBench)."""
+    try:
+        cases = tuple(
+            CallCase(tuple(loads(line) for line in args.split("\n") if line.strip()), loads(str(output)))
+            if isinstance(args, str)
+            else CallCase(tuple(args) if isinstance(args, list) else (args,), output)
+            for args, output in zip(inputs, outputs, strict=True)
+        )
+    except ValueError:
+        raise NoTests(f"{where}: arguments or results that are not JSON") from None
+    return CallTests(name, cases, "json", TOLERANCE)
+
+
+def stdio(inputs: Sequence[Any], outputs: Sequence[Any]) -> StdioTests:
+    """Standard input and output; either may be a list of lines."""
+    cases = tuple(StdioCase(_lines(a), _lines(b)) for a, b in zip(inputs, outputs, strict=True))
+    return StdioTests(cases, TOLERANCE)
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(_lines, value))
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, (dict, bool)) or value is None else _number(value)
+
+
+def _number(value: Any) -> str:
+    from decimal import Decimal
+
+    return f"{Decimal(value):f}" if isinstance(value, int) else str(value)
+
+
+def _code(text: str, where: str, name: str | None) -> CodeTests:
+    try:
+        empty = not ast.parse(text).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise InputError(f"{where}: tests of no known shape: {text[:60]!r}") from None
+    if empty:
+        raise NoTests(f"{where}: no tests")
+    return CodeTests(text, name)
