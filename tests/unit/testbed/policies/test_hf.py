@@ -20,6 +20,7 @@ from crestfall.testbed.engines.native import NativeEngine
 from crestfall.testbed.policies.base import distinct, separate
 from crestfall.testbed.policies.hf import Lora, model
 from crestfall.testbed.policies.hf.folded import folded
+from crestfall.testbed.policies.hf.load import check
 from crestfall.testbed.policies.hf.scoring import batches, blocks
 
 pytest.importorskip("transformers")
@@ -413,6 +414,17 @@ def test_what_cannot_be_loaded_is_named(plain, monkeypatch, options, error, mess
     with pytest.raises(error, match=message) as caught:
         tiny_hf.policy(plain, **options).load()
     assert "\n" not in str(caught.value)
+
+
+def test_arms_that_share_a_policy_have_it_checked_once(plain, monkeypatch):
+    import transformers
+
+    read, real = [], transformers.AutoConfig.from_pretrained
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda *a, **k: read.append(a) or real(*a, **k))
+    check(tiny_hf.policy(plain, max_tokens=17))
+    once = len(read)
+    check(tiny_hf.policy(plain, max_tokens=17))
+    assert len(read) == once > 0
 
 
 def test_gguf_without_its_library_names_the_extra(plain, monkeypatch):

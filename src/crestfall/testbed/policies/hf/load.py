@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ def load(policy: HfOptions) -> LoadedHf:
     return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch, policy.sampled_tokens)
 
 
+@lru_cache(maxsize=8)
 def check(policy: HfOptions) -> None:
     """What can be told without reading weights: that there is a model of that name, with a tokenizer, and a device.
-    Raises as `load` does."""
+    Raises as `load` does. Once for all arms of a study that share the policy: the head of a GGUF takes seconds to read.
+    """
     torch_device(policy.device)
     use_cache_where_unreachable()
     from transformers import AutoConfig, AutoTokenizer
