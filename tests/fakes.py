@@ -147,18 +147,22 @@ class FakeEngine:
         return EvaluationResult(evaluation, shown)
 
     def snapshot(self) -> dict[str, Any]:
-        out = {"policy/weights": self.weights.copy(), "optimizer/momentum": self.momentum.copy()}
+        out: dict[str, Any] = {
+            "policy": {"weights": self.weights.copy()},
+            "optimizer": {"momentum": self.momentum.copy()},
+        }
         if self.averaged:
-            out |= {"average/weights/weights": np.mean(self.averaged, axis=0), "average/all": np.stack(self.averaged)}
+            weights = {"weights": np.mean(self.averaged, axis=0)}
+            out["average"] = {"weights": weights, "all": np.stack(self.averaged)}
         return out
 
     def restore(self, snapshot: Any) -> None:
         self.load_weights(snapshot)
-        self.momentum = snapshot["optimizer/momentum"].copy()
+        self.momentum = snapshot["optimizer"]["momentum"].copy()
 
     def load_weights(self, snapshot: Any) -> None:
-        self.weights = snapshot["policy/weights"].copy()
-        self.averaged = list(snapshot["average/all"]) if "average/all" in snapshot else self.averaged
+        self.weights = snapshot["policy"]["weights"].copy()
+        self.averaged = list(snapshot["average"]["all"]) if "average" in snapshot else self.averaged
 
     def close(self) -> None: ...
 

@@ -336,5 +336,5 @@ class Rollouts:
 
 
 Snapshot = Mapping[str, Any]
-"""Flat name -> tensor mapping of weights (`policy/...`) and optimizer (`optimizer/...`), as safetensors can hold it. An
-engine that can hand on an average of weights has that too (`average/weights/...`)."""
+"""Tensors by name, in sections: `policy` (the weights), `optimizer`, what else an engine remembers; one that can hand
+on an average of weights has `average` with its `weights`. Names hold no `/`: a file has `section/name`."""

@@ -14,7 +14,7 @@ import importlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +114,10 @@ def _digest(path: Path) -> str:
 
 
 def _save(snapshot: Snapshot, path: Path) -> None:
-    framework = "np" if all(type(tensor).__module__ == "numpy" for tensor in snapshot.values()) else "pt"
+    tensors = dict(flat(snapshot))
+    framework = "np" if all(type(tensor).__module__ == "numpy" for tensor in tensors.values()) else "pt"
     try:
-        _module(framework).save_file(dict(snapshot), path, metadata={"framework": framework})
+        _module(framework).save_file(tensors, path, metadata={"framework": framework})
     except _safetensors().SafetensorError as error:
         # safetensors reports a failed write as an error of its own, with the number in its text.
         number = re.search(r"os error (\d+)", str(error))
@@ -129,10 +130,32 @@ def _load(path: Path) -> Snapshot:
     try:
         with _safetensors().safe_open(path, "np") as file:
             framework = file.metadata()["framework"]
-        snapshot: Snapshot = _module(framework).load_file(path)
+        tensors: dict[str, Any] = _module(framework).load_file(path)
     except (OSError, KeyError, TypeError, _safetensors().SafetensorError) as error:
         raise RunDirectoryError(f"{path}: not a snapshot of crestfall's: {error}") from error
-    return snapshot
+    return _nested(tensors)
+
+
+def flat(snapshot: Snapshot, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`section/name` and the tensor, of all sections."""
+    for name, value in snapshot.items():
+        if "/" in name:
+            raise ValueError(f"{prefix}{name}: a snapshot cannot hold a tensor whose name has a slash")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
+
+
+def _nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for path, tensor in tensors.items():
+        *sections, name = path.split("/")
+        section = out
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[name] = tensor
+    return out
 
 
 def _module(framework: str) -> Any:

@@ -75,8 +75,8 @@ class Origin:
                 f"chain.start_from: {self.run} holds weights of another policy "
                 f"({odd}: {theirs.get(odd, 'absent')} there, {mine.get(odd, 'absent')} here)"
             )
-        return {key: value for key, value in snapshot.items() if key in theirs}
+        return {"policy": snapshot["policy"]}
 
 
 def _shapes(snapshot: Snapshot) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in snapshot.items() if key.startswith("policy/")}
+    return {f"policy/{name}": tuple(value.shape) for name, value in snapshot.get("policy", {}).items()}

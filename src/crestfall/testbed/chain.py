@@ -260,9 +260,9 @@ class _Chain:
 
 
 def averaged(snapshot: Snapshot) -> Snapshot:
-    """The weights that an engine has averaged over the campaign, as a snapshot of weights."""
-    prefix = "average/weights/"
-    return {f"policy/{key.removeprefix(prefix)}": value for key, value in snapshot.items() if key.startswith(prefix)}
+    """The weights that an engine has averaged over the campaign, as a snapshot of weights; empty without an average."""
+    weights = snapshot.get("average", {}).get("weights")
+    return {"policy": weights} if weights else {}
 
 
 def capability_event(campaign: CampaignState) -> Event:

@@ -16,7 +16,7 @@ import pytest
 import fakes
 from crestfall.core.errors import InputError, RunDirectoryError
 from crestfall.store import files
-from crestfall.store.checkpoints import Checkpoints
+from crestfall.store.checkpoints import Checkpoints, flat
 from crestfall.store.events import EventLog, Tail, read_events
 from crestfall.store.files import write_atomic
 from crestfall.store.lock import Lock
@@ -194,8 +194,8 @@ def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypa
 
 def test_a_snapshot_without_done_is_not_loaded(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("a", {"policy/w": np.arange(3.0)})
-    assert checkpoints.load("a")["policy/w"].tolist() == [0.0, 1.0, 2.0]
+    checkpoints.save("a", {"policy": {"w": np.arange(3.0)}})
+    assert checkpoints.load("a")["policy"]["w"].tolist() == [0.0, 1.0, 2.0]
     (tmp_path / "a" / "DONE").unlink()
     with pytest.raises(RunDirectoryError, match="missing or incomplete"):
         checkpoints.load("a")
@@ -215,9 +215,19 @@ def test_links_follow_and_prune_spares_what_is_named(tmp_path: Path) -> None:
 def test_torch_tensors_come_back_as_they_were(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     checkpoints = Checkpoints(tmp_path)
-    snapshot = {"policy/w": torch.randn(3, generator=torch.Generator().manual_seed(0)).bfloat16()}
+    snapshot = {"policy": {"w": torch.randn(3, generator=torch.Generator().manual_seed(0)).bfloat16()}}
     checkpoints.save("a", snapshot)
-    assert torch.equal(checkpoints.load("a")["policy/w"], snapshot["policy/w"])
+    assert torch.equal(checkpoints.load("a")["policy"]["w"], snapshot["policy"]["w"])
+
+
+def test_sections_come_back_as_they_were_and_a_slash_in_a_name_is_refused(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(
+        "a", {"policy": {"w": np.ones(1)}, "average": {"weights": {"w": np.zeros(1)}, "count": np.ones(1)}}
+    )
+    assert sorted(dict(flat(checkpoints.load("a")))) == ["average/count", "average/weights/w", "policy/w"]
+    with pytest.raises(ValueError, match="whose name has a slash"):
+        checkpoints.save("b", {"policy": {"a/b": np.ones(1)}})
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 import fakes
 from crestfall.core.types import Decision, Record
+from crestfall.store.checkpoints import flat
 from crestfall.testbed.campaign import CampaignState, draw, finite, run_campaign
 from crestfall.testbed.config import RunConfig, run_config
 
@@ -114,8 +115,8 @@ def test_rollback_restores_weights_and_optimizer() -> None:
 def test_rollback_of_weights_leaves_the_optimizer() -> None:
     engine, store, state = rolled_back("weights")
     target = store.snapshots[f"campaign-000-step-{store.commits[-1][0][-1]['target_step']:03d}"]
-    np.testing.assert_array_equal(engine.snapshot()["policy/weights"], target["policy/weights"])
-    assert not np.array_equal(engine.snapshot()["optimizer/momentum"], target["optimizer/momentum"])
+    np.testing.assert_array_equal(engine.snapshot()["policy"]["weights"], target["policy"]["weights"])
+    assert not np.array_equal(engine.snapshot()["optimizer"]["momentum"], target["optimizer"]["momentum"])
     assert_equal(engine.snapshot(), store.snapshots[state.current])
 
 
@@ -215,6 +216,7 @@ def test_a_remainder_never_repeats_a_problem_within_a_step() -> None:
 
 
 def assert_equal(a: Any, b: Any) -> None:
+    a, b = dict(flat(a)), dict(flat(b))
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])

@@ -12,7 +12,7 @@ import pytest
 
 from crestfall.analysis.trajectory import read_run, read_study
 from crestfall.cli.main import main
-from crestfall.store.checkpoints import Checkpoints
+from crestfall.store.checkpoints import Checkpoints, flat
 from crestfall.store.run_directory import read_meta
 from crestfall.testbed.config import run_config, study_config
 from crestfall.testbed.session import train
@@ -35,8 +35,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(old: Path) -> None:
     assert timeless(old / "interrupted") == timeless(old / "whole")
     name = "campaign-001-handed-on"
     ours, theirs = (Checkpoints(p).load(name) for p in (old / "interrupted/checkpoints", old / "whole"))
-    assert {key: np.asarray(value).tolist() for key, value in ours.items()} == {
-        key: np.asarray(value).tolist() for key, value in theirs.items()
+    assert {key: np.asarray(value).tolist() for key, value in flat(ours)} == {
+        key: np.asarray(value).tolist() for key, value in flat(theirs)
     }
     state = json.loads((old / "interrupted/checkpoints/state.json").read_text())
     assert all(state["snapshots"].values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,13 +28,13 @@ class WeightAverage:
         for name, average in self.weights.items():
             average.lerp_(weights[name], share)
 
-    def state(self) -> dict[str, Tensor]:
-        """`weights/<name>` and the count of weights averaged."""
-        weights = {f"weights/{name}": weight.clone() for name, weight in self.weights.items()}
-        return {**weights, "count": torch.tensor(self.count)}
+    def state(self) -> dict[str, Any]:
+        """`weights` by name, and the count of weights averaged."""
+        weights = {name: weight.clone() for name, weight in self.weights.items()}
+        return {"weights": weights, "count": torch.tensor(self.count)}
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """From a snapshot of any device: the average stays where it is, beside the weights."""
         for name, average in self.weights.items():
-            average.copy_(state[f"weights/{name}"])
+            average.copy_(state["weights"][name])
         self.count = int(state["count"])

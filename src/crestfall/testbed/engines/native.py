@@ -24,7 +24,7 @@ from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_
 from crestfall.testbed.engines.observed import Observed
 from crestfall.testbed.engines.optimizer import Optimizer
 from crestfall.testbed.engines.paced import Paced
-from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct, first_of
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
 from crestfall.testbed.updates.kl import Reference
@@ -98,28 +98,27 @@ class NativeEngine(SamplingEngine):
 
     def snapshot(self) -> Snapshot:
         return {
-            **{f"policy/{name}": weight for name, weight in self.weights().items()},
-            **{f"optimizer/{name}": value.clone() for name, value in self.optimizer.state().items()},
-            **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
-            **{f"kl/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.kl_state.items()},
-            **{f"pace/{name}": value for name, value in self.pace.snapshot().items()},
-            **{f"average/{name}": value for name, value in (self.average.state() if self.average else {}).items()},
+            "policy": self.weights(),
+            "optimizer": {name: value.clone() for name, value in self.optimizer.state().items()},
+            "update": _tensors(self.rule_state),
+            "kl": _tensors(self.kl_state),
+            "pace": self.pace.snapshot(),
+            "average": {} if self.average is None else self.average.state(),
         }
 
     def restore(self, snapshot: Snapshot) -> None:
         self.load_weights(snapshot)
-        self.optimizer.load(section(snapshot, "optimizer"))
-        self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
-        self.kl_state = {name: float(value) for name, value in section(snapshot, "kl").items()}
-        self.pace.restore(section(snapshot, "pace"))
+        self.optimizer.load(snapshot["optimizer"])
+        self.rule_state = _numbers(snapshot.get("update", {}))
+        self.kl_state = _numbers(snapshot.get("kl", {}))
+        self.pace.restore(snapshot.get("pace", {}))
 
     @torch.no_grad()
     def load_weights(self, snapshot: Snapshot) -> None:
-        for name, value in section(snapshot, "policy").items():
+        for name, value in snapshot["policy"].items():
             self.parameters[name].copy_(value)
-        average = section(snapshot, "average")
-        if self.average is not None and average:
-            self.average.load(average)
+        if self.average is not None and snapshot.get("average"):
+            self.average.load(snapshot["average"])
 
     @contextmanager
     def _as(self, weights: Weights) -> Iterator[None]:
@@ -291,3 +290,11 @@ class NativeEngine(SamplingEngine):
             total += float((k3(scores.logprobs_RT - own_RT, at_most) * count).sum())
             tokens += float(count.sum())
         return total / tokens
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in state.items()}
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> State:
+    return {name: float(value) for name, value in tensors.items()}

@@ -5,8 +5,8 @@ Here and not in one engine, so that a rollout or an evaluation is the same thing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,11 +146,6 @@ def counted(rule: UpdateRule, rewarded_PG: NDArray[np.bool_]) -> NDArray[np.bool
 
 def passed(grades: Sequence[Grade]) -> NDArray[np.bool_]:
     return np.array([grade.passed for grade in grades], dtype=np.bool_)
-
-
-def section(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The entries `name/...` of a snapshot, without the prefix."""
-    return {key.removeprefix(f"{name}/"): value for key, value in tree.items() if key.startswith(f"{name}/")}
 
 
 def _programs(samples: Samples) -> list[tuple[Problem, str]]:

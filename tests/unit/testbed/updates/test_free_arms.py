@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from crestfall.core.rng import stream
+from crestfall.store.checkpoints import flat
 from crestfall.testbed.config import run_config
 from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.updates.random_reward import random_reward
@@ -102,7 +103,7 @@ def test_averages_against_the_formula(kind):
 def test_an_average_that_is_loaded_stays_on_its_device():
     """Snapshots are read to the CPU, and the weights to be averaged with may be elsewhere."""
     average = WeightAverage("mean", 0.0, {"x": torch.zeros(2, device="meta")})
-    average.load({"weights/x": torch.ones(2), "count": torch.tensor(3)})
+    average.load({"weights": {"x": torch.ones(2)}, "count": torch.tensor(3)})
     assert (average.weights["x"].device.type, average.count) == ("meta", 3)
 
 
@@ -113,18 +114,19 @@ def test_an_engine_averages_what_its_steps_left_and_a_snapshot_holds_it():
     for step in (1, 2):
         engine.update(rollouts(TOKENS, step=step))
         seen.append(engine.weights()["logits"])
-    torch.testing.assert_close(engine.snapshot()["average/weights/logits"], torch.stack(seen).mean(0))
+    torch.testing.assert_close(engine.snapshot()["average"]["weights"]["logits"], torch.stack(seen).mean(0))
     snapshot = engine.snapshot()
     engine.update(rollouts(TOKENS, step=3))
     after = engine.snapshot()
     engine.load_weights(snapshot)  # going back takes the average along, even where the optimizer stays
-    assert torch.equal(engine.snapshot()["average/weights/logits"], snapshot["average/weights/logits"])
+    assert torch.equal(engine.snapshot()["average"]["weights"]["logits"], snapshot["average"]["weights"]["logits"])
     engine.restore(snapshot)
     engine.update(rollouts(TOKENS, step=3))
-    assert all(torch.equal(engine.snapshot()[name], value) for name, value in after.items())
+    now = dict(flat(engine.snapshot()))
+    assert all(torch.equal(now[name], value) for name, value in flat(after))
     engine.begin_campaign(1)
-    assert torch.equal(engine.snapshot()["average/weights/logits"], engine.weights()["logits"])
-    assert not any(name.startswith("average") for name in make(Reinforce(), OWN).snapshot())
+    assert torch.equal(engine.snapshot()["average"]["weights"]["logits"], engine.weights()["logits"])
+    assert not make(Reinforce(), OWN).snapshot()["average"]
 
 
 def test_free_arms_by_configuration_alone():

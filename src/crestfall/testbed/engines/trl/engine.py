@@ -20,7 +20,7 @@ from torch import Tensor
 from crestfall.core.errors import GraderError
 from crestfall.core.rng import seed_of
 from crestfall.core.types import Grade, Problem, Rollouts, Snapshot
-from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded, section
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
 from crestfall.testbed.engines.trl.batches import BLANK, layout, microbatch
 from crestfall.testbed.engines.trl.models import Parts, parts_of
 from crestfall.testbed.engines.trl.sampler import KeyedSampler, Sharded
@@ -97,21 +97,20 @@ class TrlEngine(SamplingEngine):
     def snapshot(self) -> Snapshot:
         adam = gathered(dict(moments(self.parameters, self.adam)))
         return {
-            **{f"policy/{name}": weight for name, weight in gathered(self.parameters).items()},
-            **{f"optimizer/{name}": value for name, value in adam.items()},
-            "optimizer/updates": torch.tensor(self.trainer.updates),
-            **{f"update/{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+            "policy": gathered(self.parameters),
+            "optimizer": {**adam, "updates": torch.tensor(self.trainer.updates)},
+            "update": {name: torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
         }
 
     def restore(self, snapshot: Snapshot) -> None:
         self.load_weights(snapshot)
-        adam = section(snapshot, "optimizer")
+        adam = dict(snapshot["optimizer"])
         self.trainer.set_updates(int(adam.pop("updates")))
         put_back_moments(self.parameters, self.adam, adam)
-        self.rule_state = {name: float(value) for name, value in section(snapshot, "update").items()}
+        self.rule_state = {name: float(value) for name, value in snapshot.get("update", {}).items()}
 
     def load_weights(self, snapshot: Snapshot) -> None:
-        put_back(self.parameters, section(snapshot, "policy"))
+        put_back(self.parameters, snapshot["policy"])
         # vLLM has its own copy, which TRL renews when this number is not the trainer's step.
         self.trainer._last_loaded_step = -1
 

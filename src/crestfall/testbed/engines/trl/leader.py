@@ -107,7 +107,7 @@ class Leader:
 
     def _with_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """Tensors go out one by one where they are put back; with the call go their names, and the scalars."""
-        _tell(self._ranks, name, {key: value if value.numel() == 1 else None for key, value in snapshot.items()})
+        _tell(self._ranks, name, _names_and_scalars(snapshot))
         self._call(name, snapshot)
 
     def _call(self, name: str, *args: Any) -> Any:
@@ -118,6 +118,15 @@ class Leader:
         except BaseException:
             self._broken = True
             raise
+
+
+def _names_and_scalars(snapshot: Snapshot) -> Snapshot:
+    def told(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _names_and_scalars(value)
+        return value if value.numel() == 1 else None
+
+    return {name: told(value) for name, value in snapshot.items()}
 
 
 def _engine(config: RunConfig, options: TrlOptions) -> TrlEngine:

@@ -37,8 +37,8 @@ def as_transformers(named: dict[str, Any]) -> dict[str, Any]:
 
 def moments(engine: Any, moment: str) -> dict[str, Any]:
     ending = f".{moment}"
-    named = {key.removeprefix("optimizer/"): value for key, value in engine.snapshot().items() if key.endswith(ending)}
-    return {key.removesuffix(ending): value for key, value in named.items()}
+    named = engine.snapshot()["optimizer"].items()
+    return {key.removesuffix(ending): value for key, value in named if key.endswith(ending)}
 
 
 def assert_same_gradient(native: NativeEngine, trl: TrlEngine) -> None:
