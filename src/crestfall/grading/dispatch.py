@@ -204,7 +204,7 @@ class Dispatcher:
 
     def _settle(self, number: int, verdict: str, detail: str, cpu: float, final: bool, more: Mapping[str, Any]) -> None:
         job = self._jobs[number]
-        grade = grade_of(verdict, detail, cpu, more)
+        grade = grade_of(job.plan, verdict, detail, cpu, more)
         if grade.verdict is Verdict.INFRA and not final:
             job.faults += 1
             if job.faults < ATTEMPTS:

@@ -44,7 +44,7 @@ class CodeGrader:
         self.limits = limits or Limits()
         self.statistics = Statistics()
         self._cache = Cache()
-        self._plans: OrderedDict[int, tuple[Any, Plan]] = OrderedDict()
+        self._plans: OrderedDict[tuple[Any, ...], tuple[Any, Plan]] = OrderedDict()
         self._lock = threading.Lock()
         self._running: Dispatcher | None = None
         self._end: Any = None
@@ -117,7 +117,7 @@ class CodeGrader:
 
     def _results(self, batch: Batch, keys: list[bytes]) -> list[Grade]:
         self._warn()
-        faults = [grade.detail for key in keys if (grade := batch.grades[key]).verdict is Verdict.INFRA]
+        faults = [grade.detail for key in keys if (grade := batch.grades[key]).ungraded]
         if faults:
             text = (
                 f"{len(faults)} of {len(keys)} programs were not graded: no reward is to be made of them. {faults[0]}"
@@ -156,6 +156,8 @@ class CodeGrader:
             if key in batch.grades or key in batch.waits:
                 continue
             known = self._cache.get(key)
+            if known is None and plan.refusal:
+                known = Grade(Verdict.UNSUPPORTED, plan.refusal)
             if known is None and (not program.strip() or (problem.stub and program.strip() == problem.stub.strip())):
                 known = Grade(Verdict.NO_CODE, "nothing was written")
             if known is not None:
@@ -172,12 +174,13 @@ class CodeGrader:
         """Plans are kept by the identity of the tests: problems are graded again and again, and making one hashes all
         values."""
         with self._lock:
-            known = self._plans.get(id(problem.tests))
+            key = (id(problem.tests), problem.stub, problem.header, problem.limits)
+            known = self._plans.get(key)
         if known is not None:
             return known[1]
-        plan = plan_of(problem)
+        plan = plan_of(problem, self.limits)
         with self._lock:
-            self._plans[id(problem.tests)] = (problem.tests, plan)
+            self._plans[key] = (problem.tests, plan)
             if len(self._plans) > 4096:
                 self._plans.popitem(last=False)
         return plan

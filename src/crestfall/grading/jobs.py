@@ -16,7 +16,7 @@ from crestfall.grading.plans import Plan
 CACHE_SIZE = 100_000
 
 
-def grade_of(verdict: str, detail: str, cpu: float, more: Mapping[str, Any]) -> Grade:
+def grade_of(plan: Plan, verdict: str, detail: str, cpu: float, more: Mapping[str, Any]) -> Grade:
     """A worker's answer as a grade. `more`: what it tells beyond the verdict."""
     failed = tuple(CaseGrade(name, Verdict(kind), text) for name, kind, text in more.get("failed", ()))
     total = more.get("total", 0)
@@ -24,6 +24,7 @@ def grade_of(verdict: str, detail: str, cpu: float, more: Mapping[str, Any]) -> 
         Verdict(verdict),
         detail,
         cpu,
+        plan.isolation,
         tests=failed,
         passed_share=(more.get("run", 0) - len(failed)) / total if total else None,
         stdout=more.get("stdout", ""),

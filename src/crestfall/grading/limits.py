@@ -42,6 +42,9 @@ class Limits:
     """Size of the scratch tmpfs that a program can write to, where mount namespaces allow one."""
     packages: tuple[str, ...] = ()
     """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
+    inside: bool = True
+    """Tests that handle a program's objects may run in its own process, where it could forge their result; else such
+    problems are `unsupported`."""
     every_test: bool = False
     """Run the tests after a failed one too, for `Grade.share` and `Grade.tests`; else the first failure ends it."""
     keep_output: int = 0

@@ -6,21 +6,28 @@ import ast
 import hashlib
 import marshal
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallTests, Problem, StdioTests
+from crestfall.grading.isolation import placement
 from crestfall.grading.limits import Limits
 from crestfall.grading.sandbox.pace import longest
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`data` is sent to the workers; equal tests have equal `digest`s. `runs`: programs started per grading."""
+    """`data` is sent to the workers; equal tests have equal `digest`s. `runs`: programs started per grading. `refusal`:
+    why no program can be graded by these tests."""
 
     data: dict[str, Any]
     digest: bytes
     runs: int
+    refusal: str = ""
+
+    @property
+    def isolation(self) -> Literal["outside", "inside"]:
+        return "inside" if self.data.get("isolation") == "inside" else "outside"
 
     def patience(self, limits: Limits) -> float:
         """Seconds within which a worker that grades with it answers, if it does not hang: it watches over each run
@@ -30,7 +37,7 @@ class Plan:
         return runs * (longest(cpu, limits.wall_seconds) + 60) + 60
 
 
-def plan_of(problem: Problem) -> Plan:
+def plan_of(problem: Problem, grader: Limits) -> Plan:
     """Raises InputError: test values that are not plain Python data."""
     tests, limits = problem.tests, problem.limits
     data: dict[str, Any] = {
@@ -39,7 +46,7 @@ def plan_of(problem: Problem) -> Plan:
         "memory_mib": limits.memory_mib,
         "per_test": limits.per_test,
     }
-    runs = 1
+    runs, refusal = 1, ""
     if isinstance(tests, CallTests):
         runs = len(tests.cases) if limits.per_test else 1
         data |= {
@@ -58,14 +65,25 @@ def plan_of(problem: Problem) -> Plan:
         data |= {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance}
         runs = len(cases)
     else:
-        data |= {"kind": "code", "code": tests.code, "entry": tests.entry_point, "helpers": problem.stub}
+        place = placement(tests.code, tests.entry_point, problem.stub, problem.reference, grader.packages)
+        data |= {
+            "kind": "code",
+            "code": tests.code,
+            "entry": tests.entry_point,
+            "helpers": problem.stub,
+            "isolation": place.isolation,
+            "importable": grader.packages,
+        }
+        refusal = place.refusal
+        if place.isolation == "inside" and not grader.inside:
+            refusal = f"these tests have to run in the program's process, which is forbidden: {place.reason}"
     try:
         digest = hashlib.blake2b(marshal.dumps(data), digest_size=16).digest()
     except ValueError:
         raise InputError(
             f"{problem.task_id}: test values must be plain Python data (numbers, strings, lists, tuples, sets, dicts)"
         ) from None
-    return Plan(data, digest, runs)
+    return Plan(data, digest, runs, refusal)
 
 
 def _in_place(problem: Problem, tests: CallTests) -> bool | None:

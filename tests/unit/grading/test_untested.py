@@ -56,7 +56,8 @@ def test_check_without_an_entry_point(grader):
     check = problem("def check(candidate):\n    assert candidate(2) == 4\n", None)
     assert grader.grade(check, RIGHT).passed
     assert grader.grade(check, WRONG).verdict is Verdict.WRONG_ANSWER
-    assert grader.grade(check, RIGHT + "def g(x): return x\n").verdict is Verdict.UNSUPPORTED
+    with pytest.warns(UserWarning, match="no entry point"):
+        assert grader.grade(check, RIGHT + "def g(x): return x\n").verdict is Verdict.UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,8 @@ def test_an_assertion_that_the_tests_swallow_has_failed(grader):
 
 
 def test_a_fault_of_the_tests_is_not_the_programs(grader):
-    grade = grader.grade(problem("import no_such_package\nassert f(2) == 4"), RIGHT)
+    with pytest.warns(UserWarning, match="no_such_package"):
+        grade = grader.grade(problem("import no_such_package\nassert f(2) == 4"), RIGHT)
     assert grade.verdict is Verdict.UNSUPPORTED
     assert "no_such_package" in grade.detail
     fixture = problem("def test_one(fixture):\n    assert f(fixture['x']) == 4\ndef test_two(a, b): pass", None)

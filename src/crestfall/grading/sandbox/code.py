@@ -1,64 +1,123 @@
-"""Tests that are code, beside the program: they run in the worker and see the program's objects from afar."""
+"""Tests that are code: beside the program, where they see its objects from afar, or inside its process, where the tests
+handle its objects."""
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
-from crestfall.grading.sandbox.collect import Uncallable
-from crestfall.grading.sandbox.decode import Malformed
-from crestfall.grading.sandbox.outcome import Outcome, fault, guarded
+from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.decode import Malformed, parse
+from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
+from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
 from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
-from crestfall.grading.sandbox.remote import Conversation, ProgramEnded, ProgramFault, Unsendable
+from crestfall.grading.sandbox.remote import Conversation, ProgramEnded
+from crestfall.grading.sandbox.rewrite import least_checks, module_names
 from crestfall.grading.sandbox.runner import Runner
 from crestfall.grading.sandbox.testcode import TestCode, Untested
 
+VERDICTS = ("passed", "wrong_answer", "runtime_error", "memory_limit", "unsupported")
+Tests = list[tuple[str, str, str]]
+
 
 def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
-    if "compiled" not in plan:
-        try:
-            plan["compiled"] = TestCode(plan["code"], plan["entry"], plan["helpers"])
-        except (SyntaxError, ValueError) as error:
-            return Outcome("infra", f"the tests cannot be compiled: {error}")
+    every = runner.settings.every_test
+    if "tests" not in plan:
+        plan["tests"] = TestCode(plan["code"], plan["entry"], plan["helpers"], every)
+    results: Tests = []
+    if plan["isolation"] == "inside":
+        job: tuple[Any, ...] = ("inside", source, plan["header"], every)
+        with runner.program(job, plan) as program:
+            ending = guarded(_run_inside, program, plan, results)
+            return _with_tests(runner.conclude(program, *ending), results)
     job = ("code", source, plan["header"], runner.settings.output_bytes)
     with runner.program(job, plan) as program:
-        verdict, detail = guarded(_run_tests, program, plan["compiled"])
-        return runner.conclude(program, verdict, detail)
+        ending = guarded(_run_beside, program, plan["tests"], every, results)
+        return _with_tests(runner.conclude(program, *ending), results)
 
 
-def _run_tests(program: Handle, tests: TestCode) -> tuple[str, str]:
-    conversation = Conversation(program, tests.mentions)
+def _with_tests(outcome: Outcome, tests: Tests) -> Outcome:
+    """Each test with its verdict; one more where something else than a test ended it."""
+    if outcome.verdict != "passed" and all(verdict == "passed" for _, verdict, _ in tests):
+        tests.append(("the rest", outcome.verdict, outcome.detail))
+    return outcome.with_tests(tuple(tests), len(tests))
+
+
+# --- beside the program
+
+
+def _run_beside(program: Handle, code: TestCode, every: bool, tests: Tests) -> tuple[str, str]:
+    conversation, log = Conversation(program, code.mentions), Assertions(every)
+    error: BaseException | None = None
     try:
         conversation.opening()
-        try:
-            tests.run(conversation)
-        except BaseException:
-            if conversation.over is not None:  # whatever the tests made of it
-                raise conversation.over from None
-            raise
-    except ProgramEnded:
-        return "", f"call {conversation.calls}"
-    except ProgramFault as error:
-        return fault(["x", error.kind, str(error)], f"call {conversation.calls}")
-    except Unsendable as error:
-        return "infra", str(error)
-    except Untested as error:
-        return "wrong_answer", str(error)
-    except Uncallable as error:
+        code.run(conversation, log)
+    except BaseException as failure:
+        error = failure
+    error = conversation.over or error  # whatever the tests made of it
+    failures = [(name, *_failure(failed, conversation)) for name, failed in log.results if failed is not None]
+    tests += [(name, "passed", "") for name, failed in log.results if failed is None] + failures
+    if error is not None:
+        return _failure(error, conversation)
+    return failures[0][1:] if failures else ("passed", "")
+
+
+def _failure(error: BaseException, conversation: Conversation) -> tuple[str, str]:
+    """Verdict and detail of what ended the tests: the program, an assertion, or the tests' own fault. Raises what is
+    for the caller."""
+    place = f"call {conversation.calls}"
+    if isinstance(error, (Overflow, Malformed, ZygoteDied)):
+        raise error
+    if isinstance(error, ProgramEnded):
+        return "", place
+    if isinstance(error, ProgramFault):
+        return fault(["x", error.kind, str(error)], place)
+    if isinstance(error, (Unsendable, Unsupported)):
         return "unsupported", str(error)
-    except (Overflow, Malformed, ZygoteDied):
-        raise
-    except BaseException as error:
-        if not conversation.asked:
-            return "unsupported", f"the tests fail before they ask for the program: {type(error).__name__}: {error}"
-        return failed_test(error, conversation.calls)
-    return "passed", ""
-
-
-def failed_test(error: BaseException, calls: int) -> tuple[str, str]:
-    """Verdict and detail of an exception that left the tests: the program's (it carries a note), or an assertion's."""
+    if isinstance(error, Untested):
+        return "wrong_answer", str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, MemoryError):
-        return "memory_limit", f"call {calls}: {text}"
+        return "memory_limit", f"{place}: {text}"
     if getattr(error, "__notes__", None):
-        return "runtime_error", f"call {calls}: {error.__notes__[0]}"
-    return "wrong_answer", f"the test after call {calls} failed: {text}"
+        return "runtime_error", f"{place}: {error.__notes__[0]}"
+    if not conversation.asked:
+        return "unsupported", f"the tests fail before they ask for the program: {text}"
+    return "wrong_answer", f"the test after {place} failed: {text}"
+
+
+# --- inside its process
+
+
+def _run_inside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[str, str]:
+    loaded = message_of(program, "the program")
+    if loaded != ["v", None]:
+        return ("", "the program") if loaded is None else fault(loaded, "the program")
+    code, nonce = plan["tests"], secrets.token_hex(16)
+    modules = module_names(plan["code"])
+    program.send((code.code, code.collected, plan["entry"], modules, nonce))
+    line = program.line(patient=True)
+    if line is None:
+        return "", "during the tests"
+    return _report(parse(line), least_checks(plan["code"]), nonce, tests)
+
+
+def _report(message: Any, least: int, nonce: str, tests: Tests) -> tuple[str, str]:
+    """What a program's process says of its tests, as far as it adds up. Raises Malformed."""
+    if not isinstance(message, list) or len(message) != 6 or message[:2] != ["t", nonce]:
+        raise Malformed("no report of the tests")
+    _, _, checks, results, kind, text = message
+    if type(checks) is not int or kind not in VERDICTS or not isinstance(text, str) or not isinstance(results, list):
+        raise Malformed("a broken report of the tests")
+    for result in results:
+        if not isinstance(result, list) or len(result) != 3 or not all(isinstance(part, str) for part in result):
+            raise Malformed("a broken report of a test")
+        if result[1] not in VERDICTS:
+            raise Malformed("a test without a verdict")
+        tests.append((result[0], result[1], result[2]))
+    failed = next(((verdict, detail) for _, verdict, detail in tests if verdict != "passed"), None)
+    if kind != "passed" or failed is not None:
+        return failed if kind == "passed" and failed is not None else (kind, text)
+    if checks < least:
+        raise Malformed(f"a report of {checks} assertions, where there are {least} or more")
+    return "passed", ""

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any
 
+from crestfall.grading.sandbox import inside
 from crestfall.grading.sandbox.encode import Encoder
 from crestfall.grading.sandbox.harness import MODULE, Channel, NoStdin, find, load, reported
 from crestfall.grading.sandbox.serve import serve
@@ -89,9 +90,8 @@ def main(fd: int) -> None:
     if kind == "main":
         run_main(channel, *job)
     else:
-        sys.stdin = NoStdin()
-        if kind == "calls":
-            run_calls(channel, *job)
-        else:
-            serve(channel, *job)
+        if kind != "inside":  # where tests stand in for standard input
+            sys.stdin = NoStdin()
+        kinds: dict[str, Any] = {"calls": run_calls, "code": serve, "inside": inside.serve}
+        kinds[kind](channel, *job)
     os._exit(0)

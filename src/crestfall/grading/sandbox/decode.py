@@ -7,8 +7,10 @@ program.
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections import Counter, OrderedDict, deque
+import re
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -101,10 +103,30 @@ class _Rebuilder:
             numerator, denominator = _all(int, value)
             return Fraction(numerator, denominator)
         if name == "ndarray" and self._arrays:
-            import numpy
-
-            return numpy.array(value)
+            return _array(*value)
+        if name == "defaultdict":
+            factory, pairs = value
+            return _mapping(defaultdict(_FACTORIES[factory]), pairs)
+        if name in _TIMES:
+            return _TIMES[name](*_all(int, value))
         raise Malformed(f"unknown name {str(name)[:20]!r}")
+
+
+_FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, set, tuple, bool)}
+_TIMES: dict[str, Callable[..., Any]] = {
+    "date": datetime.date,
+    "datetime": datetime.datetime,
+    "time": datetime.time,
+    "timedelta": datetime.timedelta,
+}
+
+
+def _array(kind: str, items: Any) -> Any:
+    import numpy
+
+    if not re.fullmatch("bool|object|(u?int|float|complex)[0-9]{1,3}|<[US][0-9]{1,4}", kind):
+        raise Malformed("an array of an unknown type")
+    return numpy.array(items, dtype=kind)
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {

@@ -14,11 +14,18 @@ from __future__ import annotations
 
 import sys
 from _json import encode_basestring_ascii
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 MAX_DEPTH = 200
 
+_CLOCK = ("hour", "minute", "second", "microsecond")
+_TIME_PARTS = {
+    "date": ("year", "month", "day"),
+    "datetime": ("year", "month", "day", *_CLOCK),
+    "time": _CLOCK,
+    "timedelta": ("days", "seconds", "microseconds"),
+}
 _float_text = float.__repr__
 _views: tuple[type, ...] = (type({}.keys()), type({}.items()))
 
@@ -103,8 +110,16 @@ class Encoder:
 
     def _dict(self, value: Any, kind: type, depth: int) -> str:
         pairs = self._sequence(dict.items(value), depth)
+        if kind is defaultdict:
+            return self._defaultdict(value, pairs)
         if kind is Counter or kind is OrderedDict:
             return f'{{"n":"{kind.__name__}","v":{pairs}}}'
+        return f'{{"d":{pairs}}}'
+
+    def _defaultdict(self, value: Any, pairs: str) -> str:
+        factory = value.default_factory
+        if factory in (int, float, str, list, dict, set, tuple, bool):
+            return f'{{"n":"defaultdict","v":["{factory.__name__}",{pairs}]}}'
         return f'{{"d":{pairs}}}'
 
     def _rarer(self, value: Any, kind: type, depth: int) -> str:
@@ -138,8 +153,19 @@ class Encoder:
             plain = value.item() if tag == "scalar" else value.tolist()
             if tag == "scalar" or self._listed:
                 return self._text(plain, depth + 1)
-            return f'{{"n":"ndarray","v":{self._text(plain, depth + 1)}}}'
-        return None
+            kind_of = encode_basestring_ascii(str(value.dtype))
+            return f'{{"n":"ndarray","v":[{kind_of},{self._text(plain, depth + 1)}]}}'
+        return self._time_class(value, kind, depth)
+
+    def _time_class(self, value: Any, kind: type, depth: int) -> str | None:
+        """datetime's own classes, without a time zone."""
+        datetime = sys.modules.get("datetime")
+        if datetime is None or kind not in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta):
+            return None
+        if getattr(value, "tzinfo", None) is not None:
+            return None
+        parts = _TIME_PARTS[kind.__name__]
+        return f'{{"n":"{kind.__name__}","v":{self._sequence([getattr(value, part) for part in parts], depth)}}}'
 
     def _reference(self, value: Any) -> str:
         self._spend(64)

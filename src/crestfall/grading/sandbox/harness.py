@@ -150,9 +150,17 @@ def _print_traceback(error: BaseException) -> None:
         return
 
 
+def is_own_function(value: Any) -> bool:
+    """Does a program define it, and not import it?"""
+    return isinstance(value, types.FunctionType) and value.__module__ == MODULE
+
+
 def find(namespace: dict[str, Any], entry: str) -> Any:
     """The object `entry` of a program, or the method of a fresh object: `Solution().name` by that name, or `name` where
-    a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Raises NameError."""
+    a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench).
+
+    Raises NameError.
+    """
     if entry in namespace:
         return namespace[entry]
     owner, brackets, name = entry.partition("().")

@@ -172,12 +172,18 @@ def _lock(module: ModuleType) -> None:
 
 
 def _fork(module: ModuleType) -> None:
+    """An error, as where no such program is installed, and not the end of the process."""
     module.fork_exec = _refuse  # type: ignore[attr-defined]
+
+
+def _subprocess(module: ModuleType) -> None:
+    module._fork_exec = _refuse  # type: ignore[attr-defined]
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "_multiprocessing": _lock,
-    "_posixsubprocess": _fork,  # an error, as where no such program is installed, and not the end of the process
+    "_posixsubprocess": _fork,
+    "subprocess": _subprocess,
     "multiprocessing.context": _context,
     "multiprocessing.pool": _pool,
     "multiprocessing.heap": _heap,

@@ -6,78 +6,64 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
+from collections.abc import Iterable
 from types import CodeType
-from typing import Any
+
+from crestfall.grading.sandbox.assertions import ALLCLOSE, HOLD, NOTE
 
 # What people call the module that a program would be saved as.
-SOLUTIONS = frozenset(["answer", "candidate", "code", "main", "module", "program", "solution", "solutions"])
-SOLUTIONS |= {"submission", "your_module"}
+_SOLUTION = re.compile("solution|submission|program|candidate|main|module|code|answer|impl|student|problem|your|task")
 
 
-def rewritten(source: str, entry: str | None) -> CodeType:
-    """Test code, compiled. Raises SyntaxError, ValueError."""
-    tree = _Rewriter(entry).visit(ast.parse(source))
+def is_solution(module: str, imported: Iterable[str], entry: str | None) -> bool:
+    """Do the tests take the program for this module (`from solution import f`)? Asked of modules that are not there."""
+    root = module.partition(".")[0]
+    named = bool(entry) and entry in (root, *imported)
+    return not root or named or root in imported or bool(_SOLUTION.search(root.lower()))
+
+
+def rewritten(source: str, entry: str | None, every: bool = False) -> CodeType:
+    """Test code, compiled.
+
+    Args:
+        every: an assertion that fails at the top level or in `check` is noted, and the tests go on.
+
+    Raises: SyntaxError, ValueError.
+    """
+    tree = _Rewriter(entry, every).visit(ast.parse(source))
     return compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
 
 
-class Assertions:
-    """What became of the tests' assertions: `held` counts those that held since the last one that did not."""
-
-    def __init__(self) -> None:
-        self.held = 0
-        self.failed = False
-
-    def hold(self, value: Any) -> bool:
-        truth = bool(value)
-        self.held = self.held + 1 if truth else 0
-        self.failed |= not truth
-        return truth
-
-    @property
-    def swallowed(self) -> bool:
-        """One failed, the tests went on, and none has held since."""
-        return self.failed and not self.held
-
-
-def allclose(strict: bool, function: Any, given: Any, expected: Any, *args: Any, **kwargs: Any) -> Any:
-    """numpy's allclose would compare an empty array with anything and find no difference. `strict`: types and lengths
-    have to be equal, as EvalPlus's own checker has it."""
-    if strict and (type(given) is not type(expected) or _length(given) != _length(expected)):
-        return False
-    if (_length(given) == 0) != (_length(expected) == 0):
-        return False
-    return function(given, expected, *args, **kwargs)
-
-
-def _length(value: Any) -> int | None:
-    try:
-        return len(value)
-    except TypeError:
-        return None
-
-
-HOLD, ALLCLOSE = "__hold__", "__allclose__"
-
-
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, entry: str | None) -> None:
-        self._entry = entry
+    def __init__(self, entry: str | None, every: bool) -> None:
+        self._entry, self._every = entry, every
         self._strict = False
+        self._depth = 0
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """EvalPlus's rows bring their checker along: `assertion(out, exp, atol)`."""
         outer = self._strict
         self._strict |= node.name == "assertion" and [arg.arg for arg in node.args.args] == ["out", "exp", "atol"]
+        inner = node.name != "check"
+        self._depth += inner
         self.generic_visit(node)
+        self._depth -= inner
         self._strict = outer
         return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
         self.generic_visit(node)
         if not isinstance(node.test, ast.Constant):
             held = ast.Call(ast.Name(HOLD, ast.Load()), [node.test], [])
             node.test = ast.copy_location(held, node.test)
-        return node
+        if not self._every or self._depth:
+            return node
+        noted = ast.Call(ast.Name(NOTE, ast.Load()), [ast.Name("__error__", ast.Load()), ast.Constant(node.lineno)], [])
+        handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), "__error__", [ast.Expr(noted)])
+        return ast.copy_location(ast.Try([node], [handler], [], []), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -108,9 +94,8 @@ class _Rewriter(ast.NodeTransformer):
     def _is_program(self, node: ast.ImportFrom) -> bool:
         if node.level:
             return True
-        root = (node.module or "").partition(".")[0]
-        asked = root in SOLUTIONS or any(alias.name in (self._entry, root) for alias in node.names)
-        return asked and not _is_installed(root)
+        module, imported = node.module or "", [alias.name for alias in node.names]
+        return is_solution(module, imported, self._entry) and not _is_installed(module.partition(".")[0])
 
 
 def _is_installed(name: str) -> bool:
@@ -118,3 +103,19 @@ def _is_installed(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):  # __main__ has no spec, say
         return name != "__main__"
+
+
+def least_checks(source: str) -> int:
+    """Assertions that hold whatever the program does, if all of the tests pass: those that no branch leads around."""
+    body = ast.parse(source).body
+    checks = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "check"]
+    for check in checks:
+        leaves = [any(isinstance(inner, ast.Return) for inner in ast.walk(part)) for part in check.body]
+        body = body + (check.body[: leaves.index(True)] if True in leaves else check.body)
+    return sum(isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant) for node in body)
+
+
+def module_names(source: str) -> list[str]:
+    """Modules that tests import whole and that are not there: the program, by another name."""
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+    return [alias.name for node in imports for alias in node.names if not _is_installed(alias.name.partition(".")[0])]

@@ -1,9 +1,10 @@
 """The contestant's half of tests that are code: answer requests about the program's objects, one by one.
 
 A request is `(verb, target, *operands)`; the target is the number of an object that was sent as a reference. The answer
-is `["v", value]`, `["v", value, args]` where a call has changed its arguments, or `["x", kind, text, exception name]`.
+is `["v", value]`, `["v", value, args]` where a call has changed its arguments, or what `raised` gives.
 Operands may hold references back: `{...: number}` (a dict whose key is Ellipsis, which no test value is), name a type:
-`{...: "int"}`, or say what a value is made of: `{...: ("Decimal", "0.1")}`.
+`{...: "int"}`, say what a value is made of: `{...: ("Decimal", "0.1")}`, or hold a pickle of one of the tests' own:
+`{...: b"..."}`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import collections
 import importlib
 import marshal
 import operator
+import pickle
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 from crestfall.grading.sandbox.encode import Encoder
-from crestfall.grading.sandbox.harness import MODULE, Channel, fault, find, load
+from crestfall.grading.sandbox.harness import MODULE, Channel, fault, find, is_own_function, load
 
+_CHANGEABLE = (
+    *(list, dict, set, bytearray),
+    *(collections.deque, collections.Counter, collections.defaultdict, collections.OrderedDict),
+)
 PLAIN = 2  # marshal version without back references: equal values give equal bytes
 
 
@@ -36,8 +41,18 @@ def serve(channel: Channel, source: str, header: str, budget: int) -> None:
         try:
             answer = _answer(encoder, namespace, request)
         except BaseException as error:
-            answer = fault(error)
+            answer = raised(encoder, error)
         channel.send(answer)
+
+
+def raised(encoder: Encoder, error: BaseException) -> str:
+    """`["x", kind, text, names of its classes, arguments]`; without the last two where they have no text form."""
+    line = fault(error)
+    try:
+        kinds = encoder.encode([kind.__name__ for kind in type(error).__mro__])
+        return f"{line[:-1]},{kinds},{encoder.encode(list(error.args))}]"
+    except BaseException:
+        return line
 
 
 def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...]) -> str:
@@ -45,7 +60,7 @@ def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...
     if verb == "name":
         return f'["v",{encoder.encode(find(namespace, target))}]'
     if verb == "functions":
-        own = [name for name, v in namespace.items() if isinstance(v, FunctionType) and v.__module__ == MODULE]
+        own = [name for name, value in namespace.items() if is_own_function(value)]
         return f'["v",{encoder.encode(own)}]'
     operands = _resolve(operands, encoder.kept)
     if verb == "call":
@@ -54,17 +69,22 @@ def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...
 
 
 def _call(encoder: Encoder, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> str:
-    before = _snapshot(args)
+    before = _snapshot(encoder, args)
     value = encoder.encode(function(*args, **kwargs))
-    if before is not None and _snapshot(args) != before:
+    if before is not None and _snapshot(encoder, args) != before:
         return f'["v",{value},{encoder.encode(args)}]'
     return f'["v",{value}]'
 
 
-def _snapshot(args: list[Any]) -> bytes | None:
+def _snapshot(encoder: Encoder, args: list[Any]) -> bytes | str | None:
+    """What changes where a call changes its arguments."""
     try:
         return marshal.dumps(args, PLAIN)
     except ValueError:
+        pass
+    try:
+        return encoder.encode([arg for arg in args if type(arg) in _CHANGEABLE or hasattr(arg, "dtype")])
+    except Exception:
         return None
 
 
@@ -81,9 +101,11 @@ def _resolve(value: Any, kept: dict[int, Any]) -> Any:
 
 
 def _referred(to: Any, kept: dict[int, Any]) -> Any:
-    """An object by its number, a type by its name, or a value by (class, what it is made of)."""
+    """An object by its number, a type by its name, a value by (class, what it is made of), or a pickle of one."""
     if type(to) is str:
         return getattr(builtins, to)
+    if type(to) is bytes:
+        return pickle.loads(to)
     if type(to) is not tuple:
         return kept[to]
     name, parts = to[0], _resolve(to[1], kept)
@@ -97,7 +119,7 @@ def _referred(to: Any, kept: dict[int, Any]) -> Any:
         return importlib.import_module("decimal").Decimal(parts)
     if name == "Fraction":
         return importlib.import_module("fractions").Fraction(*parts)
-    return importlib.import_module("numpy").array(parts)
+    raise NameError(name)
 
 
 _VERBS: dict[str, Callable[..., Any]] = {

@@ -8,10 +8,11 @@ from functools import partial
 from types import CodeType
 from typing import Any
 
-from crestfall.grading.sandbox import collect
-from crestfall.grading.sandbox.collect import Uncallable, uncalled
+from crestfall.grading.sandbox import discovery, pytest_shim
+from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.discovery import uncalled
 from crestfall.grading.sandbox.remote import Conversation
-from crestfall.grading.sandbox.rewrite import ALLCLOSE, HOLD, Assertions, allclose, rewritten
+from crestfall.grading.sandbox.rewrite import rewritten
 
 
 class Untested(Exception):
@@ -37,9 +38,10 @@ class TestCode:
     """A plan's test code, compiled once. Args: `helpers`: trusted source that stands before the program (a prompt's own
     functions)."""
 
-    def __init__(self, source: str, entry: str | None, helpers: str) -> None:
-        self._code = rewritten(source, entry)
-        self._collected = uncalled(source)
+    def __init__(self, source: str, entry: str | None, helpers: str, every: bool = False) -> None:
+        self.code = rewritten(source, entry, every)
+        self.collected = uncalled(source)
+        self._every = every
         self._entry = entry
         self._helpers = self._compile_helpers(helpers)
         words = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
@@ -57,35 +59,26 @@ class TestCode:
                 continue
         return None
 
-    def run(self, conversation: Conversation) -> None:
-        """Raises what a failing test raises; Untested, Uncallable."""
+    def run(self, conversation: Conversation, log: Assertions) -> None:
+        """Raises what a failing test raises (with `every` it is in the log); Untested, Unsupported."""
+        pytest_shim.provide()
         names = Names(conversation, self._entry)
         if self._helpers is not None:
             exec(self._helpers, names)
             if self._entry is not None:
                 names.pop(self._entry, None)
-        assertions = Assertions()
-        names.update({HOLD: assertions.hold, ALLCLOSE: allclose, "CACHE": self._cache})
-        try:
-            exec(self._code, names)
-        except SystemExit as error:  # of the tests themselves, at their end
-            if error.code or hasattr(error, "__notes__"):
-                raise
+        names.update(log.names(), CACHE=self._cache)
         candidate = partial(self._candidate, conversation)
-        if "check" in names:
-            names["check"](candidate())
-        collect.run(names, self._collected, candidate)
+        discovery.start(self.code, names, self.collected, candidate, log, self._every)
         if conversation.over is not None:
             raise conversation.over
         if not conversation.used:
             raise Untested("the tests never ran the program: nothing can pass them")
-        if assertions.swallowed:
-            raise AssertionError("an assertion failed, and the tests went on as if it had held")
 
     def _candidate(self, conversation: Conversation) -> Any:
         if self._entry is not None:
             return conversation.ask("name", self._entry)
         functions = conversation.ask("functions", "")
         if len(functions) != 1:
-            raise Uncallable("the tests ask for a function, and there is no entry point that says which")
+            raise Unsupported("the tests ask for a function, and there is no entry point that says which")
         return conversation.ask("name", functions[0])

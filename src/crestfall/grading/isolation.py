@@ -1,0 +1,291 @@
+"""Where test code may run: outside the program's process, as long as it does nothing but hand values over and look at
+the values that come back; inside it, where it handles the program's objects.
+
+The tests alone decide, never a program: a program that could choose would choose to have its own tests within reach.
+What is not known to be harmless counts as handling objects.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import collections
+import datetime
+import decimal
+import fractions
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crestfall.grading.names import VALUE_MODULES, Names, is_program, missing_module, parse, root
+
+# Builtin functions that see an object for what it is.
+_LOOKING = frozenset(
+    """__import__ callable classmethod delattr dir eval exec getattr globals hasattr hash help id input locals
+    memoryview open property setattr staticmethod super type vars""".split()  # noqa: SIM905
+)
+_VALUE_TYPES = (
+    *(str, bytes, bytearray, int, float, complex, list, tuple, dict, set, frozenset, range),
+    *(collections.Counter, collections.OrderedDict, collections.deque, collections.defaultdict),
+    *(decimal.Decimal, fractions.Fraction, datetime.datetime, datetime.timedelta, re.Match),
+)
+_METHODS = frozenset(name for kind in _VALUE_TYPES for name in dir(kind) if not name.startswith("_"))
+_OTHERS = """T all any argmax argmin astype dtype flat flatten max mean min ndim ravel reshape shape size sum tolist
+choice choices gauss randint random randrange sample shuffle uniform args""".split()  # noqa: SIM905
+_ATTRIBUTES = _METHODS.union(_OTHERS)  # of values, arrays, random generators and exceptions
+_SYS = {"maxsize", "float_info", "setrecursionlimit", "version_info", "getsizeof"}
+_EXCEPTIONS = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+)
+_RAISING = {"raises", "assertRaises", "assertRaisesRegex"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`isolation` is `outside` or `inside`; `reason` says what needs it inside, and `refusal` why neither will do."""
+
+    isolation: str = "outside"
+    reason: str = ""
+    refusal: str = ""
+
+
+def placement(
+    code: str, entry: str | None, stub: str = "", reference: str | None = None, packages: Sequence[str] = ("numpy",)
+) -> Placement:
+    """Where these tests are to run.
+
+    Args:
+        entry: the name that the tests are about; `check`'s argument stands for it.
+        stub: what stands before a completion: its own helpers are known to the tests.
+        reference: a right program; it says which names with a capital are functions.
+        packages: what tests and programs may import besides the standard library.
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return Placement(refusal=f"the tests cannot be compiled: {error}")
+    names = Names.of(tree, entry, stub)
+    solution = parse(reference or "")
+    if solution is not None:
+        names.functions = {node.name for node in solution.body if isinstance(node, ast.FunctionDef)}
+    refusal = missing_module(tree, names, packages)
+    if refusal:
+        return Placement(refusal=refusal)
+    try:
+        _Reader(names).visit(tree)
+    except Handles as found:
+        return Placement("inside", str(found))
+    return Placement()
+
+
+class Handles(Exception):
+    """The tests handle objects of the program; the text says where."""
+
+
+class _Reader(ast.NodeVisitor):
+    """Reads tests until something in them handles an object. Raises Handles."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._instances: set[str] = set()
+
+    # --- statements
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._module(alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if is_program(node.module or "", [alias.name for alias in node.names], self._names.entry):
+            return
+        self._module(node.module or "")
+        if node.module == "unittest" and any(alias.name != "TestCase" for alias in node.names):
+            raise Handles("unittest.mock")
+
+    def _module(self, name: str) -> None:
+        if name.partition(".")[0] not in VALUE_MODULES or name.startswith("unittest."):
+            raise Handles(f"the tests use {name}")
+
+    def visit_With(self, node: ast.With) -> None:
+        for item in node.items:
+            call = item.context_expr
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                raise Handles("a with statement")
+            if call.func.attr in _RAISING and call.args:
+                self._exception(call.args[0])
+            elif call.func.attr != "subTest":
+                raise Handles("a with statement")
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        raise Handles("async")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for decorator in node.decorator_list:
+            if not _is_mark(decorator):
+                raise Handles("a decorator")
+        for part in [*node.args.defaults, *node.body]:
+            self.visit(part)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if node.decorator_list or any(self._names.of_program(base) for base in node.bases):
+            raise Handles("a class derived from the program's")
+        if not node.name.startswith("Test") and not any("TestCase" in ast.unparse(base) for base in node.bases):
+            raise Handles("a class of the tests")
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.type is not None:
+            self._exception(node.type)
+        for statement in node.body:
+            self.visit(statement)
+
+    def _exception(self, node: ast.expr) -> None:
+        kinds = node.elts if isinstance(node, ast.Tuple) else [node]
+        for kind in kinds:
+            if not (isinstance(kind, ast.Name) and kind.id in _EXCEPTIONS):
+                raise Handles("exceptions of the program's own")
+
+    def visit_Raise(self, node: ast.Raise) -> None:
+        if node.exc is not None and self._names.of_program(getattr(node.exc, "func", node.exc)):
+            raise Handles("exceptions of the program's own")
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if self._names.makes_object(node.value) or self._is_instance(node.value):
+            self._hand_over(node.value)
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    self._instances.add(target.id)
+                else:
+                    self._part(target)
+            return
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and root(target) not in ("self", "cls"):
+                self._part(target)
+            else:
+                self.visit(target)
+        self.visit(node.value)
+
+    def _part(self, node: ast.AST) -> None:
+        """What is assigned to: a part of an object that is being built (`root.left.left`), or an item."""
+        if isinstance(node, ast.Attribute):
+            base: ast.AST = node
+            while isinstance(base, ast.Attribute):
+                base = base.value
+            if not (isinstance(base, ast.Name) and base.id in self._instances):
+                raise Handles("attributes are set")
+        else:
+            self.visit(node)
+
+    # --- expressions
+
+    def visit_Call(self, node: ast.Call) -> None:
+        func = node.func
+        if self._names.makes_object(node):
+            raise Handles(f"objects of the class {root(func)}")
+        if self._names.of_program(func) or self._is_result(func):
+            self._hand_over(node)
+            return
+        if isinstance(func, ast.Name):
+            if func.id in _LOOKING and func.id not in self._names.bound:
+                raise Handles(f"{func.id}()")
+            if func.id in ("isinstance", "issubclass"):
+                self._kinds(node)
+        else:
+            self.visit(func)
+        for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+            if not self._names.of_program(argument):  # a function of the program given to map, sorted or check
+                self.visit(argument)
+            elif self._names.is_class(root(argument)):
+                raise Handles(f"the class {root(argument)}")
+
+    def _is_result(self, func: ast.AST) -> bool:
+        """A call's result that is called: `adder(2)(3)`."""
+        return isinstance(func, ast.Call)
+
+    def _kinds(self, node: ast.Call) -> None:
+        kinds = node.args[1].elts if len(node.args) > 1 and isinstance(node.args[1], ast.Tuple) else node.args[1:]
+        for kind in kinds:
+            name = kind.attr if isinstance(kind, ast.Attribute) else getattr(kind, "id", "")
+            known = {value.__name__ for value in _VALUE_TYPES} | {"bool", "ndarray", "Exception", *_EXCEPTIONS}
+            if name not in known or self._names.of_program(kind):
+                raise Handles("isinstance with another type than Python's own")
+
+    def _hand_over(self, node: ast.AST) -> None:
+        """Arguments of a program's function: values, functions of Python, objects that were built for it."""
+        if isinstance(node, ast.Call) and (self._names.of_program(node.func) or self._is_result(node.func)):
+            if isinstance(node.func, ast.Call):
+                self.visit(node.func)
+            for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                self._hand_over(argument)
+        elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            for item in node.elts:
+                self._hand_over(item)
+        elif isinstance(node, ast.Dict):
+            for item in [*filter(None, node.keys), *node.values]:
+                self._hand_over(item)
+        elif isinstance(node, ast.Starred):
+            self._hand_over(node.value)
+        elif isinstance(node, (ast.Lambda, ast.GeneratorExp)) or _mentions(node, self._names.own):
+            raise Handles("functions or objects of the tests are handed over")
+        elif not self._names.of_program(node) and not self._is_instance(node):
+            self.visit(node)
+
+    def _is_instance(self, node: ast.AST) -> bool:
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return isinstance(node, ast.Name) and node.id in self._instances
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        value = node.value
+        if isinstance(value, ast.Name):
+            if value.id == "sys" and "sys" in self._names.modules and node.attr not in _SYS:
+                raise Handles(f"sys.{node.attr}")
+            if value.id == "random" and node.attr == "seed":
+                raise Handles("random.seed")
+            if value.id in self._names.modules and value.id != "unittest":
+                return
+            if value.id in ("self", "cls") or value.id in self._names.own:
+                return
+        elif root(value) in self._names.modules and node.attr not in ("mock", "seed"):
+            return
+        if node.attr == "mock" or (node.attr not in _ATTRIBUTES and root(value) != "unittest"):
+            raise Handles(f"the attribute {node.attr}")
+        self.visit(value)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if node.id in self._instances and isinstance(node.ctx, ast.Load):
+            raise Handles("objects of a class of the program")
+        if self._names.of_program(node) and self._names.is_class(node.id):
+            raise Handles(f"the class {node.id}")
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        sides = [node.left, *node.comparators]
+        same = any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops)
+        if same and not any(isinstance(side, ast.Constant) or _is_type(side) for side in sides):
+            raise Handles("identity of objects")
+        for side in sides:
+            for part in side.args if _is_type(side) else [side]:  # type: ignore[attr-defined]
+                self.visit(part)
+
+    def visit_Await(self, node: ast.Await) -> None:
+        raise Handles("async")
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        raise Handles("del")
+
+
+def _is_type(node: ast.expr) -> bool:
+    """`type(x)`, which may be compared: a value that has come here has a type of Python's own."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type"
+
+
+def _is_mark(node: ast.expr) -> bool:
+    text = ast.unparse(node)
+    return text.startswith(("pytest.mark.", "staticmethod", "classmethod", "unittest.skip"))
+
+
+def _mentions(node: ast.AST, names: set[str]) -> bool:
+    return any(isinstance(inner, ast.Name) and inner.id in names for inner in ast.walk(node))

@@ -1,0 +1,155 @@
+"""Run the tests that test code defines and does not run itself: `check(candidate)`, unittest's and pytest's.
+
+Used on both sides: by the judge, where the tests see the program from afar, and within the program's own process.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from crestfall.grading.sandbox import pytest_shim
+from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+
+
+def uncalled(source: str) -> list[str]:
+    """Names of the test functions and classes at the top level of `source` that it does not call itself."""
+    tree = ast.parse(source)
+    named = [
+        node.name
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and (node.name.lower().startswith("test") or isinstance(node, ast.ClassDef))
+    ]
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return [name for name in dict.fromkeys(named) if name not in calls]
+
+
+def start(
+    code: types.CodeType,
+    names: dict[str, Any],
+    collected: Sequence[str],
+    candidate: Callable[[], Any],
+    log: Assertions,
+    every: bool,
+) -> None:
+    """Run test code, `check(candidate)`, and what nobody has started. Raises as `run` does."""
+    try:
+        exec(code, names)
+    except SystemExit as error:  # of the tests themselves, at their end
+        if error.code or hasattr(error, "__notes__"):
+            raise
+    if "check" in names:
+        names["check"](candidate())
+    run(names, collected, candidate, log, every)
+    if log.swallowed:
+        raise AssertionError("an assertion failed, and the tests went on as if it had held")
+
+
+def run(
+    names: Mapping[str, Any], collected: Sequence[str], candidate: Callable[[], Any], log: Assertions, every: bool
+) -> None:
+    """Run the tests of these names, in the order of the source (a TestCase's own in unittest's).
+
+    Args:
+        candidate: gives the function that is tested, for tests which take that as their one argument.
+        every: go on after a failure: `log` has it.
+
+    Raises: what a failing test raises, unless `every`; Unsupported.
+    """
+    for name in collected:
+        for label, test in _cases(name, names.get(name), candidate):
+            before = len(log.results)
+            error: BaseException | None = None
+            try:
+                test()
+            except Unsupported:
+                raise
+            except _skips() as skip:
+                raise Unsupported(f"{label} is skipped: {skip}") from None
+            except Exception as failure:
+                if not every:
+                    raise
+                error = failure
+            del log.results[before:]  # one entry for a test, whatever it asserts
+            log.results.append((label, error))
+
+
+def _skips() -> tuple[type[BaseException], ...]:
+    modules = (sys.modules.get("unittest"), sys.modules.get("pytest"))
+    kinds = (getattr(modules[0], "SkipTest", None), getattr(getattr(modules[1], "skip", None), "Exception", None))
+    return tuple(kind for kind in kinds if isinstance(kind, type))
+
+
+def _cases(name: str, test: Any, candidate: Callable[[], Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """(label, callable) of each test in a function or a class."""
+    if isinstance(test, type):
+        unittest = sys.modules.get("unittest")
+        if unittest is not None and issubclass(test, unittest.TestCase):
+            yield from _unittest_cases(test)
+        elif name.startswith("Test"):
+            for method in [method for method in vars(test) if method.startswith("test")]:
+                yield from _methods(test, f"{name}.{method}", method)
+    elif isinstance(test, types.FunctionType):
+        yield from _functions(name, test, candidate)
+
+
+def _unittest_cases(kind: Any) -> Iterator[tuple[str, Callable[[], None]]]:
+    unittest = sys.modules["unittest"]
+    for case in unittest.defaultTestLoader.loadTestsFromTestCase(kind):
+        yield f"{kind.__name__}.{case._testMethodName}", lambda case=case: _run_case(kind, case)  # type: ignore[misc]
+
+
+def _run_case(kind: Any, case: Any) -> None:
+    """One method, with the class's own set-up; raises what failed."""
+    unittest = sys.modules["unittest"]
+    result = unittest.TestResult()
+    caught: list[BaseException] = []
+
+    def note(test: Any, error: Any) -> None:
+        caught.append(error[1])
+
+    result.addError = result.addFailure = note
+    result.addSubTest = lambda test, sub, error: note(sub, error) if error else None
+    unittest.TestSuite([case]).run(result)
+    if caught:
+        raise caught[0]
+    if result.unexpectedSuccesses:
+        raise AssertionError("unexpected success")
+    if result.skipped:
+        raise Unsupported(f"{kind.__name__}.{case._testMethodName} is skipped: {result.skipped[0][1]}")
+
+
+def _methods(kind: type, label: str, method: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """As pytest does: a new object for each test, between `setup_method` and `teardown_method`."""
+    for suffix, values in pytest_shim.parameter_sets(getattr(kind, method)):
+
+        def test(values: dict[str, Any] = values) -> None:
+            instance = kind()
+            function = getattr(instance, method)
+            for before in ("setup_method", "setUp"):
+                _hook(instance, before)
+            try:
+                pytest_shim.call(function, values)
+            finally:
+                for after in ("teardown_method", "tearDown"):
+                    _hook(instance, after)
+
+        yield label + suffix, test
+
+
+def _hook(instance: Any, name: str) -> None:
+    hook = getattr(instance, name, None)
+    if hook is not None:
+        hook(*[None for _ in inspect.signature(hook).parameters])
+
+
+def _functions(label: str, function: Any, candidate: Callable[[], Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A pytest function once for each of its parameter sets, with its fixtures."""
+    for suffix, values in pytest_shim.parameter_sets(function):
+        yield label + suffix, partial(pytest_shim.call, function, values, candidate)

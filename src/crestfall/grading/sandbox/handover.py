@@ -1,0 +1,183 @@
+"""What goes between tests that are code and a program: values there, values or references back, exceptions."""
+
+from __future__ import annotations
+
+import builtins
+import pickle
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes)
+
+
+class ProgramFault(BaseException):
+    """The program raised what no test catches: it exited, could not be compiled, or returned too much."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Unsendable(BaseException):
+    """The tests hand the program an object that cannot leave this process: that says nothing of the program."""
+
+
+class Remote:
+    """An object of the program. Using it asks the program; comparing it does not: it equals nothing but itself.
+
+    Only what hands over inputs is passed on. `==`, `<`, `in` and arithmetic are not, or a program could look at what
+    its values are compared with.
+    """
+
+    __slots__ = ("_ask", "_number")
+
+    def __init__(self, ask: Callable[..., Any], number: int) -> None:
+        object.__setattr__(self, "_ask", ask)
+        object.__setattr__(self, "_number", number)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("call", self._number, list(args), kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._ask("attribute", self._number, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._ask("set attribute", self._number, name, value)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._ask("set item", self._number, key, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._ask("item", self._number, key)
+
+    def __len__(self) -> int:
+        return int(self._ask("length", self._number))
+
+    def __bool__(self) -> bool:
+        return self._ask("truth", self._number) is True
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = self._ask("iterator", self._number)
+        if not isinstance(iterator, Remote):
+            raise TypeError("no iterator")
+        while True:
+            try:
+                item = self._ask("next", iterator._number)
+            except StopIteration:
+                return
+            yield item
+
+    def __next__(self) -> Any:
+        return self._ask("next", self._number)
+
+    def __contains__(self, item: Any) -> bool:
+        return any(item == other for other in self)
+
+
+def exception(kind: str, text: str, kinds: Any, args: Any, mentions: frozenset[str]) -> BaseException:
+    """What a fault of the program raises in the tests: they may expect a ValueError, say.
+
+    Args:
+        kinds: names of its class and of those that this derives from: the first that is one of Python's is raised.
+        args: its arguments.
+    """
+    if kind == "memory":
+        return MemoryError(text)
+    if kind == "exit" and "SystemExit" in mentions:
+        return noted(SystemExit(text.partition(": ")[2] or None), text)
+    if kind != "error":
+        return ProgramFault(kind, text)
+    return noted(_known(kinds, args) or Exception(text), text)
+
+
+def noted(error: BaseException, *notes: str) -> BaseException:
+    """A note says that an exception is the program's."""
+    for note in notes:
+        error.add_note(note)
+    return error
+
+
+def _known(kinds: Any, args: Any) -> Exception | None:
+    for name in kinds:
+        known = vars(builtins).get(name)
+        if isinstance(known, type) and issubclass(known, Exception):
+            try:
+                return known(*args)
+            except TypeError:  # UnicodeDecodeError and the like want arguments of their own
+                return None
+    return None
+
+
+def sendable(value: Any) -> Any:
+    """`value` with what marshal does not know replaced by what `serve` resolves: remote objects by their numbers, types
+    by their names, what a program may have given by what it is made of, and the tests' own values by a pickle (which
+    goes this way alone). Raises Unsendable."""
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if kind is Remote:
+        return {...: value._number}
+    if kind is type:
+        name = str(value.__name__)
+        if vars(builtins).get(name) is value:
+            return {...: name}
+    if kind in (list, tuple, set, frozenset):
+        return kind([sendable(item) for item in value])
+    if kind is dict:
+        return {_sendable_key(key): sendable(item) for key, item in value.items()}
+    if kind in (Counter, OrderedDict):
+        return {...: (kind.__name__, [(sendable(key), sendable(item)) for key, item in value.items()])}
+    if kind is deque:
+        return {...: ("deque", [sendable(item) for item in value])}
+    if kind is range:
+        return {...: ("range", (value.start, value.stop, value.step))}
+    if kind is Decimal:
+        return {...: ("Decimal", str(value))}
+    if kind is Fraction:
+        return {...: ("Fraction", (value.numerator, value.denominator))}
+    try:
+        return {...: pickle.dumps(value)}
+    except Exception as error:
+        raise Unsendable(f"the tests hand the program an object of {kind.__name__}: {error}") from None
+
+
+def _sendable_key(key: Any) -> Any:
+    """What is hashed over there cannot be resolved from a dict."""
+    sent = sendable(key)
+    if _has_reference(sent):
+        raise Unsendable("the tests pass the program a dict or set with keys that are not plain data")
+    return sent
+
+
+def _has_reference(sent: Any) -> bool:
+    if type(sent) in (tuple, frozenset):
+        return any(map(_has_reference, sent))
+    return type(sent) is dict
+
+
+def write_back(args: Any, changed: Any) -> None:
+    """Make lists, dicts and sets that a call has changed look changed here too, as they would in one process."""
+    if isinstance(args, list) and isinstance(changed, list):
+        if len(args) == len(changed):
+            for index, (old, new) in enumerate(zip(args, changed, strict=True)):
+                if isinstance(old, (list, dict, set, bytearray, deque)) and type(old) is type(new):
+                    write_back(old, new)
+                elif hasattr(old, "dtype") and getattr(old, "shape", None) == getattr(new, "shape", ()) != ():
+                    old[...] = new
+                elif type(old) is not Remote and type(new) is not Remote:
+                    args[index] = new
+        else:
+            args[:] = changed
+    elif isinstance(args, bytearray):
+        args[:] = changed
+    elif isinstance(args, deque):
+        args.clear()
+        args.extend(changed)
+    elif isinstance(args, (dict, set)):
+        args.clear()
+        args.update(changed)

@@ -1,0 +1,98 @@
+"""Tests that handle the program's objects, within the program's own process.
+
+A program could forge what is sent from here: the judge knows that (`isolation: inside`), and asks for a nonce that is
+told after the program has been loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from _json import encode_basestring_ascii
+from functools import partial
+from typing import Any
+
+from crestfall.grading.sandbox import discovery, pytest_shim
+from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.harness import FILE, MODULE, Channel, find, is_own_function, load
+
+MAX_TEXT = 300
+
+
+def serve(channel: Channel, source: str, header: str, every: bool) -> None:
+    """Load the program, then run the tests that are sent, and send `["t", nonce, checks, results, kind, text]`."""
+    namespace = load(source, MODULE, header)
+    if isinstance(namespace, str):
+        channel.send(namespace)
+        return
+    module = sys.modules[MODULE]
+    channel.send('["v",null]')
+    code, collected, entry, modules, nonce = channel.receive()
+    own = [name for name, value in namespace.items() if is_own_function(value)]
+    _stand_for(module, modules)
+    log = Assertions(every)
+    namespace.update(log.names(), __name__="__main__", CACHE={})
+    try:
+        discovery.start(code, namespace, collected, partial(_candidate, namespace, entry, own), log, every)
+        kind, text = "passed", ""
+    except BaseException as error:
+        kind, text = _kind(error), _text(error)
+    results = ",".join(
+        f'[{encode_basestring_ascii(name)},"{_kind(error)}",{encode_basestring_ascii(_text(error))}]'
+        for name, error in log.results
+    )
+    channel.send(f'["t","{nonce}",{log.checks},[{results}],"{kind}",{encode_basestring_ascii(text)}]')
+
+
+def _candidate(namespace: dict[str, Any], entry: str | None, own: list[str]) -> Any:
+    if entry is not None:
+        return find(namespace, entry)
+    if len(own) != 1:
+        raise Unsupported("the tests ask for a function, and there is no entry point that says which")
+    return namespace[own[0]]
+
+
+def _stand_for(module: Any, names: list[str]) -> None:
+    """The program is the module that the tests import or patch."""
+    pytest_shim.provide()
+    for name in ("__main__", "solution", *names):
+        sys.modules[name] = module
+
+
+def _kind(error: BaseException | None) -> str:
+    """Whose fault: an assertion's, the program's, or a style of tests that does not run here."""
+    if error is None:
+        return "passed"
+    if isinstance(error, MemoryError):
+        return "memory_limit"
+    if isinstance(error, Unsupported):
+        return "unsupported"
+    files = []
+    trace = error.__traceback__
+    while trace is not None:
+        files.append(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    if FILE in files and not isinstance(error, AssertionError):
+        return "runtime_error"
+    if isinstance(error, ImportError) and FILE not in files:
+        return "unsupported"
+    return "wrong_answer" if isinstance(error, AssertionError) else "runtime_error"
+
+
+def _text(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    try:
+        line = _line(error)
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return f"{line}{text}"[:MAX_TEXT]
+    except BaseException:
+        return "an exception that cannot be printed"
+
+
+def _line(error: BaseException) -> str:
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<tests>":
+            line = f"line {trace.tb_lineno} of the tests: "
+        trace = trace.tb_next
+    return line
