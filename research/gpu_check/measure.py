@@ -151,11 +151,11 @@ def _said(seconds: dict[str, float]) -> str:
 
 def _rollback(section: Section, name: str, made: NativeEngine, rollouts: Rollouts) -> None:
     """A snapshot on the CPU, an update, back: the same bits, and the same step from there."""
-    before = {key: value.cpu() for key, value in made.snapshot().items()}
+    before = {key: value.cpu() for key, value in flat(made.snapshot())}
     first = made.update(rewarded(rollouts))
-    moved = any(not torch.equal(value.cpu(), before[key]) for key, value in made.snapshot().items())
+    moved = any(not torch.equal(value.cpu(), before[key]) for key, value in flat(made.snapshot()))
     made.restore(before)
-    back = {key: value.cpu() for key, value in made.snapshot().items()}
+    back = {key: value.cpu() for key, value in flat(made.snapshot())}
     equal = back.keys() == before.keys() and all(torch.equal(value, before[key]) for key, value in back.items())
     second = made.update(rewarded(rollouts))
     section.add(f"{name}: rollback bit for bit", equal and moved, "yes", equal and moved)
