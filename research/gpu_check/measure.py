@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import torch
 
 from crestfall.core.types import Grade, Rollouts, Verdict
 from crestfall.grading import CodeGrader
+from crestfall.store.checkpoints import flat
 from crestfall.testbed.config import CampaignConfig, ChainConfig, RunConfig
 from crestfall.testbed.cost import footprint
 from crestfall.testbed.engines.native import NativeEngine
@@ -151,10 +153,11 @@ def _said(seconds: dict[str, float]) -> str:
 
 def _rollback(section: Section, name: str, made: NativeEngine, rollouts: Rollouts) -> None:
     """A snapshot on the CPU, an update, back: the same bits, and the same step from there."""
-    before = {key: value.cpu() for key, value in flat(made.snapshot())}
+    snapshot = copy.deepcopy(made.snapshot())
+    before = {key: value.cpu() for key, value in flat(snapshot)}
     first = made.update(rewarded(rollouts))
     moved = any(not torch.equal(value.cpu(), before[key]) for key, value in flat(made.snapshot()))
-    made.restore(before)
+    made.restore(snapshot)
     back = {key: value.cpu() for key, value in flat(made.snapshot())}
     equal = back.keys() == before.keys() and all(torch.equal(value, before[key]) for key, value in back.items())
     second = made.update(rewarded(rollouts))
