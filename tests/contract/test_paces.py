@@ -149,6 +149,14 @@ def test_a_rate_that_is_far_too_high_moves_the_policy_no_further_than_allowed(pa
 
 
 @metered
+def test_a_batch_that_moves_nothing_leaves_the_rate_alone(pace) -> None:
+    engine = engine_of(pace)
+    signals = engine.update(drawn_by(engine, [[[0, 1], [1, 1], [0, 1]], [[1, 1], [0, 1], [0, 1]]]))
+    assert signals["update_norm"] == 0
+    assert engine.pace.scale == 1.0
+
+
+@metered
 def test_moments_come_back_with_the_weights_or_stay(pace) -> None:
     engine = engine_of(pace, rate=1e-6)
     engine.update(drawn_by(engine))  # a step within bounds leaves moments behind

@@ -158,9 +158,11 @@ class StepMeter:
             raise ConfigError("StepMeter: after() without before()")
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
+        moved = self._step.length() != 0
         settled = self.pace.settle(self._kl if self.pace.measure == "kl" else self._step.relative, self._step.keep)
         assert settled is not None
-        self._state = self.pace.next(self._state, settled)
+        if moved:  # a batch without a signal says nothing of the rate
+            self._state = self.pace.next(self._state, settled)
         self._step = self._logprobs = self._old = None
         return Measured(settled.proposed, settled.size, settled.share, self.scale)
 

@@ -88,6 +88,12 @@ def test_the_norm_needs_no_logprobs() -> None:
     assert measured.size <= 0.02
 
 
+def test_a_step_that_moves_nothing_leaves_the_rate_alone() -> None:
+    loop = Loop(0.1)
+    loop.meter.before(loop.logprobs)
+    assert loop.meter.after().scale == 1.0
+
+
 def test_masked_tokens_say_nothing() -> None:
     loop = Loop(0.1)
     mask = (loop.words == 1).float()

@@ -32,11 +32,12 @@ class Paced:
 
     def end(self, step: WeightStep, kl: Callable[[], float]) -> dict[str, float]:
         """After them: weights and moments are pulled back where the step was too long. Returns signals."""
-        used = self.scale
+        used, moved = self.scale, step.length() != 0
         settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep)
         if settled is None:
             return {}
-        self._state = self.pace.next(self._state, settled)
+        if moved:  # a batch without a signal says nothing of the rate
+            self._state = self.pace.next(self._state, settled)
         signals = {"step_size": settled.size, "step_proposed": settled.proposed, "step_share": settled.share}
         return {**signals, "pace": used, **self._cosine(step.sketch())}
 
