@@ -16,7 +16,7 @@ from crestfall.core.errors import GraderError
 from crestfall.core.types import Grade, Verdict
 from crestfall.grading.jobs import Batch, Cache, Job, Statistics, grade_of
 from crestfall.grading.limits import Limits
-from crestfall.grading.pool import Worker, WorkerDied
+from crestfall.grading.pool import PROCESSES, Worker, WorkerDied
 
 CHUNK = 8
 ATTEMPTS = 3  # at a program on which the system fails us
@@ -38,6 +38,7 @@ class Dispatcher:
     def __init__(self, limits: Limits, cache: Cache, statistics: Statistics) -> None:
         self._limits, self._cache, self._statistics = limits, cache, statistics
         self._workers: list[Worker] = []
+        self._wanted = limits.workers
         self._jobs: dict[int, Job] = {}
         self._by_key: dict[bytes, Job] = {}
         self._queue: deque[int] = deque()
@@ -51,7 +52,13 @@ class Dispatcher:
         self._lock = threading.Lock()
         self.notices: deque[str] = deque()
         self._thread = threading.Thread(target=self._loop, name="crestfall-grader", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._over = True
+            os.close(self._awake)
+            os.close(self._wake)
+            raise GraderError(f"no thread can be started for the grader ({PROCESSES}): {error}") from None
 
     # --- from any thread --------------------------------------------------------------------------------------------
 
@@ -250,26 +257,26 @@ class Dispatcher:
         try:
             self._start_workers()
         except GraderError as error:
-            if self._workers:
-                self.notices.append(f"grading goes on with {len(self._workers)} workers: {error}")
-            else:
-                self._fail(error)
+            self._fail(error)
 
     def _start_workers(self) -> None:
-        """Raises GraderError."""
+        """Up to as many as there were to be, or as there can be. Raises GraderError where there can be none."""
         fresh: list[Worker] = []
+        before = len(self._workers)
         try:
-            while len(self._workers) + len(fresh) < self._limits.workers:
+            while len(self._workers) + len(fresh) < self._wanted:
                 fresh.append(Worker(self._limits))
-            for worker in list(fresh):
-                worker.await_start()
-                fresh.remove(worker)
-                self._workers.append(worker)
-        except GraderError:
+            while fresh:
+                fresh[0].await_start()
+                self._workers.append(fresh.pop(0))
+        except GraderError as error:
             for worker in fresh:
                 worker.kill()
-            raise
-        if fresh and not {"root", "landlock"} & self._workers[0].layers.keys():
+            if not self._workers:
+                raise
+            self.notices.append(f"grading goes on with {len(self._workers)} of {self._wanted} workers: {error}")
+            self._wanted = len(self._workers)
+        if len(self._workers) > before and not {"root", "landlock"} & self._workers[0].layers.keys():
             self.notices.append(OPEN)
 
     def _fail(self, error: GraderError) -> None:

@@ -25,6 +25,7 @@ SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
 SOURCE = Path(__file__).parents[2]
 MAX_PLANS = 256
 START_SECONDS = 60.0
+PROCESSES = "ulimit -u, or the container's limit of processes"
 
 # All that a worker sees of the environment. A fixed hash seed makes the order of sets, and so verdicts, the same on
 # every worker. One malloc arena: each further one reserves address space, of which a program with threads has no more.
@@ -138,7 +139,9 @@ class Worker:
         lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
         self._process.stderr.close()
         status = self._process.returncode
-        return lines[-1] if lines else f"it was killed by signal {-status}" if status < 0 else f"exit code {status}"
+        if not lines:
+            return f"it was killed by signal {-status}" if status < 0 else f"exit code {status}"
+        return f"{lines[-1]} ({PROCESSES})" if "BlockingIOError" in lines[-1] else lines[-1]
 
     def _send(self, message: Any) -> None:
         body = marshal.dumps(message)
@@ -186,7 +189,8 @@ def _spawn(link: socket.socket) -> subprocess.Popen[bytes]:
             start_new_session=True,  # Ctrl-C in a terminal is for the trainer, which may want to finish its step
         )
     except OSError as error:
-        raise GraderError(f"a grader worker cannot be started: {error}") from error
+        hint = f" ({PROCESSES})" if isinstance(error, BlockingIOError) else ""
+        raise GraderError(f"a grader worker cannot be started: {error}{hint}") from error
 
 
 def usable_cores() -> int:

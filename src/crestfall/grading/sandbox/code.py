@@ -10,7 +10,7 @@ from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 from crestfall.grading.sandbox.decode import Malformed, parse
 from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
-from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
+from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 from crestfall.grading.sandbox.remote import Conversation, ProgramEnded
 from crestfall.grading.sandbox.rewrite import least_checks, module_names
 from crestfall.grading.sandbox.runner import Runner
@@ -66,7 +66,7 @@ def _failure(error: BaseException, conversation: Conversation) -> tuple[str, str
     """Verdict and detail of what ended the tests: the program, an assertion, or the tests' own fault. Raises what is
     for the caller."""
     place = f"call {conversation.calls}"
-    if isinstance(error, (Overflow, Malformed, ZygoteDied)):
+    if isinstance(error, (Overflow, Malformed, ZygoteDied, Unstarted)):
         raise error
     if isinstance(error, ProgramEnded):
         return "", place

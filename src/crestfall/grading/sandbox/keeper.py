@@ -26,7 +26,7 @@ from crestfall.grading.sandbox.outcome import Outcome
 from crestfall.grading.sandbox.pace import longest
 from crestfall.grading.sandbox.program import ZygoteDied
 from crestfall.grading.sandbox.runner import signal_name
-from crestfall.grading.sandbox.zygote import SYNC, Settings
+from crestfall.grading.sandbox.zygote import FORK_SECONDS, SYNC, Settings
 
 NO_ZYGOTE = 73  # exit code of a judge whose zygote has ended
 GROWN_KIB = 128 << 10  # a judge that a program's values have blown up by this much makes room for a new one
@@ -76,7 +76,10 @@ class Keeper:
 
     def grade(self, number: int, source: str) -> Outcome:
         """Raises ZygoteDied."""
-        frames = self._frames or self._start()
+        try:
+            frames = self._frames or self._start()
+        except OSError as error:
+            return Outcome("infra", f"no process can be started for the judge: {error.strerror}", final=False)
         clock = (~self._pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
         limit = time.clock_gettime(clock) + self._limits.cpu_seconds
         plan = self._plans[number]
@@ -145,7 +148,12 @@ class Keeper:
 
     def _start(self) -> Frames:
         ours, theirs = socket.socketpair()
-        self._pid = os.fork()
+        try:
+            self._pid = linux.patient_fork(FORK_SECONDS)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if self._pid == 0:
             try:
                 linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 import resource
+import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,12 +92,11 @@ def drop_capabilities() -> None:
     syscall(SYS_CAPSET[MACHINE], header, empty, what="capset")
 
 
-def limit(what: int, value: int) -> None:
-    """Set a resource limit for good, to less where this process was given less."""
+def limit(what: int, value: int, grace: int = 0) -> None:
+    """Set a resource limit for good, to less where this process was given less. `grace`: from soft to hard limit."""
     _, most = resource.getrlimit(what)
-    if most != resource.RLIM_INFINITY:
-        value = min(value, most)
-    resource.setrlimit(what, (value, value))
+    most = value + grace if most == resource.RLIM_INFINITY else min(value + grace, most)
+    resource.setrlimit(what, (min(value, most), most))
 
 
 def address_space() -> int:
@@ -107,3 +107,16 @@ def address_space() -> int:
     except OSError:  # a container without /proc
         return 512 << 20
     return pages * resource.getpagesize() + (128 << 20)
+
+
+def patient_fork(seconds: float) -> int:
+    """`fork`, tried again where the system has no process to give (a limit of the user's, or of the container). Raises
+    OSError."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return os.fork()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)

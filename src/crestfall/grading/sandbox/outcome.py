@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crestfall.grading.sandbox.decode import Malformed, parse
-from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
+from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 
 FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit"}
 
@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
 
 
 def guarded(run: Callable[..., tuple[str, str]], *args: Any) -> tuple[str, str]:
-    """Run one conversation with a program; whatever breaks it is the program's doing. Raises ZygoteDied."""
+    """Run one conversation with a program; whatever breaks it is the program's doing. Raises ZygoteDied, Unstarted."""
     try:
         return run(*args)
     except Overflow:
@@ -64,7 +64,7 @@ def guarded(run: Callable[..., tuple[str, str]], *args: Any) -> tuple[str, str]:
         return "violation", f"wrote to the grader's channel: {error}"
     except MemoryError:
         return "memory_limit", "comparing what it gave took more memory than a program may use"
-    except ZygoteDied:
+    except (ZygoteDied, Unstarted):
         raise
     except Exception as error:
         return "wrong_answer", f"what it gave cannot be compared: {type(error).__name__}: {error}"

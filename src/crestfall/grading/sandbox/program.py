@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, START, WALL_LIMIT
+from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, START, UNSTARTED, WALL_LIMIT
 
 # Most programs are done sooner than this; waking for each of their lines would cost as much as running them.
 PATIENCE_MS = 4
@@ -39,6 +39,10 @@ class Overflow(Exception):
 
 class ZygoteDied(Exception):
     """The zygote is gone: our fault, not the program's."""
+
+
+class Unstarted(OSError):
+    """The system gives no process for the program."""
 
 
 class Handle:
@@ -66,8 +70,12 @@ class Handle:
         self._events.register(zygote, select.POLLIN)
         descriptors = array.array("i", [theirs.fileno(), *streams])
         start = START.pack(cpu_seconds, memory_bytes)
-        zygote.sendmsg([start], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-        theirs.close()
+        try:
+            zygote.sendmsg([start], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        except (BrokenPipeError, ConnectionError) as error:
+            raise ZygoteDied from error
+        finally:
+            theirs.close()
         self._buffer = bytearray()
         self._received = 0
         self._open = True
@@ -100,7 +108,8 @@ class Handle:
     def finish(self) -> Ending:
         """End the program if it still runs; how it ended. Raises ZygoteDied."""
         if self._ending is None:
-            self._zygote.send(b"k")
+            with contextlib.suppress(BrokenPipeError, ConnectionError):  # reading tells
+                self._zygote.send(b"k")
             while self._ending is None:
                 self._await_report(None)
         self._channel.close()
@@ -114,10 +123,16 @@ class Handle:
             self._read_report()
 
     def _read_report(self) -> None:
-        data = self._zygote.recv(REPORT.size)
+        try:
+            data = self._zygote.recv(REPORT.size)
+        except ConnectionError:
+            data = b""
         if len(data) != REPORT.size:
             raise ZygoteDied
         status, reason, cpu, wall, printed = REPORT.unpack(data)
+        if reason == UNSTARTED:
+            self._ending = Ending(0, 0, 0.0, 0.0, 0, False, False)
+            raise Unstarted(status, f"no process can be started for the program: {os.strerror(status)}")
         died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         limit = self._cpu_seconds
         out_of_cpu = reason == CPU_LIMIT or died == signal.SIGXCPU or cpu > limit

@@ -12,14 +12,14 @@ from typing import Any
 
 from crestfall.grading.sandbox.decode import Malformed, parse, rebuild
 from crestfall.grading.sandbox.handover import ProgramFault, Remote, Unsendable, exception, noted, sendable, write_back
-from crestfall.grading.sandbox.program import Handle, Overflow, ZygoteDied
+from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 
 
 class ProgramEnded(BaseException):
     """The program's process ended while an answer of it was awaited."""
 
 
-STICKY = (ProgramEnded, ProgramFault, Unsendable, Overflow, Malformed, ZygoteDied)
+STICKY = (ProgramEnded, ProgramFault, Unsendable, Overflow, Malformed, ZygoteDied, Unstarted)
 
 
 class Conversation:

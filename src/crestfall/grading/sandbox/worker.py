@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import marshal
 import os
+import resource
 import signal
 import socket
 import sys
@@ -147,6 +148,16 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def check_surroundings(output_bytes: int) -> None:
+    """Undo what a trainer's own surroundings would do to us, or say what we cannot undo. Raises OSError."""
+    os.umask(0o022)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, 256), files))
+    _, size = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if size != resource.RLIM_INFINITY and size < output_bytes:
+        raise OSError(f"this process may write files of {size} bytes (ulimit -f), and output_bytes is {output_bytes}")
+
+
 def try_out(keeper: Keeper) -> None:
     """Grade a right program: where this works, what breaks later is broken by a program. Raises RuntimeError."""
     keeper.plan(0, RIGHT_PLAN)
@@ -160,6 +171,7 @@ def main(control: int) -> None:
     reset_signals()
     link = Link(control)
     options = link.receive()
+    check_surroundings(options["output_bytes"])
     base = linux.address_space()
     confinement = confine.enter(options)
     zygote = start_zygote(confinement, link)

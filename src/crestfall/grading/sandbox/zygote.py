@@ -31,7 +31,8 @@ START = struct.Struct("<dq")  # CPU seconds, bytes of address space
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 READY, READY_COUNTING = b"ready", b"ready, threads are counted"
 SYNC = b"sync"  # answered with itself once no program runs
-ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED = range(4)
+ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED, UNSTARTED = range(5)
+FORK_SECONDS = 2.0  # so long the system may refuse a process: other programs end meanwhile
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
 
 CHANNEL = 3  # a program's descriptor of its channel, behind the standard streams
@@ -114,7 +115,9 @@ class Zygote:
         self._control = control
         self._settings = settings
         null = os.open("/dev/null", os.O_RDWR)
-        self._null = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, 100)  # out of the way of those that programs get
+        # Out of the way of those that programs get.
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._null = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, min(100, most - 4))
         os.close(null)
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
@@ -156,7 +159,13 @@ class Zygote:
         channel, *files = descriptors
         self._threads.begin()
         start = time.monotonic()
-        pid = os.fork()
+        try:
+            pid = linux.patient_fork(FORK_SECONDS)
+        except OSError as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._control.send(REPORT.pack(error.errno or 0, UNSTARTED, 0.0, 0.0, 0))
+            return
         if pid == 0:
             try:
                 self._become_contestant(channel, files, cpu_limit, memory_bytes)
@@ -228,7 +237,7 @@ class Zygote:
         if self._settings.scratch is not None:
             os.chdir(self._home)
         whole_seconds = math.ceil(cpu_limit + CPU_GRACE)
-        resource.setrlimit(resource.RLIMIT_CPU, (whole_seconds, whole_seconds + 1))
+        linux.limit(resource.RLIMIT_CPU, whole_seconds, grace=1)
         linux.limit(resource.RLIMIT_AS, memory_bytes)
         if self._settings.seccomp:
             self._filter.install(os.getpid())
