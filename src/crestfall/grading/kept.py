@@ -1,0 +1,67 @@
+"""Grades of a grading that was broken off: the same command goes on from them.
+
+They stand beside the results (`R.jsonl.partial`) until those are written, one line a program, by a digest of program,
+tests and limits. So a changed sample, problem or limit is graded anew, and everything else is not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crestfall.core.types import CaseGrade, Grade, Verdict
+from crestfall.store.files import writing
+from crestfall.store.jsonl import lines_of, object_in
+
+
+class KeptGrades:
+    """Grades by key, in memory and, with a path, on the disk. A context manager.
+
+    Raises RunDirectoryError where the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._grades: dict[str, Grade] = {}
+        if path is not None and path.exists():
+            for line in lines_of(path.read_bytes()):
+                if (data := object_in(line)) is not None:  # the last line may be torn
+                    self._grades[data["key"]] = _grade(data["grade"])
+        self.found = len(self._grades)
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            with writing(self._path):
+                self._file = self._path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path is not None:
+            self._file.close()
+
+    def get(self, key: str) -> Grade | None:
+        return self._grades.get(key)
+
+    def add(self, grades: dict[str, Grade]) -> None:
+        """Keep these. What could not be graded is not kept: it is tried again."""
+        new = {key: grade for key, grade in grades.items() if grade.verdict is not Verdict.INFRA}
+        self._grades.update(new)
+        if self._path is not None:
+            with writing(self._path):
+                self._file.writelines(json.dumps({"key": k, "grade": asdict(g)}) + "\n" for k, g in new.items())
+                self._file.flush()
+
+    def discard(self) -> None:
+        """The results are written."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _grade(data: dict[str, object]) -> Grade:
+    tests = tuple(CaseGrade(**{**t, "verdict": Verdict(t["verdict"])}) for t in data.pop("tests"))  # type: ignore[attr-defined]
+    return Grade(**{**data, "verdict": Verdict(data["verdict"]), "tests": tests})  # type: ignore[arg-type]

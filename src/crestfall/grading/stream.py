@@ -1,0 +1,151 @@
+"""Grading whole files: problems come one by one, are graded while the next ones are read, and are let go.
+
+So a benchmark of gigabytes needs the memory of a few of its problems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from crestfall.core.types import CallTests, Grade, Problem, StdioTests
+from crestfall.grading.grader import CodeGrader
+from crestfall.grading.kept import KeptGrades
+from crestfall.grading.samples import Sample
+
+T = TypeVar("T")
+CHUNK = 32
+"""Programs per worker that are handed to the grader at a time; two such lots are under way."""
+CHUNK_BYTES = 64 << 20
+"""Of tests in a lot, about; a larger problem is one of its own."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sample and its place among the results."""
+
+    index: int
+    sample: Sample
+
+
+def grade_stream(
+    grader: CodeGrader,
+    placed: Iterable[Sequence[Placed]],
+    kept: KeptGrades,
+    advance: Callable[[int], None],
+    keep_tests: bool,
+) -> list[tuple[Sample, Grade]]:
+    """Samples with their grades, by place.
+
+    Args:
+        placed: the samples of one problem after the other.
+        kept: grades that are known, and where new ones go.
+        advance: called with the number of samples that are graded.
+        keep_tests: keep the problems' tests with the results.
+
+    Raises KeyboardInterrupt: on SIGINT and SIGTERM; `kept` has what was graded.
+    """
+    try:
+        return asyncio.run(_stoppable(_graded(grader, placed, kept, advance, keep_tests)))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Work that SIGTERM breaks off as SIGINT does."""
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(ValueError, RuntimeError):  # no signals outside of the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+async def _graded(
+    grader: CodeGrader,
+    placed: Iterable[Sequence[Placed]],
+    kept: KeptGrades,
+    advance: Callable[[int], None],
+    keep_tests: bool,
+) -> list[tuple[Sample, Grade]]:
+    results: dict[int, tuple[Sample, Grade]] = {}
+    running: deque[asyncio.Task[list[tuple[Placed, Grade]]]] = deque()
+
+    async def settle() -> None:
+        done = await running.popleft()
+        for item, grade in done:
+            results[item.index] = (item.sample if keep_tests else _light(item.sample), grade)
+        advance(len(done))
+
+    for lot in _lots(placed, CHUNK * grader.limits.workers):
+        running.append(asyncio.create_task(_lot(grader, lot, kept)))
+        await asyncio.sleep(0)  # it is handed over before the next problem is read
+        if len(running) > 1:
+            await settle()
+        if not keep_tests:
+            grader.forget_tests()
+    while running:
+        await settle()
+    return [results[index] for index in sorted(results)]
+
+
+async def _lot(grader: CodeGrader, lot: Sequence[Placed], kept: KeptGrades) -> list[tuple[Placed, Grade]]:
+    pairs = [(item.sample.problem, item.sample.program) for item in lot]
+    keys = [grader.key(*pair) for pair in pairs]
+    new = {key: pair for key, pair in zip(keys, pairs, strict=True) if kept.get(key) is None}
+    grades = dict(zip(new, await grader.agrade_batch(new.values()), strict=True))
+    kept.add(grades)
+    return [(item, grades.get(key) or _known(kept, key)) for item, key in zip(lot, keys, strict=True)]
+
+
+def _known(kept: KeptGrades, key: str) -> Grade:
+    grade = kept.get(key)
+    assert grade is not None
+    return grade
+
+
+def _lots(placed: Iterable[Sequence[Placed]], programs: int) -> Iterator[list[Placed]]:
+    lot: list[Placed] = []
+    size = 0
+    for samples in placed:
+        if not samples:
+            continue
+        new = _size(samples[0].sample.problem)
+        if lot and (size + new > CHUNK_BYTES or len(lot) >= programs):
+            yield lot
+            lot, size = [], 0
+        lot += samples
+        size += new
+    if lot:
+        yield lot
+
+
+def _size(problem: Problem) -> int:
+    """About how many bytes a problem's tests take."""
+    tests = problem.tests
+    if isinstance(tests, StdioTests):
+        return sum(len(case.stdin) + len(case.stdout) for case in tests.cases)
+    if isinstance(tests, CallTests):
+        return sum(_bytes(case.args) + _bytes(case.expected) for case in tests.cases)
+    return len(tests.code)
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(_bytes(key) + _bytes(item) for key, item in value.items())
+    return sum(map(_bytes, value)) if isinstance(value, (list, tuple)) else sys.getsizeof(value)
+
+
+def _light(sample: Sample) -> Sample:
+    """A sample without its problem's cases."""
+    match sample.problem.tests:
+        case CallTests() as calls:
+            return replace(sample, problem=replace(sample.problem, tests=replace(calls, cases=())))
+        case StdioTests() as stdio:
+            return replace(sample, problem=replace(sample.problem, tests=replace(stdio, cases=())))
+    return sample

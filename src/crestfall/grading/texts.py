@@ -1,0 +1,49 @@
+"""Where the text of a model stands: in a string, a conversation, an API's answer, or lists of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Where APIs (OpenAI's chat, completions, responses and batches, Anthropic's, Gemini's) keep what was written.
+_INSIDE = ("body", "choices", "candidates", "message", "messages", "output", "content", "text")
+
+
+def texts_of(value: Any) -> list[str | None]:
+    """Every sample in a value; None for one that was never written (an error of an API, a null).
+
+    A conversation is one sample: its last message. A list of anything else is a list of samples.
+    """
+    if value is None or isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return _of_object(value)
+    if not isinstance(value, (list, tuple)):
+        return [None]
+    if value and all(isinstance(item, Mapping) for item in value):
+        if any("role" in item for item in value):
+            said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool")]
+            return texts_of(said[-1].get("content")) if said else [None]
+        if all(_is_part(item) for item in value):
+            written = [item["text"] for item in value if isinstance(item.get("text"), str)]
+            return ["".join(written)] if written else [None]
+    return [text for item in value for text in texts_of(item)]
+
+
+def text_of(value: Any) -> str:
+    """The one text of a completion; the empty string where nothing was written."""
+    return next((text for text in texts_of(value) if text is not None), "")
+
+
+def _is_part(item: Mapping[str, Any]) -> bool:
+    """Whether this is a piece of one message: text, thinking, a call of a tool. A choice of `completions` is none."""
+    return "type" in item and "message" not in item
+
+
+def _of_object(value: Mapping[str, Any]) -> list[str | None]:
+    if value.get("error"):
+        return [None]
+    if isinstance(value.get("parts"), list):
+        return ["".join(str(part.get("text") or "") for part in value["parts"] if isinstance(part, Mapping))]
+    name = next((name for name in _INSIDE if value.get(name) is not None), None)
+    return [None] if name is None else texts_of(value[name])

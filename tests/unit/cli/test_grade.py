@@ -1,0 +1,244 @@
+"""`crestfall grade`: nothing is lost, no input is overwritten, and what the scores leave out is said."""
+
+# ruff: noqa: E501  (a sample a line reads best)
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crestfall.cli.main import main
+
+PROBLEMS = [{"task_id": f"t/{i}", "entry_point": "f", "tests": [[[1], 2]]} for i in range(3)]
+RIGHT, WRONG = "def f(x):\n    return x + 1\n", "def f(x):\n    return x\n"
+SLEEPER = "import time\ntime.sleep(60)\n" + RIGHT
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("p.jsonl", PROBLEMS)
+    write("s.jsonl", [{"task_id": f"t/{i}", "solution": RIGHT} for i in range(3)])
+    return tmp_path
+
+
+def write(name: str, rows) -> None:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def grade(*words: str) -> int:
+    return main(["grade", "--problems", "p.jsonl", "--samples", "s.jsonl", "--workers", "1", *words])
+
+
+def result(capsys, *words: str) -> tuple[int, dict]:
+    code = grade("--json", *words)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def lines(name: str = "r.jsonl"):
+    return [json.loads(line) for line in Path(name).read_text().splitlines()]
+
+
+# --- what the scores are about ---------------------------------------------------------------------------------------
+
+
+def test_missing_unknown_and_null_are_counted_and_said(folder, capsys):
+    write("s.jsonl", [{"task_id": "t/0", "solution": RIGHT}, {"task_id": "zzz", "solution": RIGHT}, {"task_id": "t/1", "solution": None}])  # fmt: skip
+    assert grade("--out", "r.jsonl") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 3 problems have no sample: the scores are over the others (t/2)" in said
+    assert "1 samples are of tasks that no problem has, and skipped (zzz; s.jsonl:2)" in said
+    assert "1 samples were never written (null)" in said
+    assert [line["verdict"] for line in lines()] == ["passed", "no_code"]
+    code, said = result(capsys, "--allow-missing")
+    assert code == 0
+    assert (said["missing"], said["unknown"], said["null"], said["pass_at_1"]) == (["t/2"], ["zzz"], 1, 0.5)
+
+
+def test_no_sample_of_any_problem(folder, capsys):
+    write("s.jsonl", [{"task_id": "zzz", "solution": RIGHT}])
+    assert grade("--out", "r.jsonl") == 2
+    assert "s.jsonl:1: field 'task_id' is 'zzz', which no problem has" in capsys.readouterr().err
+    assert not Path("r.jsonl").exists()
+
+
+def test_rows_that_nothing_could_grade_are_said(folder, capsys):
+    row = {"problem_id": "t/9", "question": "q", "input_output": ""}
+    write("p.jsonl", [*PROBLEMS, row])
+    code, said = result(capsys)
+    assert (code, said["problems"], said["left_out"]) == (0, 3, ["p.jsonl:4: no tests"])
+
+
+def test_references_that_are_missing_are_no_failure(folder, capsys):
+    write("p.jsonl", [PROBLEMS[0] | {"reference": RIGHT}, *PROBLEMS[1:]])
+    assert main(["grade", "--problems", "p.jsonl", "--references", "--workers", "1"]) == 0
+    assert "2 of 3 problems have no reference" in capsys.readouterr().out
+
+
+SAMPLES = {
+    "generation": ({"generation": RIGHT}, ["passed"]),
+    "output": ({"output": f"```python\n{RIGHT}```"}, ["passed"]),
+    "messages": ({"messages": [{"role": "user", "content": WRONG}, {"role": "assistant", "content": RIGHT}]}, ["passed"]),
+    "response as messages": ({"response": [{"role": "assistant", "content": RIGHT}]}, ["passed"]),
+    "parts": ({"response": [{"role": "assistant", "content": [{"type": "text", "text": RIGHT}]}]}, ["passed"]),
+    "chat completion": ({"choices": [{"index": 0, "message": {"role": "assistant", "content": RIGHT}},
+                                     {"index": 1, "message": {"role": "assistant", "content": WRONG}}]}, ["passed", "wrong_answer"]),
+    "completion": ({"choices": [{"text": RIGHT}, {"text": WRONG}]}, ["passed", "wrong_answer"]),
+    "Gemini": ({"candidates": [{"content": {"role": "model", "parts": [{"text": RIGHT[:9]}, {"text": RIGHT[9:]}]}}]}, ["passed"]),
+    "batch": ({"custom_id": "t/0", "response": {"status_code": 200, "body": {"choices": [{"message": {"role": "assistant", "content": RIGHT}}]}}}, ["passed"]),
+    "a failed batch": ({"custom_id": "t/0", "response": {"status_code": 500, "error": {"message": "x"}}}, ["no_code"]),
+    "thinking of an API": ({"choices": [{"message": {"role": "assistant", "reasoning_content": RIGHT, "content": None}}]}, ["no_code"]),
+    "samples": ({"samples": [RIGHT, WRONG, None]}, ["passed", "wrong_answer", "no_code"]),
+    "code_list": ({"question_id": "t/0", "code_list": [RIGHT, ""], "output_list": ["x", "y"]}, ["passed", "no_code"]),
+    "harness": ({"doc_id": 0, "doc": {"task_id": "t/0", "prompt": "p"}, "resps": [[WRONG]], "filtered_resps": [[RIGHT]]}, ["passed"]),
+    "completions": ({"completions": [RIGHT, RIGHT]}, ["passed", "passed"]),
+    "several conversations": ({"responses": [[{"role": "assistant", "content": RIGHT}], [{"role": "assistant", "content": WRONG}]]}, ["passed", "wrong_answer"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_as_people_have_them(name, folder):
+    row, verdicts = SAMPLES[name]
+    ids = {"task_id", "custom_id", "question_id", "doc"} & set(row)
+    write("s.jsonl", [row if ids else {"task_id": "t/0", **row}])
+    grade("--out", "r.jsonl", "--allow-missing")
+    assert [line["verdict"] for line in lines()] == verdicts
+
+
+def test_numbers_are_ids_where_one_side_has_no_prefix(folder, capsys):
+    write("s.jsonl", [{"task_id": 0, "solution": RIGHT}, {"task_id": "x/1", "solution": RIGHT}])
+    code, said = result(capsys)
+    assert (said["n"], said["unknown"]) == (1, ["x/1"])
+    write("p.jsonl", [*PROBLEMS, PROBLEMS[0] | {"task_id": "u/0"}])
+    assert grade() == 2
+    assert "samples of '0' could be of 't/0' and of 'u/0'" in capsys.readouterr().err
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--out", "s.jsonl"), "s.jsonl is an input"),
+        (("--out", "./p.jsonl"), "p.jsonl is an input"),
+        (("--out", "link.jsonl"), "link.jsonl is an input"),
+        (("--evalplus-out", "s.jsonl"), "s.jsonl is an input"),
+        (("--out", "nowhere/r.jsonl"), "cannot be written: No such file or directory"),
+        (("--out", "."), ". is a directory"),
+        (("--out", "r.json", "--evalplus-out", "r.json"), "are one file"),
+        (("--json", "--out", "-"), "standard output is taken"),
+    ],
+)
+def test_an_output_is_tried_before_the_first_program(folder, capsys, words, message):
+    os.link("s.jsonl", "link.jsonl")
+    before = Path("s.jsonl").read_text()
+    write("p.jsonl", PROBLEMS)
+    start = time.monotonic()
+    assert grade(*words) == 2
+    assert message in capsys.readouterr().err
+    assert Path("s.jsonl").read_text() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["link.jsonl", "p.jsonl", "s.jsonl"]
+    assert time.monotonic() - start < 30
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "crestfall", "grade", "--workers", "1", *words]
+
+
+def test_pipes_work_on_every_side(folder):
+    script = (
+        f"{' '.join(command('--problems', '<(gzip -c p.jsonl)', '--samples', '-', '--out', '-'))} < s.jsonl | head -n 1"
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert json.loads(done.stdout)["verdict"] == "passed"
+    assert "3 of 3 passed" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_grading_that_was_broken_off_goes_on(folder, number):
+    write(
+        "s.jsonl",
+        [{"task_id": "t/0", "solution": f"{RIGHT}# {i}\n"} for i in range(200)]
+        + [{"task_id": "t/1", "solution": SLEEPER}],
+    )
+    words = command(
+        "--problems", "p.jsonl", "--samples", "s.jsonl", "--out", "r.jsonl", "--allow-missing", "--wall-seconds", "3"
+    )
+    started = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    partial = folder / "r.jsonl.partial"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (partial.exists() and partial.read_text().count("\n") >= 40):
+        time.sleep(0.05)
+    started.send_signal(number)
+    _, said = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert "of 201 samples were graded and are kept in r.jsonl.partial" in said
+    kept = partial.read_text().count("\n")
+    assert not (folder / "r.jsonl").exists()
+    with partial.open("a") as file:  # a line that a kill tore
+        file.write('{"key": "12')
+    done = subprocess.run([*words, "--wall-seconds", "3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from {kept} grades" in done.stderr
+    verdicts = [line["verdict"] for line in lines()]
+    assert verdicts == ["passed"] * 200 + ["time_limit"]
+    assert not partial.exists()
+
+
+def test_what_has_changed_is_graded_anew(folder, monkeypatch, capsys):
+    from crestfall.cli import grade_files
+
+    monkeypatch.setattr(grade_files, "write_lines", lambda lines, path: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert grade("--out", "r.jsonl") == 130
+    monkeypatch.undo()
+    os.chdir(folder)
+    kept = Path("r.jsonl.partial").read_text()
+    Path("r.jsonl.partial").write_text(kept.replace('"passed"', '"violation"'))
+    assert grade("--out", "r.jsonl") == 0
+    assert [line["verdict"] for line in lines()] == ["violation"] * 3  # so they are taken, not graded again
+    Path("r.jsonl.partial").write_text(kept.replace('"passed"', '"violation"'))
+    write("p.jsonl", [PROBLEMS[0] | {"tests": [[[1], 2], [[2], 3]]}, *PROBLEMS[1:]])
+    write("s.jsonl", [{"task_id": f"t/{i}", "solution": RIGHT if i < 2 else WRONG} for i in range(3)])
+    assert grade("--out", "r.jsonl") == 0
+    assert [line["verdict"] for line in lines()] == ["passed", "violation", "wrong_answer"]
+
+
+def test_problems_are_not_held(folder):
+    """A hundred problems with 4 MB of tests each, of which two are asked for: 400 MB of file in less than 200 MB."""
+    big = "1\n" * 1_000_000
+    with open("p.jsonl", "w") as file:
+        for i in range(100):
+            file.write(
+                json.dumps(
+                    {"task_id": f"t/{i}", "tests": [{"stdin": big, "stdout": "1\n"}, {"stdin": "1\n", "stdout": big}]}
+                )
+                + "\n"
+            )
+    write("s.jsonl", [{"task_id": f"t/{i}", "solution": "print(input())\n"} for i in (3, 97)])
+    script = (
+        "import resource, sys\nfrom crestfall.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    words = [
+        "grade",
+        "--problems",
+        "p.jsonl",
+        "--samples",
+        "s.jsonl",
+        "--out",
+        "r.jsonl",
+        "--allow-missing",
+        "--workers",
+        "1",
+    ]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    assert [line["verdict"] for line in lines()] == ["wrong_answer"] * 2, done.stderr
+    assert int(done.stdout.split()[-1]) < 200
