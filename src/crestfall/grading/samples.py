@@ -21,8 +21,8 @@ FIELDS: dict[str, Form] = {
     **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
     **dict.fromkeys(("response", "responses", "generation", "generations", "sample", "samples"), "response"),
     **dict.fromkeys(("output", "outputs", "output_list", "prediction", "predictions", "answer", "text"), "response"),
-    **dict.fromkeys(("content", "generated_text", "model_output", "message", "messages", "choices"), "response"),
-    **dict.fromkeys(("filtered_resps", "resps", "result"), "response"),
+    **dict.fromkeys(("content", "generated_text", "model_output", "message", "messages"), "response"),
+    **dict.fromkeys(("choices", "candidates", "filtered_resps", "resps", "result"), "response"),
 }
 IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task")
 
@@ -78,7 +78,9 @@ def read_samples(path: Path) -> list[Written]:
 def _written(row: Row) -> list[Written]:
     name = next((name for name in FIELDS if row.has(name)), None)
     if name is None:
-        raise InputError(f"{row.where}: none of the fields {', '.join(FIELDS)}")
+        raise InputError(
+            f"{row.where}: none of the fields 'completion', 'solution' and 'response', nor any of their kin"
+        )
     texts = texts_of(row.data[name])
     task_id = _task_id(row)
     if texts == [row.data[name]]:

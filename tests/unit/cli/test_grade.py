@@ -114,7 +114,7 @@ def test_samples_as_people_have_them(name, folder):
 
 def test_numbers_are_ids_where_one_side_has_no_prefix(folder, capsys):
     write("s.jsonl", [{"task_id": 0, "solution": RIGHT}, {"task_id": "x/1", "solution": RIGHT}])
-    code, said = result(capsys)
+    _code, said = result(capsys)
     assert (said["n"], said["unknown"]) == (1, ["x/1"])
     write("p.jsonl", [*PROBLEMS, PROBLEMS[0] | {"task_id": "u/0"}])
     assert grade() == 2
@@ -162,11 +162,11 @@ def test_pipes_work_on_every_side(folder):
     assert "3 of 3 passed" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_grading_that_was_broken_off_goes_on(folder, number):
     write(
         "s.jsonl",
-        [{"task_id": "t/0", "solution": f"{RIGHT}# {i}\n"} for i in range(200)]
+        [{"task_id": "t/0", "solution": f"{RIGHT}# {i}\n"} for i in range(80)]
         + [{"task_id": "t/1", "solution": SLEEPER}],
     )
     words = command(
@@ -175,21 +175,21 @@ def test_a_grading_that_was_broken_off_goes_on(folder, number):
     started = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     partial = folder / "r.jsonl.partial"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (partial.exists() and partial.read_text().count("\n") >= 40):
+    while time.monotonic() < deadline and not (partial.exists() and partial.read_text().count("\n") >= 30):
         time.sleep(0.05)
     started.send_signal(number)
     _, said = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert "of 201 samples were graded and are kept in r.jsonl.partial" in said
+    assert "of 81 samples were graded and are kept in r.jsonl.partial" in said
     kept = partial.read_text().count("\n")
     assert not (folder / "r.jsonl").exists()
     with partial.open("a") as file:  # a line that a kill tore
         file.write('{"key": "12')
-    done = subprocess.run([*words, "--wall-seconds", "3"], capture_output=True, text=True)
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"going on from {kept} grades" in done.stderr
     verdicts = [line["verdict"] for line in lines()]
-    assert verdicts == ["passed"] * 200 + ["time_limit"]
+    assert verdicts == ["passed"] * 80 + ["time_limit"]
     assert not partial.exists()
 
 
@@ -211,18 +211,19 @@ def test_what_has_changed_is_graded_anew(folder, monkeypatch, capsys):
     assert [line["verdict"] for line in lines()] == ["passed", "violation", "wrong_answer"]
 
 
+@pytest.mark.slow
 def test_problems_are_not_held(folder):
-    """A hundred problems with 4 MB of tests each, of which two are asked for: 400 MB of file in less than 200 MB."""
+    """Forty problems with 4 MB of tests each, of which two are asked for: a file of 160 MB in less memory than that."""
     big = "1\n" * 1_000_000
     with open("p.jsonl", "w") as file:
-        for i in range(100):
+        for i in range(40):
             file.write(
                 json.dumps(
                     {"task_id": f"t/{i}", "tests": [{"stdin": big, "stdout": "1\n"}, {"stdin": "1\n", "stdout": big}]}
                 )
                 + "\n"
             )
-    write("s.jsonl", [{"task_id": f"t/{i}", "solution": "print(input())\n"} for i in (3, 97)])
+    write("s.jsonl", [{"task_id": f"t/{i}", "solution": "print(input())\n"} for i in (3, 37)])
     script = (
         "import resource, sys\nfrom crestfall.cli.main import main\ncode = main(sys.argv[1:])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
@@ -241,4 +242,4 @@ def test_problems_are_not_held(folder):
     ]
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
     assert [line["verdict"] for line in lines()] == ["wrong_answer"] * 2, done.stderr
-    assert int(done.stdout.split()[-1]) < 200
+    assert int(done.stdout.split()[-1]) < 150
