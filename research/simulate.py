@@ -20,6 +20,8 @@ from crestfall.core.entry import guarded
 from crestfall.core.rng import stream
 
 LENGTHS = (10, 20, 50, 100, 300)
+LABELS: tuple[CurveClass, ...] = tuple(label for label in CLASSES if label != "too_few_points")
+"""Classes that a curve can truly be of."""
 NOISE_LEVELS = (0.01, 0.03, 0.06)
 CORRELATIONS = (0.0, 0.5)
 SAMPLES = (200, 500, 2000)
@@ -37,7 +39,8 @@ class Simulated:
 def level_curve(label: CurveClass, size: int, rng: np.random.Generator) -> FloatArray:
     """A noise-free curve of a class, within [0, 1].
 
-    rise: +0.1 to +0.5; rise_and_collapse: the same, then half to all of it (at least 0.1) is lost again, over 1 step to
+    crash_and_recovery: from 0.6-0.9 to below 0.15 and back by 85% of the loss or more; rise: +0.1 to +0.5;
+    rise_and_collapse: the same, then half to all of it (at least 0.1) is lost again, over 1 step to
     half of the run; collapse: from 0.5-0.95 to below a third; decline: -0.06 to -0.18 over at least half of the run.
     """
     x_S = np.linspace(0, 1, size)
@@ -45,6 +48,8 @@ def level_curve(label: CurveClass, size: int, rng: np.random.Generator) -> Float
         return np.full(size, rng.uniform(0.1, 0.9))
     if label == "rise":
         return rng.uniform(0.05, 0.45) + rng.uniform(0.1, 0.5) * _rise(x_S, rng.uniform(0.3, 1.0), rng)
+    if label == "crash_and_recovery":
+        return _crashed(x_S, rng, rng.uniform(0.85, 1.0))
     if label == "decline":
         begin = rng.uniform(0, 0.5)
         return rng.uniform(0.25, 0.9) - rng.uniform(0.06, 0.18) * np.clip((x_S - begin) / (1 - begin), 0, 1)
@@ -71,6 +76,55 @@ def _fall(x_S: FloatArray, after: float, rng: np.random.Generator) -> FloatArray
     """0 until `after`, 1 in the end: anything between a cliff and a slope over half of what is left and more."""
     width = (1 - after) * rng.uniform(0.02, 0.9)
     return np.clip((x_S - after) / width, 0, 1)
+
+
+def _crashed(x_S: FloatArray, rng: np.random.Generator, back: float) -> FloatArray:
+    """High (or risen), down in the middle, and back by a share of the loss."""
+    top, low = rng.uniform(0.6, 0.9), rng.uniform(0.0, 0.15)
+    fell, rose = rng.uniform(0.3, 0.5), rng.uniform(0.6, 0.75)
+    end = low + back * (top - low)
+    start = float(rng.choice([0.2, top]))
+    turns = [0, 0.25, fell, fell + 0.1, rose, rose + 0.1, 1]
+    return np.asarray(np.interp(x_S, turns, [start, top, top, low, low, end, end]))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of simulated curves: `sparse` and `flat` that are called anything else, recoveries that are found."""
+
+    flat: float
+    sparse: float
+    half: float
+    full: float
+    twice: float
+
+    def __str__(self) -> str:
+        found = f"found: half-way {self.half:.2f}, full {self.full:.2f}, twice {self.twice:.2f}"
+        return f"false on flat {self.flat:.3f}, on sparse {self.sparse:.3f}; crashes {found}"
+
+
+HARMLESS = ("flat", "too_few_points")
+CRASHED = ("rise_and_collapse", "collapse", "crash_and_recovery")
+
+
+def rates(size: int, rng: np.random.Generator, noise: float, correlation: float, each: int) -> Rates:
+    """Of one setting. Sparse: a reward that is 1 with probability 0.005 to 0.1 in batches of 8 to 64, independent."""
+
+    def share(curves: Sequence[FloatArray], labels: Sequence[str]) -> float:
+        return float(np.mean([classify(values_S, None, 499).label in labels for values_S in curves]))
+
+    def noisy(level_S: FloatArray) -> FloatArray:
+        return np.asarray(level_S + noise * ar1(rng, 1, size, correlation)[0])
+
+    x_S = np.linspace(0, 1, size)
+    flat = [noisy(level_curve("flat", size, rng)) for _ in range(each)]
+    batches = [int(rng.choice([8, 16, 64])) for _ in range(each)]
+    sparse = [rng.binomial(n, float(rng.choice([0.005, 0.02, 0.1])), size) / n for n in batches]
+    half = [noisy(_crashed(x_S, rng, rng.uniform(0.3, 0.7))) for _ in range(each)]
+    full = [noisy(_crashed(x_S, rng, rng.uniform(0.85, 1.0))) for _ in range(each)]
+    twice = [noisy(np.interp(x_S, np.linspace(0, 1, 6), [0.8, 0.8, 0.1, 0.8, 0.1, 0.5])) for _ in range(each)]
+    found = (share(curves, CRASHED) for curves in (half, full, twice))
+    return Rates(1 - share(flat, HARMLESS), 1 - share(sparse, HARMLESS), *found)
 
 
 def simulate(label: CurveClass, size: int, rng: np.random.Generator, noise: float, correlation: float) -> Simulated:
@@ -117,7 +171,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m research.simulate", description=__doc__)
     parser.add_argument("--each", type=int, default=20, help="curves per class and setting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--rates", action="store_true", help="false classes on flat and sparse curves, recoveries found"
+    )
     args = parser.parse_args(argv)
+    if args.rates:
+        for size in LENGTHS:
+            for level in NOISE_LEVELS:
+                for rho in CORRELATIONS:
+                    rng = stream("rates", args.seed, size, str(level), str(rho))
+                    print(
+                        f"{size:>4} points, sigma {level:g}, rho {rho:g}: {rates(size, rng, level, rho, args.each)}",
+                        flush=True,
+                    )
+        return
     total_KK = np.zeros((len(CLASSES), len(CLASSES)))
     for size in LENGTHS:
         settings = [("sigma", level, rho) for level in NOISE_LEVELS for rho in CORRELATIONS]
@@ -128,12 +195,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 simulate(label, size, rng, level, rho)
                 if kind == "sigma"
                 else simulate_counts(label, size, rng, int(level))
-                for label in CLASSES
+                for label in LABELS
                 for _ in range(args.each)
             ]
             result = confusion(curves)
-            recalls = np.diag(result.counts_KK) / args.each
-            shown = "  ".join(f"{name} {recall:.2f}" for name, recall in zip(CLASSES, recalls, strict=True))
+            recalls = np.diag(result.counts_KK)[: len(LABELS)] / args.each
+            shown = "  ".join(f"{name} {recall:.2f}" for name, recall in zip(LABELS, recalls, strict=True))
             print(
                 f"{size:>4} points, {kind} {level:g}, rho {rho:g}: {result.balanced_accuracy:.2f}   {shown}", flush=True
             )

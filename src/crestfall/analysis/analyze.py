@@ -1,41 +1,81 @@
-"""Everything that is said of one curve: class, measures, intervals, p-value, onset, leads."""
+"""Everything that is said of one run: class, levels, intervals, p-value, course of the fall, leads, other curves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.classify import SIGNIFICANCE, Classification, classify
-from crestfall.analysis.leads import Lead, lead_of
-from crestfall.analysis.levels import Levels, moving_average
+from crestfall.analysis.classify import FALLEN, Classification, CurveClass, classify
+from crestfall.analysis.course import Course, Peak, course_of, peak_of, smoothed
+from crestfall.analysis.headline import headline
+from crestfall.analysis.leads import Lead, leads_of
+from crestfall.analysis.levels import Estimate, Levels
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
-from crestfall.analysis.noise import bin_means
-from crestfall.analysis.onset import largest_fall, left_for_good
-from crestfall.analysis.phase import phase_transition_score
-from crestfall.analysis.trajectory import Trajectory
-from crestfall.core.signals import COMPARED
+from crestfall.analysis.noise import FEW
+from crestfall.analysis.onset import left_for_good
+from crestfall.analysis.scan import SIGNIFICANCE
+from crestfall.analysis.trajectory import Curve, Series, Trajectory
 
-FALL_DONE = 0.9
+
+@dataclass(frozen=True)
+class Judged:
+    """Another curve of the same run: an evaluation, the training reward or a part of it."""
+
+    metric: str
+    role: str
+    classification: Classification
+    peak_step: int
+
+    def to_json(self) -> dict[str, Any]:
+        c = self.classification
+        numbers = {name: getattr(c.levels, name).value for name in ("start", "peak", "end")}
+        return {
+            "metric": self.metric,
+            "role": self.role,
+            "class": c.label,
+            **numbers,
+            "peak_step": self.peak_step,
+            "p_value": c.p_fall,
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """`measures` are the raw numbers as the paper defines them, `levels` the noise-aware ones. `onset` and
-    `phase_transition` are None unless the fall is real (p < 0.05) and exceeds three standard errors."""
+    """`levels` are the numbers that every view gives; `measures` the raw ones as the paper defines them. `peak_steps`:
+    the first and the last step of those that are as good as the peak. `onset` (where the fall begins), `onset_for_good`
+    and `course` are None unless the fall is real (p < 0.05). `others`: the run's other curves, judged alike."""
 
     trajectory: Trajectory
     measures: CampaignMeasures
     classification: Classification
+    levels: Levels
+    peak_step: int
+    peak_steps: tuple[int, int]
     onset: int | None
     onset_for_good: int | None
-    phase_transition: float | None
+    course: Course | None
     leads: tuple[Lead, ...]
+    others: tuple[Judged, ...]
 
     @property
-    def levels(self) -> Levels:
-        return self.classification.levels
+    def headline(self) -> str:
+        t = self.trajectory
+        curves = [(t.metric, t.role, self.classification.label)]
+        return headline([*curves, *((o.metric, o.role, o.classification.label) for o in self.others)])
+
+    @property
+    def has_cliff(self) -> bool:
+        return self.course is not None and self.course.cliff is not None and self.course.cliff.is_one
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What cannot be said of this curve, and what would help."""
+        if self.classification.known or len(self.trajectory) >= FEW:
+            return ()
+        few = f"{len(self.trajectory)} points of unknown noise say little"
+        return (f"{few}: --samples N tells how many graded samples are behind each value",)
 
     def to_json(self) -> dict[str, Any]:
         t, m, c = self.trajectory, self.measures, self.classification
@@ -45,11 +85,13 @@ class Analysis:
             "metric": t.metric,
             "why": t.why,
             "class": c.label,
-            "start": m.start,
-            "peak": m.peak,
-            "peak_step": m.peak_step,
-            "end": m.end,
-            "gap": m.gap,
+            "headline": self.headline,
+            "start": self.levels.start.value,
+            "peak": self.levels.peak.value,
+            "peak_step": self.peak_step,
+            "peak_steps": list(self.peak_steps),
+            "end": self.levels.end.value,
+            "gap": self.levels.fall.value,
             "p_value": c.p_fall,
             "onset": self.onset,
             "leads": {lead.signal: lead.steps for lead in self.leads},
@@ -58,59 +100,110 @@ class Analysis:
             "last_step": m.end_step,
             "rise_p_value": c.p_rise,
             "onset_for_good": self.onset_for_good,
-            "phase_transition": self.phase_transition,
-            "fall": c.levels.fall.value,
-            "rise": c.levels.rise.value,
+            "cliff": self._cliff_to_json(),
+            "fall": self.levels.fall.value,
+            "rise": self.levels.rise.value,
+            "crash": {"depth": c.crash.depth, "p_value": c.crash.p_value},
             "noise": c.noise,
+            "noise_known": c.known,
             "autocorrelation": c.correlation,
             "intervals": {
                 name: [e.low, e.high]
                 for name in ("start", "peak", "end", "rise", "fall")
-                for e in [getattr(c.levels, name)]
+                for e in [getattr(self.levels, name)]
             },
+            "raw": {"start": m.start, "peak": m.peak, "peak_step": m.peak_step, "end": m.end, "gap": m.gap},
+            "evaluations": [o.to_json() for o in self.others if o.role == "evaluation"],
+            "reward_parts": [o.to_json() for o in self.others if o.role != "evaluation"],
             "signals": sorted(t.signals),
+            "cautions": list(self.cautions),
             "notes": list(t.notes),
         }
         if t.facts is not None:
             out["campaign"] = t.facts.campaign
         return out
 
+    def _cliff_to_json(self) -> dict[str, float] | None:
+        if self.course is None or self.course.cliff is None:
+            return None
+        cliff = self.course.cliff
+        return {"share": cliff.share, "share_of_a_straight_fall": cliff.null_high, "p_value": cliff.p_value}
+
 
 def analyze(trajectory: Trajectory) -> Analysis:
-    """All of it for one curve. Raises InputError where there is no point."""
+    """All of it for one run. Of several evaluations the first of those whose class most of them have is the one that
+    is shown, unless a metric was asked for. Raises InputError where there is no point."""
     measures = measure_campaign(trajectory)
-    judged_S, errors_S = trajectory.judged_S, trajectory.judged_error_S
-    c = classify(judged_S, errors_S)
-    peak = int(np.argmax(moving_average(judged_S, c.smoothing)))
-    clear = c.p_fall < SIGNIFICANCE and c.levels.fall.value > 3 * c.noise * np.sqrt(2 / c.smoothing)
-    onset = largest_fall(judged_S, peak, half_width(trajectory, c)) if clear else None
-    for_good = left_for_good(moving_average(judged_S, c.smoothing), peak) if clear else None
-    steps_S = trajectory.steps_S
+    c = classify(trajectory.judged_S, trajectory.judged_error_S)
+    others = tuple(_judged(metric, curve) for metric, curve in trajectory.others.items())
+    if not trajectory.told and (chosen := _typical(c.label, trajectory, others)) is not None:
+        return analyze(_judged_by(trajectory, chosen))
+    steps_S, smooth_S = trajectory.steps_S, smoothed(trajectory.judged_S, c)
+    peak = peak_of(smooth_S, c)
+    real = c.p_fall < SIGNIFICANCE and c.label in FALLEN
+    course = course_of(trajectory.judged_S, peak, c) if real else None
+    for_good = left_for_good(smooth_S, peak.index) if real else None
+    levels, peak_index = _levels(trajectory, measures, c, peak)
     return Analysis(
         trajectory=trajectory,
         measures=measures,
         classification=c,
-        onset=None if onset is None else int(steps_S[onset]),
+        levels=levels,
+        peak_step=int(steps_S[peak_index]),
+        peak_steps=(int(steps_S[min(peak.first, peak_index)]), int(steps_S[max(peak.last, peak_index)])),
+        onset=None if course is None else int(steps_S[course.began]),
         onset_for_good=None if for_good is None else int(steps_S[for_good]),
-        phase_transition=phase_transition_score(judged_S, peak) if clear else None,
-        leads=() if onset is None else _leads(trajectory, onset, peak, c),
+        course=course,
+        leads=() if course is None else leads_of(trajectory, course),
+        others=others,
     )
 
 
-def half_width(trajectory: Trajectory, c: Classification) -> int:
-    """How many points on each side to compare for the onset: the smoothing's width, of the curve as it was logged."""
-    points_per_bin = max(1, round(len(trajectory) / len(bin_means(trajectory.judged_S))))
-    return c.smoothing * points_per_bin
+def _judged(metric: str, curve: Curve) -> Judged:
+    values_S = curve.series.values_S
+    c = classify(values_S, curve.standard_errors_S)
+    return Judged(metric, curve.role, c, int(curve.series.steps_S[peak_of(smoothed(values_S, c), c).index]))
 
 
-def _leads(trajectory: Trajectory, onset: int, peak: int, c: Classification) -> tuple[Lead, ...]:
-    smooth_S = moving_average(trajectory.judged_S, c.smoothing)
-    done = np.flatnonzero(smooth_S[peak:] <= smooth_S[peak] - FALL_DONE * (smooth_S[peak] - smooth_S[-1]))
-    end_step = int(trajectory.steps_S[peak + int(done[0])]) if len(done) else int(trajectory.steps_S[-1])
-    onset_step = int(trajectory.steps_S[onset])
-    found = (
-        lead_of(signal, trajectory.signals[signal], onset_step, end_step)
-        for signal in COMPARED
-        if signal in trajectory.signals
+def _typical(label: CurveClass, trajectory: Trajectory, others: tuple[Judged, ...]) -> str | None:
+    """The evaluation to show instead; None: the one that was chosen is of the commonest class (of two, the worse)."""
+    labels = [label] + [o.classification.label for o in others if o.role == "evaluation"]
+    if trajectory.role != "evaluation" or len(labels) < 2:
+        return None
+    common = max(labels, key=lambda one: (labels.count(one), one in FALLEN, one == label))
+    if labels.count(common) == labels.count(label) and (label in FALLEN or common not in FALLEN):
+        return None
+    return next(o.metric for o in others if o.role == "evaluation" and o.classification.label == common)
+
+
+def _judged_by(trajectory: Trajectory, metric: str) -> Trajectory:
+    """The same run with another of its evaluations in front."""
+    chosen = trajectory.others[metric]
+    main = Curve(Series(trajectory.steps_S, trajectory.values_S), trajectory.standard_errors_S, trajectory.role)
+    others = {trajectory.metric: main} | {k: curve for k, curve in trajectory.others.items() if k != metric}
+    return replace(
+        trajectory,
+        metric=metric,
+        why=f"{trajectory.why.partition(' (also')[0]}, of the class that most evaluations are of",
+        steps_S=chosen.series.steps_S,
+        values_S=chosen.series.values_S,
+        standard_errors_S=chosen.standard_errors_S,
+        others=others,
+        told=True,
     )
-    return tuple(sorted((lead for lead in found if lead is not None), key=lambda lead: -lead.steps))
+
+
+def _levels(t: Trajectory, m: CampaignMeasures, c: Classification, peak: Peak) -> tuple[Levels, int]:
+    """Those of the smoothed curve; of a run with a report set, the peak chosen on select and scored on report."""
+    if t.report is None:
+        return c.levels, peak.index
+    index = int(np.argmax(t.values_S))
+    errors_S = [e.standard_error for e in t.report]
+
+    def estimate(value: float, error: float) -> Estimate:
+        return Estimate(value, value - 1.96 * error, value + 1.96 * error)
+
+    start, top, end = (estimate(float(t.judged_S[i]), errors_S[i]) for i in (0, index, -1))
+    rise = estimate(top.value - start.value, float(np.hypot(errors_S[0], errors_S[index])))
+    fall = replace(c.levels.fall, value=m.gap, high=max(c.levels.fall.high, m.gap))
+    return Levels(start, top, end, rise, fall), index

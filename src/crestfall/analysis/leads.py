@@ -1,10 +1,12 @@
 """What did the companions do before the fall? For each signal the step at which its course broke, against the fall's.
 
-The rule: up to the end of the fall, a signal is fitted by two straight lines, each with its own level and slope, at the
-break that leaves the smallest error. The break counts when the error falls by more than it does in 95% of straight
-lines with AR(1) noise of the same length and correlation: a false-alarm rate of 5% per signal. The lead is the onset of
-the fall minus the break's step: positive means before the fall. It is a description of what happened, found with the
-whole run in view, and no alarm that one could have had at the time. A missing signal is not a quiet one.
+The rule: from a quarter of the way to the fall (what goes on before is the start-up of a run and no warning) to its end,
+a signal is fitted by two straight lines, each with its own level and slope, at the break that leaves the smallest
+error. The break counts when the error falls by more than it does in 95% of straight lines with AR(1) noise of the same
+length and correlation, the number of signals allowed for (a false-alarm rate of 5% a run), and unless the signal merely
+settles there. The lead is the step at which
+the fall began minus the break's step: positive means before the fall. It is a description of what happened, found with
+the whole run in view, and no alarm that one could have had at the time. A missing signal is not a quiet one.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from crestfall.analysis.course import Course
 from crestfall.analysis.noise import MAX_POINTS, ar1, bin_means
-from crestfall.analysis.trajectory import FloatArray, IntArray, Series
+from crestfall.analysis.trajectory import FloatArray, IntArray, Series, Trajectory
 from crestfall.core.rng import stream
+from crestfall.core.signals import COMPARED
 
 FALSE_ALARMS = 0.05
 FEWEST_POINTS = 10
@@ -26,8 +30,8 @@ REPLICATES = 399
 
 @dataclass(frozen=True)
 class Lead:
-    """`steps` > 0: the signal's course broke that many steps before the onset. `before` and `after`: the signal's mean
-    on the two sides of the break."""
+    """`steps` > 0: the signal's course broke that many steps before the fall began. `before` and `after`: the signal's
+    mean on the two sides of the break."""
 
     signal: str
     steps: int
@@ -37,20 +41,52 @@ class Lead:
     after: float
 
 
-def lead_of(signal: str, series: Series, onset_step: int, end_step: int) -> Lead | None:
-    """The break of one signal up to `end_step`; None: it did not break, or has fewer than 10 points."""
-    upto = series.steps_S <= end_step
-    if int(upto.sum()) < FEWEST_POINTS:
+def leads_of(trajectory: Trajectory, course: Course) -> tuple[Lead, ...]:
+    """The breaks of all compared signals, the earliest first."""
+    steps_S = trajectory.steps_S
+    begin = int(steps_S[0]) + (int(steps_S[course.began]) - int(steps_S[0])) // 4
+    signals = [name for name in COMPARED if name in trajectory.signals]
+    found = (
+        lead_of(
+            name,
+            trajectory.signals[name].within(begin, int(steps_S[course.done])),
+            int(steps_S[course.began]),
+            FALSE_ALARMS / len(signals),
+        )
+        for name in signals
+    )
+    return tuple(sorted((lead for lead in found if lead is not None), key=lambda lead: -lead.steps))
+
+
+def lead_of(signal: str, series: Series, onset_step: int, false_alarms: float = FALSE_ALARMS) -> Lead | None:
+    """The break of one signal; None: it did not break, or has fewer than 10 points."""
+    if len(series) < FEWEST_POINTS:
         return None
-    values_S, steps_S = bin_means(series.values_S[upto]), _bin_starts(series.steps_S[upto])
+    values_S, steps_S = bin_means(series.values_S), _bin_starts(series.steps_S)
     break_at = break_point(values_S[None])
     p_value = p_value_of_break(values_S)
-    if p_value >= FALSE_ALARMS:
+    if p_value >= false_alarms:
         return None
     index = int(break_at.index_B[0])
+    if _settles(values_S, index):
+        return None
     broke_at = int(steps_S[index])
     before, after = float(values_S[:index].mean()), float(values_S[index:].mean())
     return Lead(signal, onset_step - broke_at, broke_at, p_value, before, after)
+
+
+def _settles(values_S: FloatArray, cut: int) -> bool:
+    """Whether the break is the end of a start-up: the signal moved from the first point on, moves less after the break,
+    and made no jump larger than its way so far. A warning is the departure from a steady course."""
+    half = max(cut // 2, 2)
+    left, right, first = (_line(values_S, a, b) for a, b in ((0, cut), (cut, len(values_S)), (0, half)))
+    jump = abs(float(np.polyval(right, cut) - np.polyval(left, cut)))
+    moved_at_once = first[0] * np.sign(left[0]) > abs(left[0]) / 2
+    return bool(moved_at_once and abs(right[0]) < abs(left[0]) and jump <= abs(left[0]) * cut)
+
+
+def _line(values_S: FloatArray, begin: int, end: int) -> FloatArray:
+    return np.asarray(np.polyfit(np.arange(begin, end), values_S[begin:end], 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,8 +37,11 @@ class Levels:
     fall: Estimate
 
 
-def levels(curve_S: FloatArray, noise: Noise, width: int) -> Levels:
-    """`width`: of the moving average (1: none)."""
+def levels(
+    curve_S: FloatArray, noise: Noise, width: int, least_rise: float = -np.inf, least_fall: float = -np.inf
+) -> Levels:
+    """`width`: of the moving average (1: none). `least_rise` and `least_fall`: what the tests of `scan` leave possible;
+    the intervals of rise and fall begin there, so that they hold 0 exactly where the p-value is 0.05 or more."""
     fit_S = unimodal_fit(curve_S)
     noise_BS = ar1(stream("levels", len(curve_S)), REPLICATES, len(curve_S), noise.correlation) * noise.sigma_S
     errors_BL = _measured(fit_S + noise_BS, width) - _measured(fit_S[None], width)
@@ -48,7 +51,13 @@ def levels(curve_S: FloatArray, noise: Noise, width: int) -> Levels:
     start, peak, end, rise, fall = (
         Estimate(float(v), float(a), float(b)) for v, a, b in zip(value_L, low_L, high_L, strict=True)
     )
-    return Levels(start, peak, end, rise, fall)
+    return Levels(start, peak, end, _from(rise, least_rise), _from(fall, least_fall))
+
+
+def _from(movement: Estimate, least: float) -> Estimate:
+    """The estimate with its interval begun at what a test leaves possible."""
+    low = min(least, movement.value)
+    return Estimate(movement.value, low, max(movement.high, movement.value)) if np.isfinite(least) else movement
 
 
 def smoothing_width(size: int) -> int:

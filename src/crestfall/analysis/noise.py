@@ -13,7 +13,11 @@ import numpy as np
 from crestfall.analysis.trajectory import FloatArray
 
 MAX_POINTS = 100
-FEWEST_FOR_CORRELATION = 20
+FEWEST_FOR_CORRELATION = 40
+SHORT_CORRELATION = 0.65
+LEAST_OF_RMS = 0.4
+FEW = 13
+"""Below, a curve of unknown noise is short: see `sigma_of`."""
 KEPT = 0.7
 MEAN_OF_KEPT = 0.4737
 """Mean of the smaller 70% of |z| for a standard normal z: 2 (phi(0) - phi(1.0364)) / 0.7."""
@@ -29,14 +33,14 @@ class Noise:
 
 
 def noise_of(values_S: FloatArray, errors_S: FloatArray | None = None) -> Noise:
-    """Known standard errors are taken as they are (independent evaluations), but not below what a proportion of 0 or
-    1 leaves unsaid: never less than half the median of those that are not 0. Unknown noise is estimated; correlated
+    """Known standard errors are taken as they are (independent evaluations), but never below the median of those that
+    are not 0: an evaluation that happens to come out low claims to be exact. Unknown noise is estimated; correlated
     noise shows less in second differences, which is put right."""
     if errors_S is not None:
-        floor = float(np.median(errors_S[errors_S > 0])) / 2 if (errors_S > 0).any() else 0.0
+        floor = float(np.median(errors_S[errors_S > 0])) if (errors_S > 0).any() else 0.0
         return Noise(np.maximum(errors_S, floor), 0.0, known=True)
     rho = correlation(values_S)
-    white = float(robust_sigma(values_S[None])[0])
+    white = float(sigma_of(values_S[None])[0])
     sigma = white / np.sqrt((1.5 - 2 * rho + rho**2 / 2) / 1.5)
     return Noise(np.full(len(values_S), sigma), rho, known=False)
 
@@ -46,44 +50,103 @@ def robust_sigma(values_BS: FloatArray) -> FloatArray:
 
     A point against the mean of its neighbours, e = y_t - (y_{t-1} + y_{t+1}) / 2, has variance 1.5 sigma^2 for white
     noise (Gasser, Sroka & Jennen-Steinmetz 1986). The mean of the smaller 70% of |e| is taken: a cliff or a spike is in
-    the rest. Fewer than 4 points: 0.
+    the rest. A reward that is mostly 0 leaves nothing there: the root mean square counts for 40% at least, which on
+    Gaussian noise never matters. Fewer than 4 points: 0.
     """
     if values_BS.shape[1] < 4:
         return np.zeros(values_BS.shape[0])
-    e_BS = np.sort(np.abs(values_BS[:, 1:-1] - (values_BS[:, :-2] + values_BS[:, 2:]) / 2), axis=1)
+    e_BS = np.sort(np.abs(second_differences(values_BS)), axis=1)
     kept_BS = e_BS[:, : int(np.ceil(KEPT * e_BS.shape[1]))]
-    return np.asarray(kept_BS.mean(axis=1) / (MEAN_OF_KEPT * np.sqrt(1.5)))
+    trimmed_B = kept_BS.mean(axis=1) / MEAN_OF_KEPT
+    return np.asarray(np.maximum(trimmed_B, LEAST_OF_RMS * np.sqrt(np.mean(e_BS**2, axis=1))) / np.sqrt(1.5))
+
+
+def sigma_of(values_BS: FloatArray) -> FloatArray:
+    """`robust_sigma`; in fewer than 13 points, where a cliff stands in most second differences, the scatter around two
+    levels if that is less."""
+    sigma_B = robust_sigma(values_BS)
+    size = values_BS.shape[1]
+    if not 4 <= size < FEW:
+        return sigma_B
+    within_B = np.min([_within(values_BS[:, :cut]) + _within(values_BS[:, cut:]) for cut in range(1, size)], axis=0)
+    return np.asarray(np.minimum(sigma_B, np.sqrt(within_B / (size - 2))))
+
+
+def _within(values_BS: FloatArray) -> FloatArray:
+    return np.asarray(((values_BS - values_BS.mean(axis=1, keepdims=True)) ** 2).sum(axis=1))
+
+
+def second_differences(values_BS: FloatArray) -> FloatArray:
+    """Each inner point less the mean of its neighbours."""
+    return np.asarray(values_BS[..., 1:-1] - (values_BS[..., :-2] + values_BS[..., 2:]) / 2)
 
 
 def correlation(values_S: FloatArray) -> float:
-    """Lag-1 correlation of the residuals around a rise and a fall, within [0, 0.9].
+    """Lag-1 correlation of the noise, within [0, 0.9], from residuals around two shapes, of which the smaller estimate
+    counts: either shape that is wrong leaves itself in the residuals and looks like correlated noise.
 
-    A fit that follows the noise leaves residuals less correlated than the noise: on simulated AR(1) curves of 20 to 200
-    points r = rho - (1.5 + 2 rho) / S^(2/3), which is solved for rho. Below 20 points correlation cannot be told from
-    shape and is taken as 0.
+    A fit that follows the noise leaves residuals less correlated than the noise. On simulated AR(1) curves of S points
+    r = rho - (1.5 + 2 rho) / S^(2/3) around a rise and a fall, and r = rho - (2.8 + 5.2 rho) / S^(2/3) around two of
+    them with the deepest valley between (a crash and its recovery); both are solved for rho. The second scatters more,
+    by 1.2 / sqrt(S): one and a half times that is added.
+
+    Short curves hold little evidence of either: correlation is at least 0.65 (1 - S / 150), and below 40 points, where
+    it cannot be told from shape at all, that.
     """
     size = len(values_S)
+    least = SHORT_CORRELATION * (1 - size / 150)
     if size < FEWEST_FOR_CORRELATION:
-        return 0.0
-    residual_S = values_S - unimodal_fit(values_S)
-    total = float(residual_S @ residual_S)
-    if total == 0:
-        return 0.0
-    r = float(residual_S[1:] @ residual_S[:-1]) / total
+        return least
     m = size ** (2 / 3)
-    return float(np.clip((r + 1.5 / m) / (1 - 2 / m), 0.0, 0.9))
+    one = (_lag_1(values_S - unimodal_fit(values_S)) + 1.5 / m) / (1 - 2 / m)
+    if one <= least:
+        return least
+    two = (_lag_1(values_S - _two_humps(values_S)) + 2.8 / m) / (1 - 5.2 / m) + 1.7 / np.sqrt(size)
+    return float(np.clip(min(one, two), least, 0.9))
+
+
+def _lag_1(residual_S: FloatArray) -> float:
+    total = float(residual_S @ residual_S)
+    return float(residual_S[1:] @ residual_S[:-1]) / total if total > 0 else 0.0
+
+
+def _two_humps(values_S: FloatArray) -> FloatArray:
+    """A unimodal fit on either side of the deepest valley of the smoothed curve."""
+    valley, _ = deepest_valley(np.convolve(values_S, np.ones(5) / 5, mode="valid"))
+    valley += 2
+    if not 3 <= valley <= len(values_S) - 3:
+        return unimodal_fit(values_S)
+    return np.concatenate([unimodal_fit(values_S[:valley]), unimodal_fit(values_S[valley:])])
+
+
+def deepest_valley(smooth_S: FloatArray) -> tuple[int, float]:
+    """Where the curve is farthest below the lower of its two sides, and how far."""
+    before_S = np.maximum.accumulate(smooth_S)
+    after_S = np.maximum.accumulate(smooth_S[::-1])[::-1]
+    depth_S = np.minimum(before_S, after_S) - smooth_S
+    index = int(np.argmax(depth_S))
+    return index, float(depth_S[index])
 
 
 def unimodal_fit(values_S: FloatArray) -> FloatArray:
     """The least-squares curve that first does not fall and then does not rise (Stout 2008, by prefix errors)."""
-    from scipy.optimize import isotonic_regression
-
     rising_S = isotonic_prefix_errors(values_S)
     falling_S = isotonic_prefix_errors(values_S[::-1])[::-1]
     split = int(np.argmin(rising_S + falling_S))
-    rise_S = isotonic_regression(values_S[:split]).x if split else values_S[:0]
-    fall_S = isotonic_regression(values_S[split:], increasing=False).x if split < len(values_S) else values_S[:0]
-    return np.concatenate([rise_S, fall_S])
+    return np.concatenate([_isotonic(values_S[:split]), _isotonic(values_S[split:][::-1])[::-1]])
+
+
+def _isotonic(values_S: FloatArray) -> FloatArray:
+    """The least-squares curve that does not fall: pool-adjacent-violators. (scipy's takes half a second to import.)"""
+    blocks: list[tuple[float, int]] = []
+    for value in values_S.tolist():
+        mean, size = value, 1
+        while blocks and blocks[-1][0] >= mean:
+            left_mean, left_size = blocks.pop()
+            mean = (mean * size + left_mean * left_size) / (size + left_size)
+            size += left_size
+        blocks.append((mean, size))
+    return np.repeat([mean for mean, _ in blocks], [size for _, size in blocks]).astype(np.float64)
 
 
 def isotonic_prefix_errors(values_S: FloatArray) -> FloatArray:
@@ -108,11 +171,12 @@ def isotonic_prefix_errors(values_S: FloatArray) -> FloatArray:
 
 def ar1(rng: np.random.Generator, replicates: int, size: int, rho: float) -> FloatArray:
     """Stationary AR(1) Gaussian noise of unit variance, replicates x size."""
-    from scipy.signal import lfilter
-
-    white_BS = rng.standard_normal((replicates, size))
-    white_BS[:, 1:] *= np.sqrt(1 - rho**2)
-    return np.asarray(lfilter([1.0], [1.0, -rho], white_BS, axis=1)) if rho else white_BS
+    noise_BS = rng.standard_normal((replicates, size))
+    if rho:
+        scale = np.sqrt(1 - rho**2)
+        for t in range(1, size):
+            noise_BS[:, t] = rho * noise_BS[:, t - 1] + scale * noise_BS[:, t]
+    return noise_BS
 
 
 def bin_means(values_S: FloatArray, bins: int = MAX_POINTS) -> FloatArray:

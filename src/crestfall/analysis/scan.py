@@ -10,15 +10,52 @@ Multiscale scans: Duembgen & Spokoiny, Annals of Statistics 29 (2001).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from crestfall.analysis.noise import Noise, ar1, robust_sigma
+from crestfall.analysis.noise import FEW, Noise, ar1, sigma_of
 from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
 
 REPLICATES = 999
+SHUFFLES = 299
+SIGNIFICANCE = 0.05
+QUESTIONS = 3
+LONGEST_END = 5
+"""The last stretch is a fifth of the curve at most: what a curve did before it came back is not its end."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """`p_value`: of a fall (or rise), times the three questions that are asked of a curve (did it rise, fall, crash).
+    `least`: the fall is at least this, at the same level: above 0 where the p-value is below 0.05, and only there."""
+
+    p_value: float
+    least: float
+
+
+def fall_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
+    """Of a fall to the curve's last stretch. Fewer than 4 points of unknown noise: nothing can be said."""
+    size = len(values_S)
+    if size < 2 or (size < 4 and not noise.known):
+        return Movement(1.0, -float(np.ptp(values_S)) if size else 0.0)
+    sigma_S, null_B = _null(values_S, noise, replicates)
+    observed = float(fall_statistic(values_S[None], sigma_S)[0])
+    p, critical = _p_value(observed, null_B), _critical(null_B)
+    if p < SIGNIFICANCE / QUESTIONS and not noise.known and size >= FEW:
+        shuffled_B = _shuffled_null(values_S)
+        p, critical = max(p, _p_value(observed, shuffled_B)), max(critical, _critical(shuffled_B))
+    least = max(float(np.max(drop - critical * sd)) for drop, sd in _drops(values_S[None], sigma_S))
+    return Movement(min(1.0, QUESTIONS * p), least)
+
+
+def rise_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
+    """Of a rise from the curve's first stretch to any later window: the fall of the curve read backwards."""
+    backwards = Noise(noise.sigma_S[::-1], noise.correlation, noise.known)
+    return fall_of(values_S[::-1], backwards, replicates)
 
 
 def fall_statistic(values_BS: FloatArray, sigma_S: FloatArray) -> FloatArray:
@@ -26,15 +63,22 @@ def fall_statistic(values_BS: FloatArray, sigma_S: FloatArray) -> FloatArray:
 
     sd^2 = sum_w sigma^2 / w^2 + sum_l sigma^2 / l^2.
     """
+    best_B = np.zeros(len(values_BS))
+    for drops_BW, sd_W in _drops(values_BS, sigma_S):
+        best_B = np.maximum(best_B, (drops_BW / sd_W).max(axis=1))
+    return best_B
+
+
+def _drops(values_BS: FloatArray, sigma_S: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Per pair of lengths: the drops from every earlier window to the last stretch, and their standard deviations."""
     rows, size = values_BS.shape
-    best_B = np.zeros(rows)
     sums_BS = np.concatenate([np.zeros((rows, 1)), np.cumsum(values_BS, axis=1)], axis=1)
     variances_S = np.concatenate([[0.0], np.cumsum(sigma_S**2)])
     lengths = [2**i for i in range(size.bit_length()) if 2**i < size]
     windows = {
         w: ((sums_BS[:, w:] - sums_BS[:, :-w]) / w, (variances_S[w:] - variances_S[:-w]) / w**2) for w in lengths
     }
-    for last in lengths:
+    for last in (n for n in lengths if n <= max(2, size // LONGEST_END)):
         means_BW, end_variances = windows[last]
         end_B1, end_variance = means_BW[:, -1:], end_variances[-1]
         for w in lengths:
@@ -42,37 +86,41 @@ def fall_statistic(values_BS: FloatArray, sigma_S: FloatArray) -> FloatArray:
             if earlier < 1:
                 break
             means_BW, variances_W = windows[w]
-            drops_BW = (means_BW[:, :earlier] - end_B1) / np.sqrt(variances_W[:earlier] + end_variance)
-            best_B = np.maximum(best_B, drops_BW.max(axis=1))
-    return best_B
+            yield means_BW[:, :earlier] - end_B1, np.sqrt(variances_W[:earlier] + end_variance)
 
 
-def p_value_of_fall(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> float:
-    """(1 + how many plateaus fall as much) / (1 + replicates). Fewer than 4 points of unknown noise: 1."""
+def _p_value(observed: float, null_B: FloatArray) -> float:
+    return float((1 + np.sum(null_B >= observed)) / (1 + len(null_B)))
+
+
+def _critical(null_B: FloatArray) -> float:
+    """What the statistic must exceed for a p-value below 0.05."""
+    beyond = int(np.ceil(SIGNIFICANCE / QUESTIONS * (1 + len(null_B)))) - 1
+    return float(np.sort(null_B)[::-1][max(beyond - 1, 0)])
+
+
+def _null(values_S: FloatArray, noise: Noise, replicates: int) -> tuple[FloatArray, FloatArray]:
+    """The standard deviations that the statistic is taken in, and the statistic on plateaus."""
     size = len(values_S)
-    if size < 2 or (size < 4 and not noise.known):
-        return 1.0
-    tiny = 1e-9 * max(1e-300, float(np.max(np.abs(values_S))))
+    tiny = max(1e-9 * float(np.max(np.abs(values_S))), 1e-100)
     if noise.known:
         sigma_S = np.maximum(noise.sigma_S, tiny)
-        observed = fall_statistic(values_S[None], sigma_S)[0]
         plateaus_BS = ar1(stream("plateau", size), replicates, size, noise.correlation)
-        null_B = fall_statistic(plateaus_BS * sigma_S, sigma_S)
-    else:
-        sigma = max(float(robust_sigma(values_S[None])[0]), tiny)
-        observed = fall_statistic(values_S[None] / sigma, np.ones(size))[0]
-        null_B = _null_of_unknown_noise(size, round(20 * noise.correlation), replicates)
-    return float((1 + np.sum(null_B >= observed)) / (1 + replicates))
+        return sigma_S, fall_statistic(plateaus_BS * sigma_S, sigma_S)
+    sigma = max(float(sigma_of(values_S[None])[0]), tiny)
+    return np.full(size, sigma), _null_of_unknown_noise(size, round(20 * noise.correlation), replicates)
 
 
 @lru_cache(maxsize=512)
 def _null_of_unknown_noise(size: int, twentieths: int, replicates: int) -> FloatArray:
     """The statistic in units of estimated noise depends on length and correlation (in twentieths) alone."""
     plateaus_BS = ar1(stream("plateau", size), replicates, size, twentieths / 20)
-    return fall_statistic(plateaus_BS / np.maximum(robust_sigma(plateaus_BS), 1e-9)[:, None], np.ones(size))
+    return fall_statistic(plateaus_BS / np.maximum(sigma_of(plateaus_BS), 1e-9)[:, None], np.ones(size))
 
 
-def p_value_of_rise(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> float:
-    """Of a rise from the curve's first stretch to any later window: the fall of the curve read backwards."""
-    backwards = Noise(noise.sigma_S[::-1], noise.correlation, noise.known)
-    return p_value_of_fall(values_S[::-1], backwards, replicates)
+def _shuffled_null(values_S: FloatArray) -> FloatArray:
+    """The curve's own values in any other order: a reward that is mostly 0 has jumps that no Gaussian has. Exact where
+    nothing moves; where something does, shuffling makes noise of it, and the statistic small."""
+    shuffled_BS = stream("shuffled", len(values_S)).permuted(np.tile(values_S, (SHUFFLES, 1)), axis=1)
+    sigma_B = np.maximum(sigma_of(shuffled_BS), max(1e-9 * float(np.abs(values_S).max()), 1e-100))
+    return fall_statistic(shuffled_BS / sigma_B[:, None], np.ones(len(values_S)))

@@ -39,6 +39,10 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps_S)
 
+    def within(self, first_step: int, last_step: int) -> Series:
+        inside_S = (self.steps_S >= first_step) & (self.steps_S <= last_step)
+        return Series(self.steps_S[inside_S], self.values_S[inside_S])
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:

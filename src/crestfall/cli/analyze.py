@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
-from crestfall.core.errors import CrestfallWarning
+from crestfall.core.errors import CrestfallWarning, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from crestfall.analysis.analyze import Analysis
+    from crestfall.analysis.levels import Estimate
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +25,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="run or study directory, trainer_state.json, JSONL, CSV, TensorBoard events, console log, or a directory",
+        help="run or study directory, log file (trainer_state.json, JSON, JSONL, CSV, TensorBoard, W&B, MLflow, "
+        "notebook, console log), a directory of them, - for stdin, wandb://ENTITY/PROJECT/RUN",
     )
-    parser.add_argument(
-        "--metric", metavar="KEY", help="judge foreign logs by this key (default: an evaluation, else the reward)"
-    )
+    add_log_arguments(parser)
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write a report page for each run into this directory"
     )
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says how foreign logs are read."""
+    parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="KEY[,KEY...]",
+        help="judge foreign logs by these keys or globs; KEY@N: N graded samples are behind each value "
+        "(default: an evaluation, else the reward)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        metavar="N",
+        help="how many graded samples are behind each value, so that its noise is known",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text}")
+    return number
+
+
+def metrics_of(words: Sequence[str] | None) -> list[str] | None:
+    """The keys of `--metric`, given several times or with commas."""
+    return [key for word in words or () for key in word.split(",") if key] or None
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -40,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CrestfallWarning)
-        trajectories = load(args.paths, args.metric)
+        trajectories = load(args.paths, metrics_of(args.metric), args.samples)
     for warning in caught:
         print(f"crestfall: {warning.message}", file=sys.stderr)
     analyses = [analyze(trajectory) for trajectory in trajectories]
@@ -57,46 +86,78 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
-    """A page per run, named after it; a number goes before the name so that no two are the same."""
+    """A page per run, named after it; a number goes before the name so that no two are the same.
+
+    Raises:
+        InputError: the directory cannot be made or written to.
+    """
     from crestfall.report import write_foreign
 
-    directory.mkdir(parents=True, exist_ok=True)
     pages = []
-    for i, a in enumerate(analyses, start=1):
-        name = re.sub(r"[^\w.-]+", "_", a.trajectory.name)[:80]
-        pages.append(write_foreign(a, directory / f"{i:03d}-{name}.html"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for i, a in enumerate(analyses, start=1):
+            name = re.sub(r"[^\w.-]+", "_", a.trajectory.name)[:80]
+            pages.append(write_foreign(a, directory / f"{i:03d}-{name}.html"))
+    except FileExistsError:
+        raise InputError(f"--report {directory}: a file; expected a directory for the pages") from None
+    except OSError as error:
+        raise InputError(f"--report {directory}: cannot be written: {error.strerror or error}") from None
     return pages
 
 
 def show(console: Console, a: Analysis) -> None:
     """One run, for people."""
-    t, m, c = a.trajectory, a.measures, a.classification
+    t, c, of = a.trajectory, a.classification, a.levels
     say(console, f"{t.name}: {c.label.replace('_', ' ')}", style="bold")
+    say(console, f"so       {a.headline}")
     say(console, f"metric   {t.metric}: {t.why}")
-    say(console, f"steps    {len(t)} points from {t.steps_S[0]} to {m.end_step}")
-    say(console, f"start    {m.start:.3f}")
-    say(console, f"peak     {m.peak:.3f} at step {m.peak_step}" + _as_selected(a))
-    say(console, f"end      {m.end:.3f}, gap {m.gap:.3f}")
-    fall = c.levels.fall
+    say(console, f"steps    {len(t)} points from {t.steps_S[0]} to {a.measures.end_step}")
+    say(console, f"start    {_interval(of.start)}")
+    first, last = a.peak_steps
+    as_good = f"; steps {first} to {last} are as good" if first < last else ""
+    say(console, f"peak     {_interval(of.peak)} at step {a.peak_step}{_as_selected(a)}{as_good}")
+    say(console, f"end      {_interval(of.end)}")
     smoothed = f", moving average of {c.smoothing} points" if c.smoothing > 1 else ""
-    say(
-        console,
-        f"fall     {fall.value:.3f}, 95% interval [{fall.low:.3f}, {fall.high:.3f}]{smoothed}",
-    )
+    say(console, f"fall     {_interval(of.fall)}: 95% intervals{smoothed}")
     say(
         console, f"p-value  {c.p_fall:.3f} against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
     )
+    if c.label == "crash_and_recovery":
+        say(console, f"crash    {c.crash.depth:.3f} deep, and back (p-value {c.crash.p_value:.3f})")
     if a.onset is not None:
         for_good = f"; below the peak by more than 0.1 for good from {a.onset_for_good}" if a.onset_for_good else ""
-        say(console, f"onset    step {a.onset}: the largest fall{for_good}")
-    if a.phase_transition is not None:
-        say(console, f"cliff    {a.phase_transition:.0%} of the fall in one step")
+        say(console, f"onset    step {a.onset}: the fall begins{for_good}")
+    if a.course is not None and a.course.cliff is not None:
+        cliff = a.course.cliff
+        word = "" if a.has_cliff else "none: "
+        say(
+            console,
+            f"cliff    {word}{cliff.share:.0%} of the fall at one place, a straight fall up to {cliff.null_high:.0%} "
+            f"(p-value {cliff.p_value:.3f})",
+        )
     for lead in a.leads:
         say(console, f"lead     {lead.signal} broke {_when(lead.steps)} (p-value {lead.p_value:.3f})")
     if a.onset is not None and not a.leads:
         say(console, "lead     " + ("no companion signal broke" if t.signals else "no companion signals in this log"))
+    for o in a.others:
+        say(console, f"{o.role if o.role != 'evaluation' else 'also':<8} {_other(o)}")
+    for line in a.cautions:
+        say(console, f"caution  {line}")
     for note in t.notes:
         say(console, f"note     {note}")
+
+
+def _other(o: Any) -> str:
+    of = o.classification.levels
+    return (
+        f"{o.metric}: {o.classification.label.replace('_', ' ')}, {of.start.value:.3f} to {of.peak.value:.3f} "
+        f"(step {o.peak_step}) to {of.end.value:.3f}"
+    )
+
+
+def _interval(e: Estimate) -> str:
+    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
 
 
 def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
@@ -107,39 +168,43 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
     table = Table("run", "metric", "class", box=None, header_style="bold")
     for column in ("start", "peak", "step", "end", "gap", "p-value", "onset", "first lead"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("also", no_wrap=True)
     for a in analyses:
-        m, c = a.measures, a.classification
+        c, of = a.classification, a.levels
         first = f"{a.leads[0].signal} {a.leads[0].steps:+d}" if a.leads else ""
         table.add_row(
             a.trajectory.name,
             a.trajectory.metric,
             c.label.replace("_", " "),
-            *(f"{x:.3f}" for x in (m.start, m.peak)),
-            str(m.peak_step),
-            *(f"{x:.3f}" for x in (m.end, m.gap, c.p_fall)),
+            *(f"{x:.3f}" for x in (of.start.value, of.peak.value)),
+            str(a.peak_step),
+            *(f"{x:.3f}" for x in (of.end.value, of.fall.value, c.p_fall)),
             "" if a.onset is None else str(a.onset),
             first,
+            a.headline if a.others else "",
         )
     if not console.is_terminal:  # a file or a pipe has no width: nothing needs to be squeezed
         console.width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     console.print(table)
-    say(console, "p-value: of the fall, against a plateau with the same noise. first lead: steps before the onset.")
+    say(console, "start, peak, end: smoothed. p-value: of the fall, against a plateau with the same noise.")
+    say(console, "onset: the step at which the fall begins. first lead: steps before it.")
+    for line in dict.fromkeys(line for a in analyses for line in a.cautions):
+        say(console, f"caution: {line}")
 
 
 def _as_selected(a: Analysis) -> str:
-    m = a.measures
     if a.trajectory.report is not None:
-        return f", chosen on select ({m.peak_as_selected:.3f} there)"
-    return " (the maximum of noisy values: biased up)" if a.classification.noise > 0 else ""
+        return f", chosen on select ({a.measures.peak_as_selected:.3f} there)"
+    return ""
 
 
 def _noise_source(a: Analysis) -> str:
-    if a.trajectory.judged_error_S is not None:
+    if a.classification.known:
         return "from the sample counts"
     return f"estimated from the curve, autocorrelation {a.classification.correlation:.2f}"
 
 
 def _when(steps: int) -> str:
     if steps == 0:
-        return "at the onset"
-    return f"{abs(steps)} steps {'before' if steps > 0 else 'after'} the onset"
+        return "as the fall began"
+    return f"{abs(steps)} steps {'before' if steps > 0 else 'after'} the fall began"

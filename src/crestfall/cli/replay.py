@@ -14,8 +14,10 @@ from rich.table import Table
 from crestfall.analysis import replay
 from crestfall.analysis.importers.load import load
 from crestfall.analysis.trajectory import Series, Trajectory
+from crestfall.cli.analyze import add_log_arguments, metrics_of
 from crestfall.cli.common import console_of, say
 from crestfall.control.base import Controller
+from crestfall.control.fall_test import DIFFERENCES
 from crestfall.core.build import component, options
 from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.registry import lookup, nearest
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="controllers to try (`crestfall list control`); key=value words set an option of each that has it, "
         "NAME.key=value of one",
     )
-    parser.add_argument("--metric", metavar="KEY", help="what foreign logs are controlled by")
+    add_log_arguments(parser)
     parser.add_argument("--score", metavar="KEY", help="a second metric of foreign logs, to score the kept step on")
 
 
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     second = {}
     if args.score is not None:
         second = {(t.source, t.name): (t.metric, _series(t)) for t in load(paths, args.score)}
-    trajectories = load(paths, args.metric)
+    trajectories = load(paths, metrics_of(args.metric), args.samples)
     rows = [row for t in trajectories for row in rows_of(t, controllers, second.get((t.source, t.name)))]
     if not args.json:
         show(console_of(args), rows)
@@ -118,6 +120,7 @@ def rows_of(
                 "steps_saved": last - ended,
                 "scored_on": f"{BIASED} {score.name}" if score.biased else score.name,
                 "biased": score.biased,
+                "note": _caution(trajectory) if done.alerted_at is None else "",
             }
         )
     return rows
@@ -134,6 +137,8 @@ def show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if len(runs) > 1:
         say(console, f"means over {len(runs)} runs", "bold")
         console.print(means(rows))
+    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
+        say(console, f"note: {note}")
     if any(row["biased"] for row in rows):
         say(
             console,
@@ -181,6 +186,16 @@ def _acted(row: Mapping[str, Any]) -> str:
     if row["stopped_at"] is not None:
         return f"{row['stopped_at']}" if row["action"] == "stop" else f"{row['stopped_at']} (back)"
     return "never" if row["alerted_at"] is None else f"alert {row['alerted_at']}"
+
+
+def _caution(trajectory: Trajectory) -> str:
+    """Controllers that test for a fall cannot do so without the noise."""
+    if trajectory.standard_errors_S is not None or trajectory.select is not None or len(trajectory) > DIFFERENCES:
+        return ""
+    return (
+        f"{len(trajectory)} evaluations of unknown noise: a test of the fall needs {DIFFERENCES + 1} to estimate it; "
+        "--samples N tells how many graded samples are behind each"
+    )
 
 
 def _series(trajectory: Trajectory) -> Series:

@@ -38,7 +38,7 @@ _DELTAS = np.array([1.0, 2.0, 4.0, 8.0])
 _WINDOW = 128
 """Observations looked back. Older ones are forgotten: terms of a sum of positive numbers left out, so the rate still
 holds."""
-_DIFFERENCES = 12
+DIFFERENCES = 12
 """Differences needed before noise that is not known can be estimated."""
 
 
@@ -135,7 +135,7 @@ def _noise(values: Sequence[float], errors: Sequence[float | None]) -> tuple[np.
         # An evaluation that does not say its noise has the largest; one that says (nearly) none is not believed.
         return np.array([max(largest if error is None else error, largest / 4) for error in errors]), True
     differences = np.abs(np.diff(values))
-    if len(differences) < _DIFFERENCES:
+    if len(differences) < DIFFERENCES:
         return None, False
     # The upper quartile of |difference of two normal draws| is 1.1503 sqrt(2) sigma; a collapse moves few of the
     # differences. An estimate from m of them is too small half of the time: enlarged by about its own relative error,

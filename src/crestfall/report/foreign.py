@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from crestfall.analysis.analyze import Analysis
+from crestfall.analysis.headline import words_for
 from crestfall.analysis.leads import REPLICATES as LEAD_REPLICATES
 from crestfall.analysis.scan import REPLICATES
 from crestfall.report.charts.curve import curve_chart
 from crestfall.report.headline import Sentence, Strong, formatter
 from crestfall.report.text import visible
 from crestfall.report.words import compact, p_value
-
-_CLASSES = {
-    "rise_and_collapse": "rises and collapses",
-    "collapse": "collapses from a high start",
-    "rise": "rises and holds",
-    "flat": "stays flat",
-    "decline": "declines slowly",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
 
     c = analysis.classification
     parts: list[str] = [
-        Strong(_CLASSES[c.label]),
+        Strong(words_for(c.label)),
         f", judged by {visible(analysis.trajectory.metric, 80)}. It starts at ",
     ]
     parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has a "]
@@ -79,6 +72,13 @@ def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
     ]
     if analysis.onset is not None:
         parts += ["; it begins at ", Strong(f"step {analysis.onset:,}")]
+    first, last = analysis.peak_steps
+    if first < last:
+        parts += [f". Steps {first:,} to {last:,} are as good as the peak"]
+    if analysis.others:
+        parts += [f". Of all its curves: {visible(analysis.headline, 200)}"]
+    for caution in analysis.cautions:
+        parts += [f". {visible(caution, 200)}"]
     return Sentence(
         "m0", visible(analysis.trajectory.name, 60), (*parts, ". Brackets: 95% intervals of the smoothed curve.")
     )

@@ -8,9 +8,9 @@ import pytest
 from crestfall.analysis.classify import classify, counts, scale_of
 from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.noise import ar1, bin_means, correlation, noise_of, robust_sigma, unimodal_fit
-from crestfall.analysis.scan import fall_statistic, p_value_of_fall
+from crestfall.analysis.scan import fall_of, fall_statistic
 from crestfall.core.rng import stream
-from research.simulate import CLASSES, confusion, simulate, simulate_counts
+from research.simulate import LABELS, confusion, simulate, simulate_counts
 
 UP, HIGH, LOW = np.linspace(0.2, 0.7, 20), np.full(20, 0.7), np.full(20, 0.1)
 SHAPES = {
@@ -43,10 +43,53 @@ def test_a_ripple_after_a_rise_is_still_a_rise() -> None:
     assert counts(0.5, 0.0, 0.2, 1.0) is False
 
 
+RECOVERIES = {
+    "crash_and_recovery": (0.8, 0.8, 0.1, 0.1, 0.8, 0.8),
+    "rise_and_collapse": (0.2, 0.8, 0.1, 0.1, 0.5, 0.5),
+    "collapse": (0.8, 0.8, 0.1, 0.1, 0.45, 0.45),
+}
+
+
+@pytest.mark.parametrize("label", RECOVERIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_run_that_ends_low_has_collapsed_and_one_that_comes_back_has_not(label: str, seed: int) -> None:
+    level_S = np.interp(np.linspace(0, 1, 100), [0, 0.35, 0.5, 0.65, 0.8, 1], RECOVERIES[label])
+    assert classify(level_S + 0.05 * np.random.default_rng(seed).standard_normal(100)).label == label
+
+
+def test_two_crashes_that_end_low() -> None:
+    level_S = np.interp(np.linspace(0, 1, 120), np.linspace(0, 1, 7), [0.3, 0.8, 0.1, 0.1, 0.8, 0.1, 0.1])
+    assert classify(level_S + 0.05 * np.random.default_rng(1).standard_normal(120)).label == "rise_and_collapse"
+
+
+@pytest.mark.parametrize(("p", "batch"), [(0.02, 8), (0.005, 16), (0.05, 8)])
+def test_a_reward_that_is_mostly_0_is_flat(p: float, batch: int) -> None:
+    rng = stream("sparse", str(p), batch)
+    labels = [classify(rng.binomial(batch, p, 100) / batch).label for _ in range(20)]
+    assert labels.count("flat") >= 18
+
+
+def test_few_points_that_fall_far() -> None:
+    fallen = np.array([0.7, 0.78, 0.75, 0.02, 0.01])
+    assert classify(fallen).label in ("collapse", "too_few_points")
+    assert classify(fallen, np.sqrt(fallen * (1 - fallen) / 200)).label == "collapse"
+    assert classify(np.array([0.4, 0.9, 0.1])).label == "too_few_points"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_interval_and_p_value_agree(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values_S = np.interp(np.arange(60), [0, 30, 59], [0.4, 0.5, 0.5 - 0.03 * seed]) + 0.05 * rng.standard_normal(60)
+    c = classify(values_S)
+    assert (c.p_fall < 0.05) == (c.levels.fall.low > 0)
+    assert (c.p_rise < 0.05) == (c.levels.rise.low > 0)
+    assert c.levels.fall.low <= c.levels.fall.value <= c.levels.fall.high
+
+
 def test_too_short_to_say() -> None:
     for values in ([0.5], [0.9, 0.1], [0.1, 0.9, 0.1]):
         c = classify(np.array(values))
-        assert (c.label, c.p_fall) == ("flat", 1.0)
+        assert (c.label, c.p_fall) == ("too_few_points", 1.0)
 
 
 def test_scale_and_smoothing() -> None:
@@ -59,16 +102,16 @@ def test_scale_and_smoothing() -> None:
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 def test_false_alarms_on_plateaus(rho: float) -> None:
     plateaus_BS = ar1(stream("plateaus", str(rho)), 150, 60, rho)
-    alarms = [p_value_of_fall(v, noise_of(v)) < 0.05 for v in plateaus_BS]
-    assert np.mean(alarms) < 0.14
+    alarms = [fall_of(v, noise_of(v)).p_value < 0.05 for v in plateaus_BS]
+    assert np.mean(alarms) < 0.06
 
 
-def test_p_value_with_known_noise_is_uniform_on_plateaus() -> None:
+def test_p_value_with_known_noise_allows_for_three_questions() -> None:
     errors_S = np.linspace(0.01, 0.03, 20)
     values_BS = errors_S * np.random.default_rng(5).standard_normal((200, 20)) + 0.5
-    p = [p_value_of_fall(v, noise_of(v, errors_S)) for v in values_BS]
-    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
-    assert np.mean(np.array(p) < 0.05) < 0.09
+    p = [fall_of(v, noise_of(v, errors_S)).p_value for v in values_BS]
+    assert np.mean(np.array(p) < 0.05) < 0.05
+    assert np.mean(np.array(p) < 1.0) == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_fall_statistic_by_hand() -> None:
@@ -84,9 +127,16 @@ def test_noise_is_measured_through_trends_cliffs_and_spikes() -> None:
 
 
 def test_correlation_is_recovered() -> None:
-    for rho in (0.0, 0.5, 0.8):
+    for rho in (0.3, 0.5, 0.8):
         found = [correlation(v) for v in ar1(stream("rho", str(rho)), 40, 100, rho)]
         assert np.mean(found) == pytest.approx(rho, abs=0.1)
+    assert correlation(ar1(stream("rho", "0"), 1, 100, 0.0)[0]) == pytest.approx(0.65 / 3)
+
+
+def test_a_crash_with_a_recovery_does_not_look_like_correlated_noise() -> None:
+    x_S = np.linspace(0, 1, 100)
+    level_S = np.interp(x_S, [0, 0.3, 0.5, 0.55, 0.8, 0.9], [0.2, 0.8, 0.8, 0.1, 0.1, 0.5])
+    assert correlation(level_S + 0.06 * np.random.default_rng(0).standard_normal(100)) < 0.35
 
 
 def test_unimodal_fit_is_the_best_of_all_splits() -> None:
@@ -113,9 +163,9 @@ def test_bins_keep_the_mean() -> None:
 
 def test_simulated_curves_of_every_class() -> None:
     rng = stream("confusion")
-    curves = [simulate(label, 50, rng, 0.02, 0.3) for label in CLASSES for _ in range(6)]
-    curves += [simulate_counts(label, 20, rng, 480) for label in CLASSES for _ in range(6)]
+    curves = [simulate(label, 50, rng, 0.02, 0.3) for label in LABELS for _ in range(6)]
+    curves += [simulate_counts(label, 20, rng, 480) for label in LABELS for _ in range(6)]
     result = confusion(curves, replicates=199)
-    assert result.counts_KK.sum() == 60
+    assert result.counts_KK.sum() == 72
     assert result.balanced_accuracy >= 0.85
     assert "balanced accuracy" in str(result)

@@ -38,8 +38,7 @@ def curve_chart(analysis: Analysis, format_: Format, width: float = 900) -> Mark
     if analysis.onset is not None:
         tip = element("title", f"onset of the fall: step {analysis.onset}")
         parts.append(group([tip, line(x(analysis.onset), y.stop, x(analysis.onset), y.start, "stop")]))
-    peak = int(np.argmax(smooth))
-    parts.append(peak_mark(x(float(at[peak])), y(float(smooth[peak]))))
+    parts.append(peak_mark(x(float(analysis.peak_step)), y(analysis.levels.peak.value)))
     readings = Readings(
         [x(s) for s in at],
         [f"step {s:,.0f}" for s in at],

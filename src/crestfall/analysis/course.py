@@ -1,0 +1,134 @@
+"""How a fall went: which steps were as good as the peak, where the fall began and ended, and whether it had a cliff.
+
+All of it is read off the smoothed curve, and compared with what noise alone does: steps are as good as the peak where
+the curve is within its noise of it, and a fall has a cliff where more than half of it is at one place, and more than on
+95% of straight falls of the same size, length and noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crestfall.analysis.classify import Classification
+from crestfall.analysis.levels import moving_average
+from crestfall.analysis.noise import ar1, bin_means
+from crestfall.analysis.scan import SIGNIFICANCE
+from crestfall.analysis.trajectory import FloatArray
+from crestfall.core.rng import stream
+
+REPLICATES = 199
+AS_GOOD = 1.96
+APART = 3.0
+"""Standard errors below the peak at which a step is no longer as good, and at which a stretch of good steps ends."""
+DONE = 0.9
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Indices: where the curve first reaches its peak's level, and the stretch of steps around it that are as good."""
+
+    index: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Cliff:
+    """`share` of the fall at one place (between neighbouring means), the 95% that straight falls stay within, and the
+    p-value against them. `index`: the first point after it. `is_one`: it is more than half of the fall, and more than
+    a straight fall shows."""
+
+    index: int
+    share: float
+    null_high: float
+    p_value: float
+
+    @property
+    def is_one(self) -> bool:
+        return self.p_value < SIGNIFICANCE and self.share > 0.5
+
+
+@dataclass(frozen=True)
+class Course:
+    """`began`: the first index of the fall, `done`: where 90% of it are over. `cliff` None: the fall is too short."""
+
+    began: int
+    done: int
+    cliff: Cliff | None
+
+
+def smoothed(values_S: FloatArray, c: Classification) -> FloatArray:
+    """The curve at full resolution, smoothed as widely as the classifier's (which averages long curves first)."""
+    return moving_average(values_S, width_of(values_S, c))
+
+
+def width_of(values_S: FloatArray, c: Classification) -> int:
+    points_per_bin = max(1, round(len(values_S) / len(bin_means(values_S))))
+    return c.smoothing if points_per_bin == 1 else 2 * (c.smoothing * points_per_bin // 2) + 1
+
+
+def standard_error(c: Classification) -> float:
+    """Of a point of the smoothed curve."""
+    rho = c.correlation
+    return float(c.noise * np.sqrt(min((1 + rho) / (1 - rho) / c.smoothing, 1.0)))
+
+
+def peak_of(smooth_S: FloatArray, c: Classification) -> Peak:
+    """Of a ceiling: where it is reached, not where noise happens to be highest."""
+    error = standard_error(c)
+    level = min(c.levels.peak.value, float(smooth_S.max()))
+    index = int(np.flatnonzero(smooth_S >= level)[0])
+    good_S, apart_S = smooth_S >= level - AS_GOOD * error, smooth_S < level - APART * error
+    left = np.flatnonzero(apart_S[:index])
+    right = np.flatnonzero(apart_S[index:])
+    begin = int(left[-1]) + 1 if len(left) else 0
+    end = index + int(right[0]) if len(right) else len(smooth_S)
+    good = begin + np.flatnonzero(good_S[begin:end])
+    return Peak(index, int(good[0]), int(good[-1]))
+
+
+def course_of(values_S: FloatArray, peak: Peak, c: Classification) -> Course:
+    """Of a curve that fell from `peak` to its end."""
+    smooth_S = smoothed(values_S, c)
+    level, error = float(smooth_S[peak.index]), standard_error(c)
+    good = np.flatnonzero(smooth_S >= level - AS_GOOD * error)
+    began = min(int(good[-1]) + 1, len(values_S) - 1)
+    over = np.flatnonzero(smooth_S[began:] <= level - DONE * (level - smooth_S[-1]))
+    done = began + int(over[0]) if len(over) else len(values_S) - 1
+    cliff = _cliff(values_S, began, done, c)
+    if cliff is not None and cliff.is_one:
+        began = cliff.index
+    return Course(began, max(done, began), cliff)
+
+
+def _cliff(values_S: FloatArray, began: int, done: int, c: Classification) -> Cliff | None:
+    """Looked for from a little before the fall begins on the smoothed curve, which blurs it, to its end."""
+    half = width_of(values_S, c)
+    offset = max(0, began - 3 * half)
+    piece_S = values_S[offset : done + 2 * half + 1]
+    half = min(half, len(piece_S) // 2)
+    if half < 1:
+        return None
+    drops_S = _drops(piece_S[None], half)[0]
+    level, end = float(piece_S[:half].mean()), float(piece_S[-half:].mean())
+    if level <= end:
+        return None
+    # A straight fall from where it begins to where it ends on the smoothed curve, three points long at least.
+    start, stop = began - offset, max(done, began + 2) - offset
+    x_S = np.clip((np.arange(len(piece_S)) - start + 1) / (stop - start + 1), 0, 1)
+    sigma = c.noise * np.sqrt(width_of(values_S, c) / c.smoothing)
+    noise_BS = sigma * ar1(stream("straight fall", len(piece_S)), REPLICATES, len(piece_S), c.correlation)
+    null_B = _drops(level - (level - end) * x_S + noise_BS, half).max(axis=1) / (level - end)
+    share = float(drops_S.max()) / (level - end)
+    p_value = float((1 + np.sum(null_B >= share)) / (1 + REPLICATES))
+    index = offset + int(drops_S.argmax()) + half
+    return Cliff(index, min(share, 1.0), min(float(np.quantile(null_B, 0.95)), 1.0), p_value)
+
+
+def _drops(values_BS: FloatArray, half: int) -> FloatArray:
+    """Mean of `half` points less the mean of the `half` points after them, for every place between two points."""
+    sums_BS = np.concatenate([np.zeros((len(values_BS), 1)), np.cumsum(values_BS, axis=1)], axis=1)
+    means_BS = (sums_BS[:, half:] - sums_BS[:, :-half]) / half
+    return np.asarray(means_BS[:, :-half] - means_BS[:, half:])
