@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         f"{size:>4} points, sigma {level:g}, rho {rho:g}: {rates(size, rng, level, rho, args.each)}",
                         flush=True,
                     )
-        return
+        return None
     total_KK = np.zeros((len(CLASSES), len(CLASSES)))
     for size in LENGTHS:
         settings = [("sigma", level, rho) for level in NOISE_LEVELS for rho in CORRELATIONS]

@@ -1,7 +1,7 @@
 """What did the companions do before the fall? For each signal the step at which its course broke, against the fall's.
 
-The rule: from a quarter of the way to the fall (what goes on before is the start-up of a run and no warning) to its end,
-a signal is fitted by two straight lines, each with its own level and slope, at the break that leaves the smallest
+The rule: from a quarter of the way to the fall (what goes on before is the start-up of a run, no warning) to its end, a
+signal is fitted by two straight lines, each with its own level and slope, at the break that leaves the smallest
 error. The break counts when the error falls by more than it does in 95% of straight lines with AR(1) noise of the same
 length and correlation, the number of signals allowed for (a false-alarm rate of 5% a run), and unless the signal merely
 settles there. The lead is the step at which
