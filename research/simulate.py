@@ -167,6 +167,15 @@ def confusion(curves: Sequence[Simulated], replicates: int = 499) -> Confusion:
     return Confusion(counts_KK)
 
 
+def _print_rates(each: int, seed: int) -> None:
+    for size in LENGTHS:
+        for level in NOISE_LEVELS:
+            for rho in CORRELATIONS:
+                rng = stream("rates", seed, size, str(level), str(rho))
+                found = rates(size, rng, level, rho, each)
+                print(f"{size:>4} points, sigma {level:g}, rho {rho:g}: {found}", flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m research.simulate", description=__doc__)
     parser.add_argument("--each", type=int, default=20, help="curves per class and setting (default: %(default)s)")
@@ -176,15 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if args.rates:
-        for size in LENGTHS:
-            for level in NOISE_LEVELS:
-                for rho in CORRELATIONS:
-                    rng = stream("rates", args.seed, size, str(level), str(rho))
-                    print(
-                        f"{size:>4} points, sigma {level:g}, rho {rho:g}: {rates(size, rng, level, rho, args.each)}",
-                        flush=True,
-                    )
-        return None
+        _print_rates(args.each, args.seed)
+        return 0
     total_KK = np.zeros((len(CLASSES), len(CLASSES)))
     for size in LENGTHS:
         settings = [("sigma", level, rho) for level in NOISE_LEVELS for rho in CORRELATIONS]
