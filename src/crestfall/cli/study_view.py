@@ -210,7 +210,7 @@ def why(cell: Cell, code: int) -> str:
     elif code < 0:
         reason = f"killed by signal {-code}"
     else:
-        reason = last_line(cell.log) or f"exit code {code}"
+        reason = last_line(cell.log).removeprefix("crestfall: ") or f"exit code {code}"
     return f"{reason} (log: {cell.log})"
 
 

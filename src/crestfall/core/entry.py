@@ -17,6 +17,7 @@ from crestfall.core.errors import CrestfallError
 from crestfall.core.extras import missing_extra
 
 BAD, INTERRUPTED = 2, 130
+TRACEBACK = "CRESTFALL_TRACEBACK"
 UNEXPECTED = "an error that crestfall did not expect"
 
 
@@ -36,7 +37,7 @@ def guarded(main: Callable[[], int]) -> int:
         _say("interrupted")
         return INTERRUPTED
     except Exception as error:
-        if os.environ.get("CRESTFALL_TRACEBACK"):
+        if os.environ.get(TRACEBACK):
             traceback.print_exc()
         _say(one_line(error))
         _drop_output()
@@ -59,7 +60,7 @@ def one_line(error: Exception) -> str:
         case RecursionError():
             text = "the input is nested too deeply"
         case _:
-            text = f"{UNEXPECTED} (CRESTFALL_TRACEBACK=1 shows where): {type(error).__name__}: {error}"
+            text = f"{UNEXPECTED} ({TRACEBACK}=1 shows where): {type(error).__name__}: {error}"
     return " ".join(text.split())
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
+from crestfall.testbed.engines.rule import check_rule
 
 if TYPE_CHECKING:
     from crestfall.testbed.config import RunConfig
@@ -32,8 +33,9 @@ class Native:
     the update."""
 
     def check(self, config: RunConfig) -> None:
-        """Raises MissingExtraError without torch."""
+        """Raises MissingExtraError without torch, ConfigError for an update that is no rule of crestfall's."""
         require("torch")
+        check_rule(config)
 
     def create(self, config: RunConfig) -> Engine:
         from crestfall.testbed.engines.native import NativeEngine

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from crestfall.core.entry import TRACEBACK
 from crestfall.store.files import writing
 from crestfall.store.provenance import usable_cpus
 from crestfall.testbed.config import resolved
@@ -19,6 +20,8 @@ from crestfall.testbed.study import Cell
 
 # Beside torch's own setting (`engine.threads`): libraries that would otherwise start a thread per core in every cell.
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "0"}
+# A cell's log says where an error came from; the study says its last line.
+_LOGS = {TRACEBACK: "1"}
 
 
 class LocalExecutor:
@@ -46,7 +49,7 @@ def launch(path: Path, log: Path, options: Mapping[str, Any], cwd: str | None = 
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                env=_THREADS | dict(os.environ),
+                env=_THREADS | _LOGS | dict(os.environ),
                 cwd=cwd,
             )
     assert process.stdin is not None

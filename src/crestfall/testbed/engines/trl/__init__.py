@@ -25,6 +25,7 @@ from crestfall.core.errors import ConfigError
 from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
+from crestfall.testbed.engines.rule import check_rule
 from crestfall.testbed.engines.trl.options import TrlOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Trl(TrlOptions):
     def check(self, config: RunConfig) -> None:
         """Raises ConfigError for what TRL cannot do, MissingExtraError without it."""
         require("torch", "transformers", "accelerate", "trl")
+        check_rule(config)
         from crestfall.testbed.engines.trl.loss import loss_options
 
         loss_options(config.update, config.campaign.temperature)
