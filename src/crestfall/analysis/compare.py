@@ -26,7 +26,7 @@ class Comparison:
 
     `interval`: studentised bootstrap of the mean difference. `t_p_value` (paired t; None where all differences are
     equal) and `sign_flip_p_value` (exact) are two-sided. `holm_p_value`: the latter adjusted for all arms compared in
-    the same call.
+    the same call, of which there are `family`.
     """
 
     arm: str
@@ -40,6 +40,8 @@ class Comparison:
     t_p_value: float | None
     sign_flip_p_value: float
     holm_p_value: float
+    family: int = 1
+    """Comparisons that the adjustment is over."""
 
     @property
     def significance_possible(self) -> bool:
@@ -55,7 +57,9 @@ class Comparison:
         if not self.significance_possible:
             return f"{len(self.seeds)} seeds: no claim of significance is possible below {FEWEST_SEEDS}"
         verdict = "significant" if self.significant else "not significant"
-        return f"{verdict} at {LEVEL} (exact sign-flip, Holm: p-value {self.holm_p_value:.3f}, {len(self.seeds)} seeds)"
+        holm = "Holm" if self.family == 1 else f"Holm over {self.family}"
+        p, seeds = self.holm_p_value, len(self.seeds)
+        return f"{verdict} at {LEVEL} (exact sign-flip, {holm}: p-value {p:.3f}, {seeds} seeds)"
 
 
 def compare(
@@ -68,7 +72,7 @@ def compare(
     """
     found = [_compare_one(baseline, baseline_scores, arm, scores) for arm, scores in arms.items()]
     adjusted = holm([c.sign_flip_p_value for c in found])
-    return [replace(c, holm_p_value=p) for c, p in zip(found, adjusted, strict=True)]
+    return [replace(c, holm_p_value=p, family=len(found)) for c, p in zip(found, adjusted, strict=True)]
 
 
 def _compare_one(

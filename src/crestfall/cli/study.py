@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     workers = args.workers or study.workers or runner.capacity()
     started = time.monotonic()
     with Lock(out), StopRequest(tell=not is_live(console)) as should_stop:
-        cells = prepare(study, out)
+        cells = prepare(study, out, sys.argv[1:])
         missing = [cell for cell in cells if not cell.done()]
         if len(missing) < len(cells):
             say(console, f"{out}: {len(cells) - len(missing)} of {len(cells)} cells were finished before")

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.trajectory import Run, Study, read_run, read_study
-from crestfall.core.errors import InputError
 from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
+from crestfall.report.index import index
 from crestfall.report.nulls import gap_noise
 from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
 from crestfall.report.text import visible
 from crestfall.store.files import write_atomic
-from crestfall.store.layout import REPORT_FILE, is_run, is_study
+from crestfall.store.layout import EVENTS_FILE, INDEX_FILE, REPORT_FILE, is_run, is_study
 
 
 def write(path: Path, out: Path | None = None) -> Path:
-    """Write the report of a run or study directory, finished or not; `out` replaces `path`/report.html.
+    """Write the report of a run or study directory, finished or not; `out` replaces `path`/report.html. Of a folder
+    that holds several: an index of them, index.html.
 
     Returns:
         The file written.
 
     Raises:
-        InputError: the directory is neither a run nor a study, or a file in it is broken.
+        InputError: the directory neither is nor holds a run or a study, or a file in it is broken.
         RunDirectoryError: the report cannot be written.
     """
-    if is_study(path):
-        page = study_page(read_study(path))
-    elif is_run(path):
-        page = run_page(read_run(path))
-    else:
-        raise InputError(f"{path}: neither run.json nor study.json there; expected a run or study directory")
     target = path / REPORT_FILE if out is None else out
-    write_atomic(target, render(page))
+    if is_study(path):
+        study = read_study(path)
+        write_atomic(target, render(study_page(study, links=write_cells(study))))
+    elif is_run(path):
+        write_atomic(target, render(run_page(read_run(path))))
+    else:
+        target = path / INDEX_FILE if out is None else out
+        write_atomic(target, index(path, target))
     return target
+
+
+def write_cells(study: Study) -> dict[tuple[str, int], str]:
+    """Write the report of every chain that has none of its latest state. Returns where they are, from the study's
+    directory: a page is the same wherever it is written, and its links work where the study is."""
+    links = {}
+    for run in study.runs:
+        own, log = run.path / REPORT_FILE, run.path / EVENTS_FILE
+        if not own.exists() or (log.exists() and own.stat().st_mtime < log.stat().st_mtime):
+            write_atomic(own, render(run_page(run)))
+        links[run.method, run.seed] = quote(str(own.relative_to(study.path)))
+    return links
 
 
 def run_page(run: Run) -> Page:
@@ -44,10 +60,12 @@ def run_page(run: Run) -> Page:
     return _page(f"{run.method}, seed {run.seed}", "run", [run], run.path, group_runs([run]), ())
 
 
-def study_page(study: Study) -> Page:
-    """The page of all chains of a study that have begun."""
+def study_page(study: Study, links: Mapping[tuple[str, int], str] | None = None) -> Page:
+    """The page of all chains of a study that have begun; `links`: where the reports of each are."""
     title = study.path.resolve().name or "study"
-    return _page(title, "study", study.runs, study.path, group_runs(study.runs, method_order(study)), _missing(study))
+    groups = group_runs(study.runs, method_order(study))
+    page = _page(title, "study", study.runs, study.path, groups, _missing(study), study.config.get("command"))
+    return replace(page, links=links or {})
 
 
 def method_order(study: Study) -> list[str]:
@@ -92,10 +110,18 @@ def write_foreign(analysis: Analysis, out: Path) -> Path:
 
 
 def _page(
-    title: str, kind: str, runs: Sequence[Run], path: Path, groups: Sequence[Group], notes: tuple[str, ...]
+    title: str,
+    kind: str,
+    runs: Sequence[Run],
+    path: Path,
+    groups: Sequence[Group],
+    notes: tuple[str, ...],
+    command: object = None,
 ) -> Page:
     told = (*_notes(runs), *notes)
-    return Page(title, kind, groups, gap_noise(groups), provenance(runs, kind, path.resolve().name), told)
+    if kind == "run":
+        command = runs[0].provenance.get("command")
+    return Page(title, kind, groups, gap_noise(groups), provenance(runs, kind, command), told)
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:

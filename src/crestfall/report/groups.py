@@ -9,7 +9,7 @@ from crestfall.analysis.trajectory import Run, Trajectory
 from crestfall.report.text import visible
 
 # The style sheet knows this many colours and dash patterns; further groups use them again.
-STYLES = 8
+STYLES = 12
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from crestfall.analysis.compare import FEWEST_SEEDS
@@ -20,6 +14,7 @@ from crestfall.core.signals import SIGNALS
 from crestfall.report import headline, tables
 from crestfall.report.between import between_rows
 from crestfall.report.charts.dots import end_chart
+from crestfall.report.charts.overlay import overlay_chart
 from crestfall.report.charts.panel import PanelAxes, competence_of, panel
 from crestfall.report.charts.signals import measured, signal_chart
 from crestfall.report.charts.verdicts import has_verdicts, verdict_chart, verdict_class, verdicts_seen
@@ -29,6 +24,7 @@ from crestfall.report.nulls import Noise, null_rows
 from crestfall.report.programs import exhibits
 from crestfall.report.provenance import Provenance
 from crestfall.report.svg import extent
+from crestfall.report.template import environment, html_of
 from crestfall.report.text import visible
 from crestfall.report.words import compact
 
@@ -47,6 +43,8 @@ class Page:
     provenance: Provenance
     notes: tuple[str, ...] = ()
     foreign: Foreign | None = None
+    links: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Method and seed -> where that chain's own report is."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,7 @@ class Strip:
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crestfall.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["visible"] = visible
-    environment.tests["strong"] = lambda part: isinstance(part, headline.Strong)
-    style, script = _asset("style.css"), _asset("script.js")
-    html = environment.get_template("report.html").render(
-        page=page, style=Markup(style), script=Markup(script), policy=_policy(style, script), **_sections(page)
-    )
-    # A lone surrogate that slipped through must not make the page unwritable.
-    return html.encode("utf-8", "backslashreplace").decode("utf-8")
+    return html_of(environment().get_template("report.html"), page=page, **_sections(page))
 
 
 def _sections(page: Page) -> dict[str, Any]:
@@ -93,6 +77,7 @@ def _sections(page: Page) -> dict[str, Any]:
         "splits": headline.rise_split(groups),
         "strips": _strips(groups, page.noise) if page.foreign is None else [],
         "seed_strips": _strips(single[:MOST_CHAINS], page.noise),
+        "overlay": overlay_chart(groups) if len(groups) > 1 else None,
         "detailed": any(g.single for g in groups),
         "more_chains": max(0, len(single) - MOST_CHAINS),
         "columns": max((len(g.campaigns()) for g in groups), default=0),
@@ -160,21 +145,3 @@ def _strip(g: Group, axes: PanelAxes, noise: Noise) -> Strip:
     if g.single and g.runs[0].status not in ("done", "running"):
         remark += f", {g.runs[0].status}"
     return Strip(g.style, g.label, remark, tuple(panels))
-
-
-@cache
-def _asset(name: str) -> str:
-    """A template's text without its comments and indentation: they are for those who read the source."""
-    source = files("crestfall.report").joinpath("templates", name).read_text(encoding="utf-8")
-    source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
-    return "\n".join(line.strip() for line in source.splitlines() if line.strip() and not line.strip().startswith("//"))
-
-
-def _policy(style: str, script: str) -> str:
-    """A Content-Security-Policy under which nothing is fetched and only this very style and script count."""
-
-    def hashed(content: str) -> str:
-        return "'sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() + "'"
-
-    sources = f"style-src {hashed(style)}; script-src {hashed(script)}"
-    return f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"

@@ -13,6 +13,7 @@ from crestfall.report.text import visible
 
 CONFIG_CHARACTERS = 12_000
 MOST_FACTS = 60
+MOST_TYPED = 2_000
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Provenance:
     rerun: str
 
 
-def provenance(runs: Sequence[Run], verb: str, directory: str) -> Provenance:
-    """What the runs say of themselves. Facts on which they differ are listed with all their values. `verb` and
-    `directory` make up a command where none was recorded."""
+def provenance(runs: Sequence[Run], verb: str, command: object) -> Provenance:
+    """What the runs say of themselves. Facts on which they differ are listed with all their values. `command`: the
+    words after `crestfall`, as they were recorded."""
     collected: dict[str, list[str]] = {}
     for run in runs:
         for name, value in _facts(run).items():
@@ -34,15 +35,16 @@ def provenance(runs: Sequence[Run], verb: str, directory: str) -> Provenance:
                 collected[name].append(value)
     facts = tuple((visible(name, 60), visible(" · ".join(values[:6]), 400)) for name, values in collected.items())
     config = json.dumps(_plain(runs[0].config), indent=1, default=str) if runs and runs[0].config else ""
-    return Provenance(facts[:MOST_FACTS], visible(config, CONFIG_CHARACTERS, lines=600), _rerun(runs, verb, directory))
+    return Provenance(facts[:MOST_FACTS], visible(config, CONFIG_CHARACTERS, lines=600), _rerun(verb, command))
 
 
-def _rerun(runs: Sequence[Run], verb: str, directory: str) -> str:
-    """The command line that a run was made with; for a study, whose cells know only their own, its form."""
-    command = runs[0].provenance.get("command") if len(runs) == 1 else None
-    if verb == "run" and isinstance(command, list) and command[:1] == ["run"]:
-        return "crestfall " + visible(shlex.join(str(word) for word in command), 600)
-    return f"crestfall {verb} CONFIG --out {shlex.quote(visible(directory, 300))}"
+def _rerun(verb: str, command: object) -> str:
+    """The command line that a run or study was made with, to be pasted; none where it was not recorded, or could not be
+    shown as it was typed."""
+    if not isinstance(command, list) or command[:1] != [verb]:
+        return ""
+    typed = "crestfall " + shlex.join(str(word) for word in command)
+    return typed if visible(typed, MOST_TYPED) == typed else ""
 
 
 def _facts(run: Run) -> dict[str, str]:

@@ -42,8 +42,11 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     return element("path", d=f"M{number(x1)} {number(y1)}L{number(x2)} {number(y2)}", class_=class_)
 
 
-def text(x: float, y: float, content: str, class_: str = "", anchor: str | None = None) -> Markup:
-    return element("text", content, x=x, y=y, class_=class_ or None, text_anchor=anchor)
+def text(
+    x: float, y: float, content: str, class_: str = "", anchor: str | None = None, dy: str | None = None
+) -> Markup:
+    """`dy`: a shift in `em`, for text that the style sheet may set larger."""
+    return element("text", content, x=x, y=y, dy=dy, class_=class_ or None, text_anchor=anchor)
 
 
 def polyline(points: Sequence[tuple[float, float]], class_: str) -> Markup:

@@ -21,6 +21,7 @@ from crestfall.report.text import visible
 from crestfall.report.words import compact, percent, points, with_error
 
 MOST_ROWS = 60
+_METHODS = {"studentised": "studentised bootstrap", "percentile": "percentile bootstrap"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class EndRow:
     seeds: int
     mean: str
     interval: str
+    method: str
     coverage: float | None
     each: str
     values: tuple[float, ...]
@@ -55,6 +57,7 @@ def end_rows(groups: Sequence[Group]) -> list[EndRow]:
                 len(values),
                 percent(float(np.mean(values)), 1),
                 _shown_interval(g, interval),
+                "" if interval is None else interval.method,
                 None if interval is None else interval.coverage,
                 ", ".join(percent(v, 1) for v in values[:20]) + (" …" if len(values) > 20 else ""),
                 tuple(values),
@@ -78,13 +81,17 @@ def _shown_interval(g: Group, interval: Interval | None) -> str:
     if not g.single:
         return "too few seeds"
     finals = [f for f in g.runs[0].finals if f.when == "handed_on"]
-    return f"± {points(max(finals, key=lambda f: f.campaign).evaluation.standard_error)} (samples only)"
+    error = max(finals, key=lambda f: f.campaign).evaluation.standard_error
+    return f"± {points(error)} (one standard error, of the samples only)"
 
 
 def coverage_note(rows: Sequence[EndRow]) -> str:
-    """What the intervals really cover, by number of seeds."""
-    known = {row.seeds: row.coverage for row in rows if row.coverage is not None}
-    return ", ".join(f"{percent(c)} at {n} seeds" for n, c in sorted(known.items()))
+    """Which intervals are shown, and what they really cover, by number of seeds."""
+    known = {row.seeds: row for row in rows if row.coverage is not None}
+    return "; ".join(
+        f"{_METHODS.get(row.method, row.method)} over {n} seeds, measured to cover {percent(row.coverage or 0.0)}"
+        for n, row in sorted(known.items())
+    )
 
 
 @dataclass(frozen=True)
@@ -116,12 +123,17 @@ def comparison_rows(groups: Sequence[Group]) -> list[ComparisonRow]:
             c.arm,
             c.baseline,
             points(c.mean_difference),
-            f"[{points(c.interval.low)}, {points(c.interval.high)}]" if len(c.seeds) >= FEWEST_UNITS else "–",
+            _shown_difference(c.interval) if len(c.seeds) >= FEWEST_UNITS else "–",
             f"{c.gains} of {len(c.seeds)}",
             c.claim,
         )
         for c in compare(baseline.label, scores[baseline.label], paired)
     ]
+
+
+def _shown_difference(interval: Interval) -> str:
+    method = _METHODS.get(interval.method, interval.method)
+    return f"[{points(interval.low)}, {points(interval.high)}] ({method})"
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ class CampaignRow:
 
     style: str
     label: str
+    method: str
     seed: int
     campaign: int
     start: str
@@ -160,6 +173,7 @@ def _campaign_row(g: Group, run: Run, curve: Trajectory, noise: Noise) -> Campai
     return CampaignRow(
         style=g.style,
         label=g.label,
+        method=run.method,
         seed=run.seed,
         campaign=number_of(curve) + 1,
         start=show(m.start),

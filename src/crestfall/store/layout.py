@@ -10,6 +10,8 @@ CHECKPOINTS = "checkpoints"
 STATE_FILE = f"{CHECKPOINTS}/state.json"
 MEMORY_FILE = "memory.json"
 REPORT_FILE = "report.html"
+INDEX_FILE = "index.html"
+"""In a folder that holds runs and studies."""
 LOCK_FILE = ".lock"
 
 SNAPSHOT_FILE = "snapshot.safetensors"

@@ -86,9 +86,9 @@ def cells_of(study: StudyConfig, out: Path) -> list[Cell]:
     return [Cell(config, cell_path(out, config.method, config.seed)) for config in study.cells()]
 
 
-def prepare(study: StudyConfig, out: Path) -> list[Cell]:
-    """Write study.json. Returns the cells to run. Methods and seeds may have been added since the last time; cells that
-    were run before and are not asked for now stay listed.
+def prepare(study: StudyConfig, out: Path, command: Sequence[str] = ()) -> list[Cell]:
+    """Write study.json, `command` (the words after `crestfall`) in it. Returns the cells to run. Methods and seeds may
+    have been added since the last time; cells that were run before and are not asked for now stay listed.
 
     Raises:
         RunDirectoryError: what `check_directory` says, or the directory cannot be written.
@@ -101,7 +101,8 @@ def prepare(study: StudyConfig, out: Path) -> list[Cell]:
         if entry not in listed:
             listed.append(entry)
     config = resolved(study)
-    write_json(out / STUDY_FILE, {"config": config, "config_digest": digest(config), "cells": listed})
+    written = {"config": config, "config_digest": digest(config), "command": list(command), "cells": listed}
+    write_json(out / STUDY_FILE, written)
     return cells
 
 

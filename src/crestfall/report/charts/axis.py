@@ -38,7 +38,7 @@ class Frame:
         for tick in ticks(scale.low, scale.high, count):
             y = scale(tick)
             marks.append(line(self.left, y, self.width - self.right, y, "grid"))
-            marks.append(text(self.left - 5, y + 3.5, format_(tick), "tick y", "end"))
+            marks.append(text(self.left - 5, y, format_(tick), "tick y", "end", ".32em"))
         return group(marks)
 
     def x_axis(self, scale: Scale, count: int = 4, first: bool = True) -> Markup:
@@ -50,7 +50,8 @@ class Frame:
                 continue
             marks.append(line(scale(tick), base, scale(tick), base + 3, "base"))
             if first or tick > scale.low:
-                marks.append(text(scale(tick), base + 14, f"{int(tick):,}", "tick", "middle"))
+                anchor = "start" if tick == scale.low else "middle"  # beside the lowest label of y
+                marks.append(text(scale(tick), base + 3, f"{int(tick):,}", "tick", anchor, "1em"))
         return group(marks)
 
     def svg(self, children: Sequence[Markup], title: str, readings: Readings | None = None) -> Markup:
@@ -131,7 +132,7 @@ class ChainAxis:
             if k:
                 marks.append(line(left - self.gap / 2, self.frame.top, left - self.gap / 2, base, "cut"))
             if k % every == 0:
-                marks.append(text((left + right) / 2, base + 14, str(campaign + 1), "tick", "middle"))
+                marks.append(text((left + right) / 2, base + 3, str(campaign + 1), "tick", "middle", "1em"))
         return group(marks)
 
 

@@ -9,15 +9,20 @@ from markupsafe import Markup
 from crestfall.report.charts.axis import Frame
 from crestfall.report.svg import element, group, line, text, ticks
 from crestfall.report.tables import EndRow
-from crestfall.report.text import visible
 from crestfall.report.words import percent
 
 _ROW = 30
+MOST_LETTERS = 14
+
+
+def shortened(label: str) -> str:
+    """A name that fits beside the chart; the table beside it has the whole."""
+    return label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 1]}…"
 
 
 def end_chart(rows: Sequence[EndRow], base: float | None, width: float = 460) -> Markup:
     """`base`: the base policy's score on final, where known."""
-    frame = Frame(width, 34 + _ROW * len(rows), left=84, top=8, right=16)
+    frame = Frame(width, 34 + _ROW * len(rows), left=120, top=8, right=16)
     highest = max([v for row in rows for v in row.values] + [base or 0.0])
     x = frame.x(0.0, max(0.1, min(1.0, highest * 1.12)))
     bottom = frame.height - frame.bottom
@@ -37,6 +42,6 @@ def end_chart(rows: Sequence[EndRow], base: float | None, width: float = 460) ->
         ]
         marks = [*dots, line(x(mean), y - 8, x(mean), y + 8, "mean")] if len(dots) > 1 else dots
         parts.append(
-            group([text(frame.left - 8, y + 4, visible(row.label, 14), "name", "end"), *marks], class_=row.style)
+            group([text(frame.left - 8, y + 4, shortened(row.label), "name", "end"), *marks], class_=row.style)
         )
     return frame.svg(parts, "end of chain per method: " + "; ".join(f"{row.label} {row.mean}" for row in rows))

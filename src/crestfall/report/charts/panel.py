@@ -161,7 +161,8 @@ def _labels(measures: CampaignMeasures, x: Scale, y: Scale, format_: Format) -> 
     peak_x, end_x = x(measures.peak_step), x(measures.end_step)
     labels = [text(peak_x, max(y.stop + 4, y(measures.peak) - 15), format_(measures.peak), "value", "middle")]
     if x(measures.peak_step) - x.start > 45:
-        labels.append(text(x.start + 4, y(measures.start) + 14, format_(measures.start), "value"))
+        shift = -7 if y(measures.start) > y.start - 30 else 14  # below the curve, where the axis leaves room
+        labels.append(text(x.start + 4, y(measures.start) + shift, format_(measures.start), "value"))
     if end_x - peak_x > 30:
         above = y(measures.end) - 7 if y(measures.end) > y.stop + 24 else y(measures.end) + 15
         labels.append(text(end_x, above, format_(measures.end), "value", "end" if end_x > x.stop - 20 else "middle"))

@@ -64,8 +64,8 @@ def signal_chart(name: str, groups: Sequence[Group], width: float = 352) -> Mark
     if share and low >= 0 and max(values, default=0.0) <= 1:
         high = min(1.0, high) if any(values) else 0.1
     y = frame.y(low, high)
-    lines = [_lines(g, means[g.label], axis, y) for g in groups]
-    readings = _readings(means, axis, 100 if share else 1, "%" if share else "")
+    lines = [lines_of(g, means[g.label], axis, y) for g in groups]
+    readings = readings_of(means, axis, 100 if share else 1, "%" if share else "")
     return frame.svg([frame.y_axis(y, format_, 3), axis.draw(), *lines], f"{name} over the steps", readings)
 
 
@@ -80,12 +80,12 @@ def _mean(curves: Iterable[Trajectory], name: str) -> dict[int, float]:
     return {step: float(np.mean(values)) for step, values in sorted(at.items())}
 
 
-def _lines(g: Group, campaigns: dict[int, dict[int, float]], axis: ChainAxis, y: Scale) -> Markup:
+def lines_of(g: Group, campaigns: dict[int, dict[int, float]], axis: ChainAxis, y: Scale) -> Markup:
     lines = [polyline([(axis.x(c, s), y(v)) for s, v in points.items()], "line") for c, points in campaigns.items()]
     return group(lines, class_=g.style)
 
 
-def _readings(
+def readings_of(
     means: dict[str, dict[int, dict[int, float]]], axis: ChainAxis, factor: float, unit: str
 ) -> Readings | None:
     places = sorted({(c, s) for campaigns in means.values() for c, points in campaigns.items() for s in points})

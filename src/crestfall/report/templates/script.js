@@ -51,11 +51,15 @@
 
   document.querySelectorAll("svg[data-read]").forEach(function (svg) {
     var data = JSON.parse(svg.dataset.read);
-    svg.addEventListener("pointermove", function (event) {
+    function read(event) {
       var frame = svg.getBoundingClientRect();
       show(svg, data, nearest(data.x, ((event.clientX - frame.left) / frame.width) * svg.viewBox.baseVal.width));
-    });
-    svg.addEventListener("pointerleave", function () { hide(svg); });
+    }
+    svg.addEventListener("pointermove", read);
+    svg.addEventListener("pointerdown", read);
+    // A finger that is lifted leaves its reading on the screen until it taps elsewhere.
+    svg.addEventListener("pointerleave", function (event) { if (event.pointerType !== "touch") hide(svg); });
+    document.addEventListener("pointerdown", function (event) { if (!svg.contains(event.target)) hide(svg); }, true);
     svg.addEventListener("blur", function () { hide(svg); });
     svg.addEventListener("keydown", function (event) {
       var move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
@@ -66,6 +70,15 @@
       show(svg, data, Math.max(0, Math.min(data.x.length - 1, from + move)));
     });
   });
+
+  function hint() {
+    document.querySelectorAll(".scroll").forEach(function (box) {
+      box.classList.toggle("more", box.scrollWidth > box.clientWidth + 1);
+    });
+  }
+  hint();
+  window.addEventListener("resize", hint);
+  document.querySelectorAll("details").forEach(function (details) { details.addEventListener("toggle", hint); });
 
   document.querySelectorAll("input[data-toggle]").forEach(function (input) {
     input.addEventListener("change", function () {
