@@ -1,104 +1,114 @@
-"""CodeGrader as other trainers' reward: a TRL `reward_funcs` callable, and a verl custom reward function.
+"""CodeGrader as other trainers' reward: TRL's `reward_funcs` and verl's custom reward function.
 
 TRL:
     trainer = GRPOTrainer(..., reward_funcs=trl_reward(problems, grader))        # data set column `task_id`
-verl (`custom_reward_function.path=.../rewards.py`, `custom_reward_function.name=compute_score`):
-    ground_truth is a line of problems as `crestfall grade --problems` reads it, a JSON string or an object
+    trainer = GRPOTrainer(..., reward_funcs=trl_reward(None, grader, column="verification_info"))
+verl (`custom_reward_function.path=.../rewards.py`, `custom_reward_function.name=compute_score`, or `compute_scores` with
+the reward manager `batch`):
+    `reward_model.ground_truth` as PRIME, DeepCoder and verl's own preprocessing write it, or a row of problems
+
+Adapters for OpenRLHF, prime-rl/verifiers and SkyRL stand in `crestfall.guard.adapters`.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from crestfall.core.errors import CrestfallWarning, GraderError, InputError
+from crestfall.core.errors import InputError
 from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading import CodeGrader
-from crestfall.grading.problems.formats import problem_of
+from crestfall.grading.problems.base import NoTests
 from crestfall.grading.programs import program_of
-from crestfall.store.rows import Row
+from crestfall.grading.texts import text_of
+from crestfall.guard.ground_truths import counted, grades_of, problem_of_truth, ungraded
+
+__all__ = ["TrlReward", "compute_score", "compute_scores", "trl_reward", "ungraded"]
 
 TrlReward = Callable[..., list[float | None]]
 
 
-def trl_reward(problems: Sequence[Problem], grader: CodeGrader, column: str = "task_id") -> TrlReward:
+def trl_reward(
+    problems: Sequence[Problem] | None, grader: CodeGrader, column: str = "task_id", share: bool = False
+) -> TrlReward:
     """A reward function for TRL's GRPOTrainer and its kin: 1.0 for a program that passes, 0.0 for one that does not.
 
-    A grader fault is None, which TRL leaves out of the reward. Completions may be conversations or plain text.
+    A sample that could not be graded is None, which TRL leaves out of the reward. Completions may be conversations or
+    plain text.
 
     Args:
+        problems: None: the column holds ground truths, in any of the shapes of `grading.problems.truth`.
         column: the data set's column that names the problem.
+        share: the share of tests passed in place of all or nothing; make the grader with `Limits(every_test=True)`.
 
     Raises (when called):
-        InputError: the column is missing, or names no problem.
+        InputError: the column is missing, names no problem, or holds no ground truth.
     """
-    known = {problem.task_id: problem for problem in problems}
+    known = {problem.task_id: problem for problem in problems or ()}
+
+    def problem_of(value: Any) -> Problem:
+        if problems is None:
+            return problem_of_truth(value, column)
+        if str(value) not in known:
+            raise InputError(f"reward: column {column!r} has {value!r}, which no problem has")
+        return known[str(value)]
 
     def crestfall_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
         if column not in columns:
             raise InputError(f"reward: the data set has no column {column!r}")
-        pairs = []
-        for completion, task_id in zip(completions, columns[column], strict=True):
-            if str(task_id) not in known:
-                raise InputError(f"reward: column {column!r} has {task_id!r}, which no problem has")
-            problem = known[str(task_id)]
-            pairs.append((problem, program_of(problem, text_of(completion))))
-        return [None if g.verdict is Verdict.INFRA else float(g.passed) for g in grader.grade_batch(pairs)]
+        rewards: list[float | None] = [None] * len(completions)
+        pairs: dict[int, tuple[Problem, str]] = {}
+        for i, (completion, value) in enumerate(zip(completions, columns[column], strict=True)):
+            try:
+                problem = problem_of(value)
+                pairs[i] = (problem, program_of(problem, text_of(completion)))
+            except NoTests as error:
+                counted(Grade(Verdict.UNSUPPORTED, str(error)), column)
+        for i, grade in zip(pairs, grader.grade_batch(pairs.values()), strict=True):
+            rewards[i] = None if grade.ungraded else _score(grade, share)
+        return rewards
 
     return crestfall_reward
 
 
-def text_of(completion: Any) -> str:
-    """The text of a completion: the string itself, or the last message of a conversation."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
-
-
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str | Mapping[str, Any], extra_info: Any = None, **_: Any
+    data_source: str | None,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Any = None,
+    share: bool = False,
+    **_: Any,
 ) -> float:
     """verl's custom reward: 1.0 or 0.0 for one response.
+
+    Args:
+        share: the share of tests passed, as PRIME's `continuous` (`custom_reward_function.reward_kwargs.share=True`).
 
     Raises:
         InputError: a ground truth in none of the formats.
 
-    A fault of the grader is 0.0, for verl knows no missing reward, with a warning that counts them: `ungraded()`.
+    A sample that could not be graded is 0.0, for verl knows no missing reward, with a warning that counts them:
+    `ungraded()`.
     """
-    data = json.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
-    problem = problem_of(Row({"task_id": "verl", **data}, Path(data_source), 0))
-    try:
-        grade = _grader().grade(problem, program_of(problem, solution_str))
-    except GraderError as error:
-        grade = Grade(Verdict.INFRA, str(error))
-    if grade.verdict is Verdict.INFRA:
-        _count_fault(f"{data_source}: {grade.detail}")
-    return float(grade.passed)
+    return compute_scores([data_source], [solution_str], [ground_truth], share=share)[0]
 
 
-def ungraded() -> int:
-    """How many samples `compute_score` could not grade in this process."""
-    return len(_faults)
+def compute_scores(
+    data_sources: Sequence[str | None] | None,
+    solution_strs: Sequence[str],
+    ground_truths: Sequence[Any],
+    extra_infos: Any = None,
+    share: bool = False,
+    **_: Any,
+) -> list[float]:
+    """verl's custom reward for a whole batch (`reward_model.reward_manager=batch`): `compute_score` of each, many at a
+    time."""
+    sources = [
+        str(source or "verl") for source in (data_sources if data_sources is not None else [None] * len(solution_strs))
+    ]
+    grades = grades_of(ground_truths, solution_strs, sources, every_test=share)
+    return [_score(grade, share) for grade in grades]
 
 
-_faults: list[str] = []
-
-
-def _count_fault(detail: str) -> None:
-    _faults.append(detail)
-    warnings.warn(
-        f"compute_score could not grade {len(_faults)} samples so far and gave them 0.0: {detail}",
-        CrestfallWarning,
-        stacklevel=3,
-    )
-
-
-@cache
-def _grader() -> CodeGrader:
-    """One per process: verl calls a function and gives it nothing to keep."""
-    grader = CodeGrader()
-    atexit.register(grader.close)
-    return grader
+def _score(grade: Grade, share: bool) -> float:
+    return grade.share if share else float(grade.passed)

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from crestfall.core.types import CodeTests, Problem, ProblemLimits
+from crestfall.core.types import Problem
 from crestfall.grading.problems.base import first_python, id_of, text_of
 from crestfall.grading.problems.truth import truth_of
-from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.rows import Row
 
 _SPECS = ("reward_model", "reward_spec")
+_META = ("difficulty", "starter_code", "data_source", "source")
 _PROMPTS = ("question", "problem", "prompt", "problem_statement")
 
 
@@ -34,20 +34,9 @@ def problem(row: Row) -> Problem:
     own = id_of(row, "task_id", "problem_id", "question_id", "uid", "id")
     index = extra.get("index") if isinstance(extra, Mapping) and own == str(row.line - 1) else None
     number = own if index is None else str(index)
-    return Problem(
-        number,
-        next((text for name in _PROMPTS if (text := text_of(row.data.get(name)))), ""),
-        truth.tests,
-        key=number,
-        header="" if isinstance(truth.tests, CodeTests) and not truth.header else truth.header or LEETCODE,
-        limits=ProblemLimits(per_test=not isinstance(truth.tests, CodeTests)),
-        reference=_reference(row),
-        meta={
-            name: row.data[name]
-            for name in ("difficulty", "starter_code", "data_source", "source")
-            if row.data.get(name)
-        },
-    )
+    prompt = next((text for name in _PROMPTS if (text := text_of(row.data.get(name)))), "")
+    meta = {name: row.data[name] for name in _META if row.data.get(name)}
+    return truth.problem(number, prompt, _reference(row), **meta)
 
 
 def _ground_truth(row: Row) -> Any:

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallCase, CallTests, CodeTests, StdioCase, StdioTests, Tests
+from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.packed import unpacked
+from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.jsonl import loads
 
 # APPS's own checker compares with numpy.allclose.
@@ -38,6 +39,21 @@ class Truth:
 
     tests: Tests
     header: str = ""
+
+    def problem(self, task_id: str, prompt: str = "", reference: str | None = None, **meta: Any) -> Problem:
+        """A problem with these tests. Limits hold for each test; LeetCode's names are there where functions are called,
+        as in every trainer that reads such rows."""
+        calls = not isinstance(self.tests, CodeTests)
+        return Problem(
+            task_id,
+            prompt,
+            self.tests,
+            key=task_id,
+            header=self.header or (LEETCODE if calls else ""),
+            limits=ProblemLimits(per_test=calls),
+            reference=reference,
+            meta=meta,
+        )
 
 
 def truth_of(value: Any, where: str, name: str | None = None) -> Truth:
