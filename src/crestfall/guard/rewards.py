@@ -3,8 +3,8 @@
 TRL:
     trainer = GRPOTrainer(..., reward_funcs=trl_reward(problems, grader))        # data set column `task_id`
     trainer = GRPOTrainer(..., reward_funcs=trl_reward(None, grader, column="verification_info"))
-verl (`custom_reward_function.path=.../rewards.py`, `custom_reward_function.name=compute_score`, or `compute_scores` with
-the reward manager `batch`):
+verl (`custom_reward_function.path=.../rewards.py`, `custom_reward_function.name=compute_score`, or `compute_scores`
+with the reward manager `batch`):
     `reward_model.ground_truth` as PRIME, DeepCoder and verl's own preprocessing write it, or a row of problems
 
 Adapters for OpenRLHF, prime-rl/verifiers and SkyRL stand in `crestfall.guard.adapters`.
