@@ -105,7 +105,7 @@ class Guard:
                 raise ConfigError(
                     "hand_on: goes with `state`; with `capture` and `restore` take the average along yourself"
                 )
-            if not any(item is hand_on for item in state.values()):
+            if isinstance(state, Mapping) and not any(item is hand_on for item in state.values()):
                 state = {**state, "weight average": hand_on}
         self.directory = Path(directory)
         self._ranks = ranks or detect()
@@ -240,6 +240,16 @@ class Guard:
         return None if self._history is None else self._history.best()
 
     @property
+    def best_score(self) -> tuple[int, float] | None:
+        """(step, score) of the best evaluation, whether a snapshot of it is kept or not (rank 0 only)."""
+        return None if self._history is None else self._history.best_score()
+
+    @property
+    def last_score(self) -> float | None:
+        """The score of the last observation as the controller saw it (rank 0 only)."""
+        return None if self._history is None else self._history.last_score
+
+    @property
     def checkpoint(self) -> Path | None:
         """With `checkpoints`: the trainer's checkpoint of the step that the last decision names, else of the best one;
         None where there is none."""
@@ -271,6 +281,11 @@ class Guard:
         self.close()
 
     # --- how ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _memory(self) -> Mapping[int, Any]:
+        """Snapshots in host memory."""
+        return {} if self._keeper is None else self._keeper.memory
 
     def _check_keep(self, keep: str, checkpoints: object, state: object) -> None:
         if keep not in ("snapshots", "best"):

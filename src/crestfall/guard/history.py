@@ -104,8 +104,8 @@ class History:
         return self._active[-1].record.step if self._active else None
 
     @property
-    def journal(self) -> Journal:
-        return self._journal
+    def last_score(self) -> float | None:
+        return self._active[-1].record.value if self._active else None
 
     def best(self) -> Kept | None:
         identity = self.best_of(self.available())
@@ -114,10 +114,15 @@ class History:
         path = self.snapshots.path(identity) if identity in self.snapshots else None
         return Kept(self._by_id[identity].record.step, self._value(identity), path)
 
-    def best_step(self) -> int | None:
-        """The step of the best score that is still part of the run, whether a snapshot of it is kept or not."""
+    def best_score(self) -> tuple[int, float] | None:
+        """(step, score) of the best evaluation that is still part of the run, whether a snapshot is kept or not."""
         finite = [o for o in self._active if not o.scores.not_finite]
-        return max(finite, key=lambda o: (o.record.value, -o.id)).record.step if finite else None
+        best = max(finite, key=lambda o: (o.record.value, -o.id), default=None)
+        return None if best is None else (best.record.step, best.record.value)
+
+    def best_step(self) -> int | None:
+        best = self.best_score()
+        return None if best is None else best[0]
 
     def observation(self, identity: int) -> Observation:
         return self._by_id[identity]
@@ -239,7 +244,7 @@ class History:
         first, self._fresh = self._fresh, False
         if self.last_step is None or step > self.last_step:
             return
-        if not first:
+        if not first and not (scores.not_finite == "weights" and step == self.last_step):
             raise ConfigError(
                 f"step {step} does not come after step {self.last_step}: observe every step once, and let the counter "
                 "go on after a rollback"

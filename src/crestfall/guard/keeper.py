@@ -214,7 +214,7 @@ class Keeper:
     def fits(self, outline: Outline, classes: Mapping[str, str]) -> str:
         """Why a stored snapshot does not go into the state as it is now; "" where it does."""
         assert self.outline is not None
-        return misfit(outline, self.outline, self._functions, classes)
+        return misfit(outline, self.outline, self._functions, classes) or self._functions.lacks(outline)
 
     def about(self) -> dict[str, Any]:
         """What a restart has to know of a snapshot beside its state."""

@@ -13,6 +13,7 @@ import numpy as np
 from crestfall.core.errors import ConfigError
 from crestfall.guard.exact import finite, load_module, load_optimizer, module_state, refuse_uncapturable
 from crestfall.guard.learning_rate import is_optimizer, is_scheduler, keep_rates, scale_learning_rate
+from crestfall.store.statetree import Outline
 
 Tree = Any
 """A state tree (see `crestfall.store.statetree`): what `state_dict()` returns, nested as it likes."""
@@ -41,6 +42,8 @@ class Functions:
     """The pair is the user's own."""
     generators: frozenset[str] = frozenset()
     """Parts of the tree that differ from rank to rank as they should: a restart does without another rank's."""
+    lacks: Callable[[Outline], str] = lambda stored: ""
+    """Why a stored snapshot misses something of the state, or has what the state has no place for."""
     prepare: Callable[[], None] = lambda: None
     """Gives optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
 
@@ -126,13 +129,16 @@ class Objects:
 
 
 def functions(
-    state: Mapping[str, Any] | None,
+    state: Any,
     capture: Callable[[], Tree] | None,
     restore: Callable[[Tree], None] | None,
     scale: Callable[[float], None] | None,
     schedule: Schedule,
 ) -> Functions | None:
     """What is made of a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
+    if hasattr(state, "functions"):  # a state that knows by itself, as a trainer's
+        made: Functions = state.functions()
+        return made
     if schedule not in ("back", "on"):
         raise ConfigError(f"schedule: 'back' or 'on', found {schedule!r}")
     if (capture is None) != (restore is None):

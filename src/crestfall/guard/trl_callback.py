@@ -11,19 +11,24 @@ collapse.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from crestfall.control.base import Controller
-from crestfall.core.errors import ConfigError, InputError, MissingExtraError
+from crestfall.core.errors import ConfigError, CrestfallWarning, InputError, MissingExtraError
 from crestfall.core.signals import signals_in
 from crestfall.core.types import Decision, Evaluation
+from crestfall.guard.average import WeightAverage
 from crestfall.guard.guard import Guard, Notify
 from crestfall.guard.ranks import decided_by_first, detect
-from crestfall.guard.state import GlobalRng
-from crestfall.guard.trainer_state import TrainerState, forget_rollouts, refuse_sharded
+from crestfall.guard.scores import greater_is_better as direction_of
+from crestfall.guard.state import GlobalRng, Schedule
+from crestfall.guard.trainer_link import come_first, find_trainer, forget_rollouts, log
+from crestfall.guard.trainer_state import TrainerState, refuse_sharded
 
 try:
     from transformers import TrainerCallback
@@ -37,6 +42,9 @@ None: the evaluation failed and says nothing.
 
 Called on every rank, in evaluation mode and without gradients; rank 0's answer counts.
 """
+_OWN = "crestfall/"
+_DIRECTORY = "_crestfall"
+"""Below the output directory: `push_to_hub` leaves out what begins with an underscore."""
 
 
 class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
@@ -44,12 +52,21 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
 
     Args:
         control: a controller: its name, `{"name": ..., option: ...}` or an object.
-        evaluate: the evaluation to control by, made by the callback itself at step 0 and then every `every` steps.
-        every: optimizer steps from one evaluation to the next.
-        metric: instead of `evaluate`, the key of the trainer's own evaluation (`eval_reward`) to control by.
-        directory: where observations and snapshots go, one subdirectory per `train()`; by default
-            `crestfall` in the trainer's output directory.
-        in_memory, max_snapshots, notify: as for the guard.
+        evaluate: the evaluation to control by, made by the callback itself at step 0, then every `every` steps, and
+            after the last one.
+        every: optimizer steps from one evaluation to the next. Patience counts evaluations.
+        metric: instead of `evaluate`, the key of the trainer's own evaluation (`eval_reward`, or `reward`) to control
+            by; with several evaluation sets `eval_NAME_reward`.
+        n: samples behind that score all told, for controllers that weigh its noise.
+        greater_is_better: whether a larger score is the better one. None: so for `evaluate`; a metric's name tells
+            (`eval_loss`: no), or it has to be said.
+        directory: where observations and snapshots go, one subdirectory per `train()`; by default `_crestfall` in the
+            trainer's output directory.
+        keep: `snapshots` puts the peak back; `best` only decides, saves the trainer's own checkpoint at every new best
+            and protects it (for DeepSpeed, FSDP, or anything else whose state cannot be captured).
+        hand_on: `weights` of the step that the controller names, or the `mean` of all weights up to it, or their
+            exponential average with `ema_decay`.
+        schedule, max_rollbacks, in_memory, max_snapshots, notify: as for the guard.
     """
 
     def __init__(
@@ -59,7 +76,14 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         *,
         every: int = 1,
         metric: str | None = None,
+        n: int | None = None,
+        greater_is_better: bool | None = None,
         directory: str | Path | None = None,
+        keep: Literal["snapshots", "best"] = "snapshots",
+        hand_on: Literal["weights", "mean", "ema"] = "weights",
+        ema_decay: float = 0.8,
+        schedule: Schedule = "back",
+        max_rollbacks: int = 10,
         in_memory: bool = True,
         max_snapshots: int = 3,
         notify: Sequence[Notify] = (),
@@ -68,120 +92,283 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             raise ConfigError("CrestfallCallback: give either `evaluate` or `metric`")
         if every < 1:
             raise ConfigError(f"CrestfallCallback: every={every}; at least 1")
-        self._evaluate, self._every, self._metric = evaluate, every, metric
+        if hand_on not in ("weights", "mean", "ema") or (hand_on != "weights" and keep == "best"):
+            raise ConfigError(
+                f"CrestfallCallback: hand_on={hand_on!r}; 'weights', 'mean' or 'ema', without keep='best'"
+            )
+        self._evaluate, self._every, self._metric, self._n = evaluate, every, metric, n
+        self._greater, self._keep, self._schedule = greater_is_better, keep, schedule
+        self._decay = {"weights": 0.0, "mean": None, "ema": ema_decay}[hand_on]
         self._options: dict[str, Any] = {
             "control": control,
             "in_memory": in_memory,
             "max_snapshots": max_snapshots,
+            "max_rollbacks": max_rollbacks,
             "notify": notify,
         }
         self._directory = directory
         self._trainer: Any = None
+        self._live: TrainerState | None = None
+        self._average: WeightAverage | None = None
+        self._training = False
         self._signals: dict[str, float] = {}
+        self._evaluated: set[str] = set()
         self._stop: Decision | None = None
         self._observed: int | None = None
         self.guard: Guard | None = None
         self.decision: Decision | None = None
         """What the last `train()` ended with: its `target_step` is the step that the weights are of."""
+        self.checkpoint: Path | None = None
+        """With `keep="best"`: the trainer's checkpoint to go on from."""
+        if metric is not None and greater_is_better is not None:
+            direction_of(metric, greater_is_better)
 
     def attach(self, trainer: Any) -> None:
-        """Add the callback to a trainer and know it: needed for rollbacks inside a run of a TRL trainer, which holds
-        completions (and with vLLM weights) that are older than the rollback."""
+        """Add the callback to a trainer, in front of its other callbacks. `callbacks=[callback]` does the same."""
         self._trainer = trainer
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)
+        come_first(trainer, self)
 
     # --- the trainer's events -----------------------------------------------------------------------------------------
 
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._find(state)
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        refuse_sharded()
+        self._find(state)
+        larger = self._direction(args)
+        if self._metric is not None and str(getattr(args.eval_strategy, "value", args.eval_strategy)) == "no":
+            raise ConfigError(
+                f"CrestfallCallback(metric={self._metric!r}): the trainer never evaluates; set eval_strategy='steps' "
+                "and eval_steps, or give the callback `evaluate`"
+            )
         if self.guard is not None:
             self.guard.close()
-        root = Path(self._directory) if self._directory is not None else Path(args.output_dir) / "crestfall"
         resumed = state.global_step > 0
-        chosen = decided_by_first(detect(), lambda: {"directory": str(_subdirectory(root, resumed))})
-        live = TrainerState(kwargs["model"], kwargs["optimizer"], kwargs["lr_scheduler"])
-        self.guard = Guard(
-            chosen["directory"],
-            capture=live.capture,
-            restore=live.restore,
-            scale_learning_rate=live.scale_learning_rate,
-            **self._options,
-        )
-        self._signals, self._stop, self.decision = {}, None, None
+        chosen = decided_by_first(detect(), lambda: {"directory": str(self._subdirectory(args, resumed))})
+        self.guard = Guard(chosen["directory"], greater_is_better=larger, **self._options, **self._state(args, kwargs))
+        self._signals, self._evaluated, self._stop = {}, set(), None
+        self.decision, self.checkpoint, self._training = None, None, True
         # The step that a run resumes from has been observed before; what came after it is gone and will be observed
         # anew.
         last = self.guard.last_step
         self._observed = state.global_step if last is not None and last >= state.global_step else None
+        if self._average is not None and not resumed:
+            self._average.update()
         if self._evaluate is not None:
-            self._look(state.global_step, control, kwargs["model"])
+            self._look(args, state, control, kwargs["model"])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._live is not None:
+            self._live.note_unfrozen()
+            if not self._live.finite() and self._stop is None:
+                self._leave(args, state, control)
+        if self._evaluated and self._observed is None:
+            self._refuse_missing_metric()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        rows = {key: value for key, value in (logs or {}).items() if not key.startswith("eval_")}
+        rows = {key: value for key, value in (logs or {}).items() if not key.startswith(("eval_", _OWN))}
         self._signals |= {name: float(rows[key]) for name, key in signals_in(rows).items()}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._evaluate is not None and state.global_step % self._every == 0:
-            self._look(state.global_step, control, kwargs["model"])
+        if self.guard is None:
+            return
+        if self._average is not None:
+            self._average.update()
+        last = state.global_step >= state.max_steps
+        broken = self._live is not None and not self._live.finite()
+        if self._evaluate is not None and (broken or last or state.global_step % self._every == 0):
+            self._look(args, state, control, kwargs["model"], broken=broken)
+        elif broken:
+            self._observe(args, state, control, math.nan)
+        elif last and self._metric is not None:
+            control.should_evaluate = True
+        if _saves_now(args, state, control):
+            self.guard.flush()
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **kwargs: Any
     ) -> None:
-        if self._metric is None or self.guard is None:
+        if self._metric is None or not self._training:
             return
-        if self._metric not in (metrics or {}):
-            raise InputError(
-                f"CrestfallCallback: the evaluation has no {self._metric!r}; it has {', '.join(metrics or ())}"
-            )
-        self._observe(state.global_step, control, (metrics or {})[self._metric])
+        value = metric_in(metrics or {}, self._metric)
+        if value is not None:
+            self._observe(args, state, control, value)
+            return
+        # Another of several evaluation sets, perhaps; none has it: the next step says so.
+        self._evaluated |= {key for key in metrics or {} if key.startswith("eval_")}
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._keep == "best" and self.guard is not None and self.guard.best_score is not None:
+            step, value = self.guard.best_score
+            path = Path(args.output_dir) / f"checkpoint-{step}"
+            if path.exists():  # the trainer's own clean-up leaves alone what it takes for its best
+                state.best_model_checkpoint, state.best_global_step, state.best_metric = str(path), step, value
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Here and not where it was decided: `load_best_model_at_end` overwrites the weights in between.
-        if self.guard is None:
+        if self.guard is None or not self._training:
             return
-        if self.guard.last_step is not None:
+        if self._evaluate is not None and not args.load_best_model_at_end:
+            self._look(args, state, control, kwargs["model"])  # another callback may have ended training
+        self._training = False
+        if self.guard.last_step is None:
+            why = f"no evaluation had {self._metric!r}" if self._evaluated else "nothing was evaluated"
+            warnings.warn(f"crestfall: {why}: the last step is handed on", CrestfallWarning, stacklevel=2)
+        else:
             self.decision = self._stop or self.guard.finish()
             self.guard.carry_out(self.decision)
+            self.checkpoint = self.guard.checkpoint
+            self._log(state, {f"{_OWN}handed_on_step": float(self.decision.target_step or 0)}, self.decision)
         self.guard.close()
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _look(self, step: int, control: Any, model: Any) -> None:
+    def _find(self, state: Any) -> None:
+        if self._trainer is None or self._trainer.state is not state:
+            self._trainer = find_trainer(state) or self._trainer
+        if self._trainer is not None:
+            come_first(self._trainer, self)
+
+    def _direction(self, args: Any) -> bool:
+        if self._metric is None:
+            return self._greater is not False
+        said = self._greater
+        if said is None and getattr(args, "metric_for_best_model", None) in (self._metric, f"eval_{self._metric}"):
+            said = args.greater_is_better
+        return direction_of(self._metric, said)
+
+    def _state(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The guard's arguments that say what is kept."""
+        self._live = self._average = None
+        if self._keep == "best":
+            return {"keep": "best", "checkpoints": f"{args.output_dir}/checkpoint-{{step}}"}
+        refuse_sharded()
+        model = kwargs["model"]
+        if self._decay != 0.0:
+            self._average = WeightAverage(model, self._decay)
+        self._live = TrainerState(model, kwargs["optimizer"], kwargs["lr_scheduler"], self._schedule, self._average)
+        return {"state": self._live, "hand_on": self._average}
+
+    def _subdirectory(self, args: Any, resumed: bool) -> Path:
+        """`train-00`, `train-01` ...: the next one for a fresh `train()`, the last one where it was resumed."""
+        root = Path(self._directory) if self._directory is not None else Path(args.output_dir) / _DIRECTORY
+        if self._directory is None and resumed and not root.exists():
+            older = Path(args.output_dir) / "crestfall"  # its name in 0.1
+            root = older if older.exists() else root
+        numbers = [int(path.name[6:]) for path in root.glob("train-*") if path.name[6:].isdigit()]
+        last = max(numbers, default=-1)
+        return root / f"train-{last if resumed and numbers else last + 1:02d}"
+
+    def _look(self, args: Any, state: Any, control: Any, model: Any, *, broken: bool = False) -> None:
         assert self._evaluate is not None
-        if not self._is_news(step):
+        if not self._is_news(state.global_step):
             return
-        with _undisturbed(model):
-            score = self._evaluate(model, step)
+        score: Score | None = math.nan  # weights that are not finite have no score, and cannot be sampled from
+        if not broken:
+            with _undisturbed(model):
+                score = self._evaluate(model, state.global_step)
         usable = decided_by_first(detect(), lambda: {"usable": score is not None})["usable"]
         if usable:
             # A rank that has nothing while rank 0 has a score still takes part: what it passes is not looked at.
-            self._observe(step, control, 0.0 if score is None else score)
+            self._observe(args, state, control, 0.0 if score is None else score)
 
-    def _observe(self, step: int, control: Any, score: Score) -> None:
+    def _observe(self, args: Any, state: Any, control: Any, score: Score) -> None:
         assert self.guard is not None
+        step = state.global_step
         if not self._is_news(step):
             return
         self._observed = step
         seen = dict(score) if isinstance(score, Mapping) else {"select": score}
+        if self._n is not None and not isinstance(score, Evaluation):
+            seen = {"n": self._n, **seen}
         # The last row that the trainer logged: it logs a step after this event, so as a rule that of the step before.
         decision = self.guard.observe(step, **(self._signals | seen))
-        if decision.action == "stop":
+        if decision.action == "stop" or (decision.action == "rollback" and self._keep == "best"):
             self._stop = decision
             control.should_training_stop = True
         elif decision.action == "rollback":
             self.guard.carry_out(decision)
-            forget_rollouts(self._trainer)
+            forget_rollouts(self._trainer, args)
+        best = self.guard.best_score
+        if (
+            self._keep == "best"
+            and decided_by_first(detect(), lambda: {"best": best is not None and best[0] == step})["best"]
+        ):
+            control.should_save = True
+        self._log_observation(state, decision)
+
+    def _leave(self, args: Any, state: Any, control: Any) -> None:
+        """Weights became NaN after they were looked at: away from them before the next step samples with them."""
+        assert self.guard is not None
+        if self.guard.last_step is None:
+            return
+        decision = self.guard.observe(max(state.global_step, self.guard.last_step), select=math.nan)
+        self.guard.carry_out(decision)
+        forget_rollouts(self._trainer, args)
+        if decision.action == "stop":
+            self._stop = decision
+            control.should_training_stop = True
+        self._log_observation(state, decision)
+
+    def _log_observation(self, state: Any, decision: Decision) -> None:
+        assert self.guard is not None
+        if self.guard.best_score is None or self.guard.last_score is None:
+            return  # not rank 0
+        step, value = self.guard.best_score
+        rows = {"select": self.guard.last_score, "best": value, "best_step": float(step)}
+        rows["learning_rate_scale"] = self.guard.learning_rate_scale
+        if decision.action != "continue":
+            rows["rollback_to" if decision.action == "rollback" else "stop_at"] = float(decision.target_step or 0)
+        self._log(state, {f"{_OWN}{name}": number for name, number in rows.items()}, decision)
+
+    def _log(self, state: Any, numbers: Mapping[str, float], decision: Decision) -> None:
+        if state.is_world_process_zero:
+            words = {f"{_OWN}decision": decision.action, f"{_OWN}reason": decision.reason}
+            log(self._trainer, state, numbers, words if decision.reason else {})
 
     def _is_news(self, step: int) -> bool:
         return self._stop is None and (self._observed is None or step > self._observed)
 
+    def _refuse_missing_metric(self) -> None:
+        raise InputError(
+            f"CrestfallCallback: the evaluation has no {self._metric!r}; it has {', '.join(sorted(self._evaluated))}"
+        )
 
-def _subdirectory(root: Path, resumed: bool) -> Path:
-    """`train-00`, `train-01` ...: the next one for a fresh `train()`, the last one where it was resumed from a
-    checkpoint."""
-    numbers = [int(path.name[6:]) for path in root.glob("train-*") if path.name[6:].isdigit()]
-    last = max(numbers, default=-1)
-    return root / f"train-{last if resumed and numbers else last + 1:02d}"
+
+def metric_in(metrics: Mapping[str, Any], metric: str) -> float | None:
+    """A metric's value in what one evaluation reports; None where this evaluation is of another set.
+
+    TRL reports the metrics of one of several evaluation sets under names without the set's: `eval_a_reward` is
+    `eval_reward` beside `eval_a_runtime`.
+
+    Raises:
+        InputError: one of several sets, and the metric does not say which.
+    """
+    name = metric.removeprefix("eval_")
+    sets = [
+        key[5:-8] for key in metrics if key.startswith("eval_") and key.endswith("_runtime") and key != "eval_runtime"
+    ]
+    if metric in metrics or f"eval_{name}" in metrics:
+        if sets and not any(name.startswith(f"{known}_") for known in sets):
+            raise InputError(
+                f"CrestfallCallback: there are several evaluation sets; say which: metric='eval_{sets[0]}_{name}'"
+            )
+        return float(metrics.get(metric, metrics.get(f"eval_{name}", math.nan)))
+    for known in sets:
+        if name.startswith(f"{known}_"):
+            value = metrics.get(f"eval_{name.removeprefix(f'{known}_')}")
+            return None if value is None else float(value)
+    return None
+
+
+def _saves_now(args: Any, state: Any, control: Any) -> bool:
+    """Whether the trainer is about to save a checkpoint, which must not be ahead of the guard's disk."""
+    strategy = str(getattr(args.save_strategy, "value", args.save_strategy))
+    steps = getattr(state, "save_steps", 0) or 0
+    due = strategy == "steps" and steps > 0 and state.global_step % steps == 0
+    return bool(control.should_save) or due or (strategy != "no" and state.global_step >= state.max_steps)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_stop_hands_on_the_peak_and_training_goes_on_from_it(kind: str, tmp_path
     assert equal(again.seen[0], evaluate.seen[2])
     assert callback.decision.target_step == 2
     assert tiny_trl.adam_steps(trainer) == {4}
-    assert sorted(path.name for path in (tmp_path / "crestfall").iterdir()) == ["train-00", "train-01"]
+    assert sorted(path.name for path in (tmp_path / "_crestfall").iterdir()) == ["train-00", "train-01"]
 
 
 def test_rollback_inside_a_run(tmp_path: Path) -> None:
@@ -74,8 +74,9 @@ def test_rollback_inside_a_run(tmp_path: Path) -> None:
     adam = {}
     evaluate_and_count = callback._observe
 
-    def counted(step: int, *rest: Any) -> None:
-        evaluate_and_count(step, *rest)
+    def counted(args: Any, state: Any, *rest: Any) -> None:
+        evaluate_and_count(args, state, *rest)
+        step = state.global_step
         adam[step] = max(tiny_trl.adam_steps(trainer), default=0)
         if step == 3:  # rolled back to step 1: the completions that were sampled at step 2 are gone
             assert equal(tiny_trl.weights(trainer), evaluate.seen[1])
@@ -158,7 +159,7 @@ def test_lora_takes_snapshots_of_the_adapter_alone(tmp_path: Path) -> None:
     assert equal(tiny_trl.weights(trainer), evaluate.seen[2])
     assert not equal(evaluate.seen[5], evaluate.seen[2])
     assert tiny_trl.adam_steps(trainer) == {2}
-    (snapshot,) = (tmp_path / "crestfall" / "train-00" / "snapshots").iterdir()
+    (snapshot,) = (tmp_path / "_crestfall" / "train-00" / "snapshots").iterdir()
     stored = statetree.unpack(statetree.read(snapshot / "state.safetensors"))
     assert all("lora_" in name for name in stored["model"])
 
@@ -175,7 +176,7 @@ def test_a_run_resumed_from_the_trainers_checkpoint(tmp_path: Path) -> None:
     assert second.decision is not None
     assert second.decision.target_step == 2  # a step that this process never saw
     assert tiny_trl.adam_steps(trainer) == {2}
-    assert [path.name for path in (tmp_path / "crestfall").iterdir()] == ["train-00"]
+    assert [path.name for path in (tmp_path / "_crestfall").iterdir()] == ["train-00"]
 
 
 @pytest.mark.hf
@@ -214,8 +215,8 @@ def test_any_trainer_by_its_own_evaluation(tmp_path: Path) -> None:
     assert float(trainer.model.w.detach()) == pytest.approx(2.0, abs=1e-3)
     assert float(trainer.model.steps) == 2
     assert tiny_trl.adam_steps(trainer) == {2}
-    with pytest.raises(InputError, match="no 'eval_scor'; it has eval_"):
-        train("eval_scor")
+    with pytest.raises(InputError, match="no 'eval_scores'; it has eval_"):
+        train("eval_scores")
 
 
 def test_two_processes_agree_and_both_go_back(tmp_path: Path) -> None:

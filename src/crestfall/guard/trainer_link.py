@@ -1,0 +1,63 @@
+"""A transformers Trainer as a callback sees it: found, put in order, logged to, and made to forget what it sampled."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from crestfall.core.errors import CrestfallWarning
+
+_BUFFERS: tuple[tuple[str, Any], ...] = (("_buffered_inputs", None), ("_step", 0), ("_last_loaded_step", -1))
+"""What a TRL trainer (1.16) holds of completions sampled before, and of the weights that its vLLM engine has."""
+
+
+def find_trainer(state: Any) -> Any:
+    """The trainer whose `state` this is; None where it cannot be found. A callback's events do not name it."""
+    for holder in gc.get_referrers(state):
+        owners = gc.get_referrers(holder) if isinstance(holder, dict) else [holder]
+        for owner in owners:
+            if hasattr(owner, "callback_handler") and getattr(owner, "state", None) is state:
+                return owner
+    return None
+
+
+def come_first(trainer: Any, callback: Any) -> None:
+    """Let a callback see every event before the others, so that trackers and uploads at the end see what it put back.
+
+    A new list: the trainer may be going through the old one.
+    """
+    handler = trainer.callback_handler
+    handler.callbacks = [callback, *(other for other in handler.callbacks if other is not callback)]
+
+
+def log(trainer: Any, state: Any, numbers: Mapping[str, float], words: Mapping[str, str]) -> None:
+    """Into log_history, and through the trainer to its trackers; `words` into log_history alone."""
+    if trainer is None:
+        state.log_history.append({**numbers, "step": state.global_step})
+    else:
+        from transformers import Trainer
+
+        # Not the trainer's own `log`: TRL's empties its running metrics there.
+        Trainer.log(trainer, dict(numbers))
+    state.log_history[-1].update(words)
+
+
+def forget_rollouts(trainer: Any, args: Any) -> None:
+    """Make a trainer sample anew: its buffered completions, and a vLLM engine's weights, are from before the rollback.
+
+    Warns where that cannot be done.
+    """
+    samples = any(hasattr(args, name) for name in ("num_generations", "steps_per_generation", "max_completion_length"))
+    known = trainer is not None and hasattr(trainer, "_buffered_inputs")
+    if samples and not known:
+        why = "is not at hand: call callback.attach(trainer)" if trainer is None else "keeps them under another name"
+        warnings.warn(
+            f"crestfall: the trainer may still train on completions from before the rollback; it {why}",
+            CrestfallWarning,
+            stacklevel=2,
+        )
+    for name, value in _BUFFERS:
+        if trainer is not None and hasattr(trainer, name):
+            setattr(trainer, name, value)
