@@ -40,7 +40,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/crestfall bench grader
 
 warmstart: $(VENV)/.installed-demo
-	$(BIN)/python -m research.warmstart src/crestfall/testbed/policies/tiny/weights.safetensors
+	$(BIN)/python -m research.warmstart src/crestfall/testbed/policies/tiny/weights.new.safetensors
 
 # torch comes first and alone: what is installed after it finds its need met and does not fetch another build.
 $(VENV)/.torch: constraints.txt

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import mean_interval, proportion_interval
+from crestfall.analysis.bootstrap import end_interval, proportion_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE, measure_campaign, measure_chain
 from crestfall.analysis.null import against_null
@@ -49,6 +49,10 @@ class Campaign:
     end_competence: float
     rises: bool
     falls: bool
+    final_start_competence: float | None = None
+    """On the final set, of the base policy."""
+    final_end_competence: float | None = None
+    """On the final set, at the end of the chain."""
 
     @property
     def rises_and_falls(self) -> bool:
@@ -61,6 +65,7 @@ def judge(run: Run) -> Campaign:
     assert trajectory.report is not None
     competence = [_competence(e, run) for e in trajectory.report]
     peak = trajectory.steps_S.tolist().index(m.peak_step)
+    end = run.final(len(run.campaigns) - 1, "handed_on")
     return Campaign(
         seed=run.seed,
         start=m.start,
@@ -73,6 +78,8 @@ def judge(run: Run) -> Campaign:
         end_competence=competence[-1],
         rises=m.peak - m.start >= RISE,
         falls=m.gap > COLLAPSE,
+        final_start_competence=None if run.base is None else run.base.evaluation.competence,
+        final_end_competence=None if end is None else end.evaluation.competence,
     )
 
 
@@ -155,7 +162,7 @@ def arm_lines(ends: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
         if len(set(values)) == 1:
             shown = "the same for every seed"
         else:
-            interval = mean_interval(np.array(values), stream("batch", arm))
+            interval = end_interval(arm, np.array(values))
             coverage = "" if interval.coverage is None else f" ({interval.coverage:.2f})"
             shown = f"{points(interval.low)} to {points(interval.high)}{coverage}"
         yield f"| {arm} | {points(float(np.mean(values)))} | {shown} | {', '.join(points(v) for v in values)} |"

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_UNITS, mean_interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, end_interval
 from crestfall.analysis.measures import ChainMeasures, measure_chain
 from crestfall.analysis.trajectory import Run
 from crestfall.core.errors import InputError
-from crestfall.core.rng import stream
 from research.figures.style import INK, MUTED, PALETTE, new_figure, percent_axis, styled
 from research.figures.trajectories import markers
 
@@ -66,7 +65,7 @@ def end_of_chain(methods: Mapping[str, Sequence[Run]]) -> dict[str, Interval]:
     for method, chains in chain_scores(methods).items():
         values = [c.end_of_chain for c in chains if c.end_of_chain is not None]
         if len(values) >= FEWEST_UNITS:
-            found = mean_interval(np.array(values), stream("figures", "end of chain", method))
+            found = end_interval(method, np.array(values))
             rows[method] = Interval(found.estimate, found.low, found.high, tuple(values))
         elif values:
             rows[method] = Interval(float(np.mean(values)), None, None, tuple(values))

@@ -119,14 +119,17 @@ def _finish_scores(axes: Any, rows: int) -> None:
 
 
 def _draw_effects(host: Any, table: RegimeTable) -> None:
-    """Per factor and level: the share of each outcome over all chains at that level, and the mean fall of the peak."""
+    """Per factor and level: the share of each outcome over the design's chains at that level, as the table of effects
+    counts them, and the mean fall of the peak."""
     shares, falls = host.subplots(1, 2, width_ratios=[3, 1.4], sharey=True)
     y, ticks, labels = 0.0, [], []
     for factor, name in enumerate(table.factors):
         shares.text(-0.012, y, name.replace("_", " "), ha="right", va="center", fontweight="bold", fontsize=7.5)
         for level in table.levels(factor):
+            rows = [row for row in table.rows if row.levels[factor] == level and row.balanced]
+            if not rows:
+                continue
             y += 1
-            rows = [row for row in table.rows if row.levels[factor] == level]
             _bar(shares, y, rows)
             _fall(falls, y, rows)
             ticks.append(y)

@@ -44,6 +44,8 @@ class RegimeRow:
     start: float | None
     peak: float | None
     end: float | None
+    balanced: bool = True
+    """Whether its cell is one of those over which the factors are balanced, where the table tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class RegimeTable:
         """The same table with the factors ordered by how much of the collapse they explain."""
         order = sorted(range(len(self.factors)), key=lambda f: -self.explained(f))
         rows = tuple(
-            RegimeRow(tuple(r.levels[f] for f in order), r.seed, r.outcome, r.start, r.peak, r.end) for r in self.rows
+            RegimeRow(tuple(r.levels[f] for f in order), r.seed, r.outcome, r.start, r.peak, r.end, r.balanced)
+            for r in self.rows
         )
         return RegimeTable(tuple(self.factors[f] for f in order), rows, self.constant)
 
@@ -115,15 +118,22 @@ def read_table(path: Path, factors: Sequence[str] | None = None) -> RegimeTable:
         raise InputError(f"{path}: has a header and no rows; expected one row per cell and seed")
     names = list(factors) if factors is not None else [name for name in header if not _is_measure(name)]
     varying = [name for name in names if len({record[name] for record in records}) > 1]
-    rows = tuple(_row(path, number, record, varying) for number, record in enumerate(records, start=2))
+    array = any(in_array(record.get("cell") or "") for record in records)
+    rows = tuple(_row(path, number, record, varying, array) for number, record in enumerate(records, start=2))
     return RegimeTable(tuple(varying), rows, tuple((name, records[0][name]) for name in names if name not in varying))
+
+
+def in_array(cell: str) -> bool:
+    """Whether a cell belongs to an array over which every factor is balanced: its name begins with `d`. Where a table
+    has no such cells, effects are over all of them."""
+    return cell.startswith("d")
 
 
 def _is_measure(column: str) -> bool:
     return any(column == measure or column.startswith(f"{measure}_") for measure in MEASURES)
 
 
-def _row(path: Path, line: int, record: Mapping[str | None, Any], factors: Sequence[str]) -> RegimeRow:
+def _row(path: Path, line: int, record: Mapping[str | None, Any], factors: Sequence[str], array: bool) -> RegimeRow:
     if None in record.values() or None in record:
         raise InputError(f"{path}:{line}: has more or fewer fields than the header")
     if record["outcome"] not in OUTCOMES:
@@ -136,4 +146,5 @@ def _row(path: Path, line: int, record: Mapping[str | None, Any], factors: Seque
             raise InputError(f"{path}:{line}: {column} {record[column]!r} is not a number") from None
 
     levels = tuple(str(record[factor]) for factor in factors)
-    return RegimeRow(levels, record["seed"], record["outcome"], share("start"), share("peak"), share("end"))
+    scores = share("start"), share("peak"), share("end")
+    return RegimeRow(levels, record["seed"], record["outcome"], *scores, balanced=not array or in_array(record["cell"]))

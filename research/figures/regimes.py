@@ -21,7 +21,7 @@ from crestfall.core.entry import guarded
 from crestfall.core.errors import InputError
 from crestfall.store.files import write_atomic
 from research.figures.regime_map import write_regime_map
-from research.figures.regime_table import OUTCOMES
+from research.figures.regime_table import OUTCOMES, in_array
 
 RISE = 0.10
 """A rise: the peak scores this much above the start. About three standard errors of a difference at 30 x 16 samples."""
@@ -100,7 +100,7 @@ def _percent(share: float | None) -> str:
 def effects(table: list[dict[str, Any]]) -> Iterator[str]:
     """One line a level of each factor over the design's cells (`d..`), in which every other factor is balanced: how
     many chains had which outcome, and mean rise and gap in points."""
-    design = [r for r in table if r["cell"].startswith("d")]
+    design = [r for r in table if in_array(r["cell"])]
     yield (
         "| factor | level | chains | " + " | ".join(o.replace("_", " ") for o in OUTCOMES) + " | mean rise | mean gap |"
     )

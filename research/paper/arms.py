@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, cluster_interval, mean_interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, cluster_interval, end_interval
 from crestfall.analysis.compare import FEWEST_SEEDS, Comparison, compare
 from crestfall.analysis.measures import CampaignMeasures, ChainMeasures, measure_chain
 from crestfall.analysis.null import NullComparison, against_null
@@ -70,7 +70,7 @@ class Arm:
         """Of the mean end of chain over seeds; None below four, where the seeds themselves say more."""
         if self.n < FEWEST_UNITS:
             return None
-        return mean_interval(self.ends_N, stream("paper", "end of chain", self.method))
+        return end_interval(self.method, self.ends_N)
 
     @property
     def steps(self) -> float:

@@ -74,6 +74,12 @@ def mean_interval(
     return Interval(float(values_N.mean()), float(low), float(high), level, method, size, coverage)
 
 
+def end_interval(method: str, values_N: FloatArray) -> Interval:
+    """Of a method's end of chain over N seeds, in order of seeds: README, tables, figures and reports print the same
+    bounds for the same chains. Raises InputError below 2 seeds."""
+    return mean_interval(values_N, stream("paper", "end of chain", method))
+
+
 def cluster_interval(
     clusters: Sequence[FloatArray], rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:

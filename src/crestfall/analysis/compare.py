@@ -24,7 +24,8 @@ LEVEL = 0.05
 class Comparison:
     """Differences are arm - baseline over the seeds that both have, in order of seeds.
 
-    `interval`: studentised bootstrap of the mean difference. `t_p_value` (paired t; None where all differences are
+    `interval`: studentised bootstrap of the mean difference; told the other way round it is the same with its signs
+    changed. `t_p_value` (paired t; None where all differences are
     equal) and `sign_flip_p_value` (exact) are two-sided. `holm_p_value`: the latter adjusted for all arms compared in
     the same call, of which there are `family`.
     """
@@ -91,7 +92,7 @@ def _compare_one(
         seeds=seeds,
         differences=tuple(d_N.tolist()),
         mean_difference=float(d_N.mean()),
-        interval=mean_interval(d_N, stream("compare", arm, baseline)),
+        interval=mean_interval(d_N, stream("compare", *sorted((arm, baseline)))),
         gains=int(np.sum(d_N > 0)),
         probability_of_improvement=probability_of_improvement(x_N, y_N),
         t_p_value=paired_t_p_value(d_N),

@@ -27,38 +27,57 @@ from crestfall.testbed.policies.tiny.tokenizer import EOS
 
 LENGTH = 24  # tokens of every completion: the mean of what the policy writes for the default levels, and its EOS
 WIDTHS = (10, 50)  # problems in a step
-REPEATS = 3
+ROUNDS = 2
+REPEATS = 3  # steps of each in a round, after one that warms up
 LEARNING_RATE = 1e-5  # small: every repetition does the same work
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step of `problems` x `group` samples: the median of several."""
+    """Seconds of every step of `problems` x `group` samples, the warm-up steps not among them."""
 
     peer: str
     problems: int
     group: int
-    seconds: float
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
 
 
 def run(threads: int = 2) -> dict[str, Any]:
-    """Rows of peer, seconds, samples per second and ratio (the peer's time over ours), for each width; the floor."""
+    """Rows of peer, seconds (median, and the fastest and slowest step), samples per second and ratio (the peer's median
+    over ours), for each width; the floor. Peers take turns, so that what else the machine does falls on all of them."""
     torch.set_num_threads(threads)
     rows: list[dict[str, Any]] = []
     for problems in WIDTHS:
-        ours = time_crestfall(problems)
-        timings = [ours, *time_trl(problems)]
+        timings = interleaved(problems)
+        ours = timings[0].median
         rows += [
             {
                 "peer": t.peer,
                 "problems": problems,
-                "seconds": round(t.seconds, 3),
-                "per_second": round(problems * t.group / t.seconds, 1),
-                "ratio": round(t.seconds / ours.seconds, 2),
+                "seconds": round(t.median, 3),
+                "fastest": round(min(t.seconds), 3),
+                "slowest": round(max(t.seconds), 3),
+                "per_second": round(problems * t.group / t.median, 1),
+                "ratio": round(t.median / ours, 2),
             }
             for t in timings
         ]
     return {"step": rows, "floor": floor(threads)}
+
+
+def interleaved(problems: int) -> list[Timing]:
+    """crestfall first, then TRL's microbatches; one round after the other."""
+    collected: dict[str, Timing] = {}
+    for _ in range(ROUNDS):
+        for timing in (time_crestfall(problems), *time_trl(problems)):
+            known = collected.get(timing.peer)
+            seconds = timing.seconds if known is None else known.seconds + timing.seconds
+            collected[timing.peer] = replace(timing, seconds=seconds)
+    return list(collected.values())
 
 
 def _config(problems: int) -> RunConfig:
@@ -97,7 +116,7 @@ def time_crestfall(problems: int) -> Timing:
             start = time.perf_counter()
             made.update(made.rollout(train, 0, step))
             seconds.append(time.perf_counter() - start)
-    return Timing("crestfall", problems, config.campaign.group_size, median(seconds[1:]))
+    return Timing("crestfall", problems, config.campaign.group_size, tuple(seconds[1:]))
 
 
 def time_trl(problems: int) -> list[Timing]:
@@ -108,7 +127,7 @@ def time_trl(problems: int) -> list[Timing]:
     for parts in (4, 2, 1):
         seconds = _trl_steps(config, train, parts)
         size = problems * config.campaign.group_size // parts
-        out.append(Timing(f"trl, microbatch {size}", problems, config.campaign.group_size, median(seconds[1:])))
+        out.append(Timing(f"trl, microbatch {size}", problems, config.campaign.group_size, tuple(seconds[1:])))
         gc.collect()
     return out
 

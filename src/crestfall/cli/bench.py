@@ -9,12 +9,16 @@ import argparse
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.table import Table
 
 import crestfall.bench
 from crestfall.cli.common import console_of
 from crestfall.cli.numbers import amount, count
+from crestfall.report.live.fit import Fitting
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +36,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = bench.run(**{name: value for name, value in vars(args).items() if name in taken})
     if not args.json:
         console = console_of(args)
-        for row in result[args.what]:
-            console.print("   ".join(f"{name} {value}" for name, value in row.items()), markup=False)
+        console.print(Fitting(table_of(result[args.what])))
         for name, value in result.items():
             if name != args.what:
                 console.print(f"{name}: {value}", markup=False)
     return result
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per peer; what one row lacks is empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="left" if name == "peer" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(row.get(name, "")) for name in names))
+    return table

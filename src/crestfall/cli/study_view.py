@@ -16,6 +16,8 @@ from rich.text import Text
 from crestfall.core.build import plain
 from crestfall.core.errors import CrestfallError
 from crestfall.report.live.console import STOPPING, curve, is_live
+from crestfall.report.live.fit import Fitting
+from crestfall.report.live.plain import SCORED
 from crestfall.report.live.progress import CampaignProgress, RunProgress
 from crestfall.report.live.words import duration, percent, points
 from crestfall.store.events import Tail
@@ -168,7 +170,7 @@ def campaign_line(campaign: CampaignProgress, planned: int) -> str:
     )
 
 
-def run_table(rows: Sequence[RunRow]) -> Table:
+def run_table(rows: Sequence[RunRow]) -> Fitting:
     """A row per run. The curve (its latest steps) and its numbers are of the latest campaign, on report."""
     # One space between columns: eleven of them have to fit into 80.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
@@ -179,7 +181,8 @@ def run_table(rows: Sequence[RunRow]) -> Table:
     top = max((score for row in rows for c in row.progress.campaigns for score in c.report_S), default=1.0)
     for row in rows:
         table.add_row(*_cells(row, top))
-    return table
+    table.caption, table.caption_style, table.caption_justify = SCORED, "dim", "left"
+    return Fitting(table)
 
 
 def _cells(row: RunRow, top: float) -> list[Text | str]:

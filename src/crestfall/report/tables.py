@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, mean_interval
+from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, end_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.core.rng import stream
 from crestfall.core.types import Decision
 from crestfall.report.groups import Group, number_of
 from crestfall.report.headline import last_handed_on
@@ -72,7 +71,7 @@ def _interval(g: Group, values: Sequence[float]) -> Interval | None:
     """Over seeds, by studentised bootstrap; None below four seeds, where the seeds themselves say more."""
     if len(values) < FEWEST_UNITS:
         return None
-    return mean_interval(np.array(values), stream("report", "end of chain", g.label))
+    return end_interval(g.runs[0].method, np.array(values))
 
 
 def _shown_interval(g: Group, interval: Interval | None) -> str:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from crestfall.core.signals import SHOWN
-from crestfall.report.live.plain import PlainView
+from crestfall.report.live.fit import Fitting
+from crestfall.report.live.plain import SCORED, PlainView
 from crestfall.report.live.progress import CampaignProgress, RunProgress
 from crestfall.report.live.words import decision, duration, percent, points, sparkline, verdict_mix
 from crestfall.store.events import Sink
@@ -67,7 +68,7 @@ class LiveView:
             return Group(campaign_table(self._progress), *lines)
 
 
-def campaign_table(progress: RunProgress) -> Table:
+def campaign_table(progress: RunProgress) -> Fitting:
     """A row per campaign; scores on report."""
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left", title_style="bold")
     table.title = f"{progress.method}, seed {progress.seed}"
@@ -80,7 +81,8 @@ def campaign_table(progress: RunProgress) -> Table:
     top = max((score for c in progress.campaigns for score in c.report_S), default=1.0)
     for campaign in progress.campaigns:
         table.add_row(*_row(campaign, progress.campaigns_planned, top))
-    return table
+    table.caption, table.caption_style, table.caption_justify = SCORED, "dim", "left"
+    return Fitting(table)
 
 
 def _row(campaign: CampaignProgress, planned: int, top: float) -> list[Text | str]:

@@ -10,16 +10,24 @@ from rich.console import Console
 from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.words import decision, duration, percent, verdict_mix
 
+SCORED = "pass@1 on report; peak: of the step that is best on select, as in the report's page"
+
 
 class PlainView:
     def __init__(self, console: Console, progress: RunProgress) -> None:
         self._console, self._progress = console, progress
+        self._say(SCORED)
+        if progress.final_start is None:
+            self._say("waiting for the first evaluation: the weights that the chain starts from, on the final set")
 
     def event(self, event: Mapping[str, Any]) -> None:
         self._progress.event(event)
         line = self._line(event)
         if line is not None:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None: ...
 
