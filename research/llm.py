@@ -1,10 +1,11 @@
 """The tables of docs/llm.md from a study directory: what each arm did, and how much of it is form.
 
-    python -m research.llm runs/llm [--curves CSV]
+    python -m research.llm runs/llm [--curves CSV] [--unfinished]
 
 A **peak** is chosen on select and scored on report. **form**: the share of the training samples whose program parses;
 **skill**: the share of these that pass. pass@1 is their product. **competence** on the final set counts what is printed
-for returned; **unseen**: families of problems that were never trained on. Cells that are not finished are left out.
+for returned; **unseen**: families of problems that were never trained on. Cells that are not finished are left out,
+unless `--unfinished` asks for what they have.
 """
 
 from __future__ import annotations
@@ -46,19 +47,19 @@ def numbers(run: Run) -> dict[str, float]:
     peak = int(np.argmax(campaign.values_S))
     finals = {final.when: final.evaluation for final in run.finals}
     # What was not trained beyond the step handed on is scored once.
-    handed_on = finals.get("handed_on", finals["end"])
+    handed_on = finals.get("handed_on", finals.get("end"))
     out = {
         "start": scored[0],
         "peak": scored[peak],
         "end": scored[-1],
         "gap": scored[peak] - scored[-1],
-        "final start": finals["start"].pass_at_1,
-        "final end": finals["end"].pass_at_1,
-        "final handed on": handed_on.pass_at_1,
     }
-    for name, evaluation in (("start", finals["start"]), ("handed on", handed_on)):
-        if evaluation.competence is not None:
-            out[f"competence {name}"] = evaluation.competence
+    scored_finals = {"start": finals.get("start"), "end": finals.get("end"), "handed on": handed_on}
+    out |= {f"final {name}": found.pass_at_1 for name, found in scored_finals.items() if found is not None}
+    for name in ("start", "handed on"):
+        found = scored_finals[name]
+        if found is not None and found.competence is not None:
+            out[f"competence {name}"] = found.competence
     for event in run.extra.get("ood", ()):
         out[f"unseen {str(event['when']).replace('_', ' ')}"] = Evaluation.from_json(event["evaluation"]).pass_at_1
     forms = forms_of(campaign)
@@ -117,14 +118,15 @@ def curves(arms: Mapping[str, Sequence[Run]]) -> Iterator[dict[str, object]]:
 SIGNALS = ("kl_base", "length", "truncated", "entropy", "step_size", "step_share", "learning_rate")
 
 
-def arms_of(study: Path) -> dict[str, list[Run]]:
-    """Finished cells by method. Raises InputError where there are none."""
+def arms_of(study: Path, unfinished: bool = False) -> dict[str, list[Run]]:
+    """Cells by method, finished ones or all that have a curve. Raises InputError where there are none."""
     found = {
-        name: [run for run in runs if run.status == "done"] for name, runs in read_study(study).by_method().items()
+        name: [run for run in runs if (run.campaigns if unfinished else run.status == "done")]
+        for name, runs in read_study(study).by_method().items()
     }
     found = {name: runs for name, runs in found.items() if runs}
     if not found:
-        raise InputError(f"{study}: no finished cell")
+        raise InputError(f"{study}: no {'curve' if unfinished else 'finished cell'}")
     return found
 
 
@@ -143,9 +145,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", type=Path)
     parser.add_argument("--curves", type=Path, metavar="CSV", help="write every curve there")
+    parser.add_argument("--unfinished", action="store_true", help="cells that were stopped, too")
     args = parser.parse_args(argv)
     try:
-        arms = arms_of(args.study)
+        arms = arms_of(args.study, args.unfinished)
     except CrestfallError as error:
         print(f"crestfall: {error}", file=sys.stderr)
         return 2
