@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of
+from crestfall.cli.numbers import count
 from crestfall.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help=r"cut completions here, \n is a line end; or 'humaneval'",
     )
+    add("--audit", action="store_true", help="what do the tests fail to see? mutants of the references are graded")
+    add("--mutants", type=count(), default=20, metavar="N", help="mutants of each reference, of --audit (default: 20)")
     add(
         "--allow-missing",
         action="store_true",
@@ -81,8 +84,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             result["layers"] = explain(grader, console)
             if args.problems is None:
                 return result
-        if args.problems is None or (args.samples is None) == (not args.references):
-            raise ConfigError("crestfall grade needs --problems and one of --samples and --references")
+        if args.problems is None or (args.samples is not None) + args.references + args.audit != 1:
+            raise ConfigError("crestfall grade needs --problems and one of --samples, --references and --audit")
+        if args.audit:
+            from crestfall.cli.grade_audit import run as audit
+
+            return result | audit(args, limits(args), console)
         return result | grade(args, grader, console)
 
 

@@ -59,18 +59,19 @@ class Coverage:
     def lines(self) -> Iterator[str]:
         what = "no reference" if self.references else "no sample: the scores are over the others"
         if self.missing:
-            yield f"{len(self.missing)} of {self.problems} problems have {what} ({_some(self.missing)})"
+            yield f"{len(self.missing)} of {self.problems} problems have {what} ({some(self.missing)})"
         if self.unknown:
             ids = list(dict.fromkeys(sample.task_id for sample in self.unknown))
             where = self.unknown[0].row.where
-            yield f"{len(self.unknown)} samples are of tasks that no problem has, and skipped ({_some(ids)}; {where})"
+            yield f"{len(self.unknown)} samples are of tasks that no problem has, and skipped ({some(ids)}; {where})"
         if self.null:
             yield f"{self.null} samples were never written (null): graded no_code, so failed"
         if self.left_out:
             yield left_out_line(self.left_out)
 
 
-def _some(ids: Sequence[str]) -> str:
+def some(ids: Sequence[str]) -> str:
+    """The first few of them."""
     return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
