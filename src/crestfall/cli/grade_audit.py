@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from crestfall.cli.grade_files import Files
+from crestfall.cli.grade_files import Files, some
 from crestfall.grading import CodeGrader, Limits
 from crestfall.grading.audit import Audited, audit, summary_of
 from crestfall.grading.problems.formats import left_out_line, stream_problems
