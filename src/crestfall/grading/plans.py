@@ -18,12 +18,13 @@ from crestfall.grading.sandbox.pace import longest
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`data` is sent to the workers; equal tests have equal `digest`s. `runs`: programs started per grading. `refusal`:
-    why no program can be graded by these tests."""
+    why no program can be graded by these tests. `size`: of the data, in bytes."""
 
     data: dict[str, Any]
     digest: bytes
     runs: int
     refusal: str = ""
+    size: int = 0
 
     @property
     def isolation(self) -> Literal["outside", "inside"]:
@@ -78,12 +79,13 @@ def plan_of(problem: Problem, grader: Limits) -> Plan:
         if place.isolation == "inside" and not grader.inside:
             refusal = f"these tests have to run in the program's process, which is forbidden: {place.reason}"
     try:
-        digest = hashlib.blake2b(marshal.dumps(data), digest_size=16).digest()
+        packed = marshal.dumps(data)
     except ValueError:
         raise InputError(
             f"{problem.task_id}: test values must be plain Python data (numbers, strings, lists, tuples, sets, dicts)"
         ) from None
-    return Plan(data, digest, runs, refusal)
+    digest = hashlib.blake2b(packed, digest_size=16).digest()
+    return Plan(data, digest, runs, refusal, len(packed))
 
 
 def _in_place(problem: Problem, tests: CallTests) -> bool | None:

@@ -24,6 +24,8 @@ from crestfall.grading.plans import Plan
 SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
 SOURCE = Path(__file__).parents[2]
 MAX_PLANS = 256
+MAX_PLAN_BYTES = 256 << 20
+"""Of tests that a worker keeps; those of one problem may be more."""
 START_SECONDS = 60.0
 PROCESSES = "ulimit -u, or the container's limit of processes"
 
@@ -51,7 +53,7 @@ class Worker:
     def __init__(self, limits: Limits) -> None:
         self._socket, theirs = (_beyond_standard(end) for end in socket.socketpair())
         self.jobs: OrderedDict[int, Any] = OrderedDict()
-        self._plans: OrderedDict[bytes, int] = OrderedDict()
+        self._plans: OrderedDict[bytes, tuple[int, int]] = OrderedDict()  # number, size
         self._numbers = 0
         self._inbox, self._outbox = bytearray(), bytearray()
         self.busy_alone = False
@@ -85,13 +87,15 @@ class Worker:
         for job, plan, source in batch:
             if plan.digest not in self._plans:
                 self._numbers += 1
-                self._plans[plan.digest] = self._numbers
+                self._plans[plan.digest] = self._numbers, plan.size
                 frame.append(("plan", self._numbers, plan.data))
             self._plans.move_to_end(plan.digest)
-            frame.append(("grade", job, self._plans[plan.digest], source))
+            frame.append(("grade", job, self._plans[plan.digest][0], source))
             self.jobs[job] = None
-        while len(self._plans) > MAX_PLANS:
-            _, number = self._plans.popitem(last=False)
+        held = sum(size for _, size in self._plans.values())
+        while len(self._plans) > MAX_PLANS or (held > MAX_PLAN_BYTES and len(self._plans) > 1):
+            _, (number, size) = self._plans.popitem(last=False)
+            held -= size
             frame.append(("forget", number))
         self._send(frame)
 
