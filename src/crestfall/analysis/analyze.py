@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from crestfall.analysis.classify import FALLEN, Classification, CurveClass, classify
-from crestfall.analysis.course import Course, Peak, course_of, peak_of, smoothed
+from crestfall.analysis.course import Course, Peak, course_of, curve_of, peak_of
 from crestfall.analysis.headline import headline
 from crestfall.analysis.leads import Lead, leads_of
-from crestfall.analysis.levels import Estimate, Levels
+from crestfall.analysis.levels import Estimate, Levels, moving_average
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
 from crestfall.analysis.noise import FEW
 from crestfall.analysis.onset import left_for_good
@@ -138,11 +138,12 @@ def analyze(trajectory: Trajectory) -> Analysis:
     others = tuple(_judged(metric, curve) for metric, curve in trajectory.others.items())
     if not trajectory.told and (chosen := _typical(c.label, trajectory, others)) is not None:
         return analyze(_judged_by(trajectory, chosen))
-    steps_S, smooth_S = trajectory.steps_S, smoothed(trajectory.judged_S, c)
-    peak = peak_of(smooth_S, c)
+    curve_S, first_S = curve_of(trajectory.judged_S)
+    steps_S = trajectory.steps_S[first_S]
+    peak = peak_of(curve_S, c)
     real = c.p_fall < SIGNIFICANCE and c.label in FALLEN
-    course = course_of(trajectory.judged_S, peak, c) if real else None
-    for_good = left_for_good(smooth_S, peak.index) if real else None
+    course = course_of(curve_S, peak, c) if real else None
+    for_good = left_for_good(moving_average(curve_S, c.smoothing), peak.index) if real else None
     levels, peak_index = _levels(trajectory, measures, c, peak)
     return Analysis(
         trajectory=trajectory,
@@ -154,7 +155,7 @@ def analyze(trajectory: Trajectory) -> Analysis:
         onset=None if course is None else int(steps_S[course.began]),
         onset_for_good=None if for_good is None else int(steps_S[for_good]),
         course=course,
-        leads=() if course is None else leads_of(trajectory, course),
+        leads=() if course is None else leads_of(trajectory, steps_S, course),
         others=others,
     )
 
@@ -162,7 +163,8 @@ def analyze(trajectory: Trajectory) -> Analysis:
 def _judged(metric: str, curve: Curve) -> Judged:
     values_S = curve.series.values_S
     c = classify(values_S, curve.standard_errors_S)
-    return Judged(metric, curve.role, c, int(curve.series.steps_S[peak_of(smoothed(values_S, c), c).index]))
+    curve_S, first_S = curve_of(values_S)
+    return Judged(metric, curve.role, c, int(curve.series.steps_S[first_S[peak_of(curve_S, c).index]]))
 
 
 def _typical(label: CurveClass, trajectory: Trajectory, others: tuple[Judged, ...]) -> str | None:

@@ -13,10 +13,9 @@ import numpy as np
 
 from crestfall.analysis.classify import Classification
 from crestfall.analysis.levels import moving_average
-from crestfall.analysis.noise import ar1, bin_means
+from crestfall.analysis.noise import bin_means, unit_noise
 from crestfall.analysis.scan import SIGNIFICANCE
-from crestfall.analysis.trajectory import FloatArray
-from crestfall.core.rng import stream
+from crestfall.analysis.trajectory import FloatArray, IntArray
 
 REPLICATES = 199
 AS_GOOD = 1.96
@@ -59,14 +58,13 @@ class Course:
     cliff: Cliff | None
 
 
-def smoothed(values_S: FloatArray, c: Classification) -> FloatArray:
-    """The curve at full resolution, smoothed as widely as the classifier's (which averages long curves first)."""
-    return moving_average(values_S, width_of(values_S, c))
-
-
-def width_of(values_S: FloatArray, c: Classification) -> int:
-    points_per_bin = max(1, round(len(values_S) / len(bin_means(values_S))))
-    return c.smoothing if points_per_bin == 1 else 2 * (c.smoothing * points_per_bin // 2) + 1
+def curve_of(values_S: FloatArray) -> tuple[FloatArray, IntArray]:
+    """The curve as the classifier sees it (long ones averaged into 100 points), and the index of each point's first
+    value."""
+    curve_S = bin_means(values_S)
+    if len(curve_S) == len(values_S):
+        return curve_S, np.arange(len(values_S))
+    return curve_S, np.linspace(0, len(values_S), len(curve_S) + 1).astype(np.int64)[:-1]
 
 
 def standard_error(c: Classification) -> float:
@@ -75,8 +73,9 @@ def standard_error(c: Classification) -> float:
     return float(c.noise * np.sqrt(min((1 + rho) / (1 - rho) / c.smoothing, 1.0)))
 
 
-def peak_of(smooth_S: FloatArray, c: Classification) -> Peak:
+def peak_of(curve_S: FloatArray, c: Classification) -> Peak:
     """Of a ceiling: where it is reached, not where noise happens to be highest."""
+    smooth_S = moving_average(curve_S, c.smoothing)
     error = standard_error(c)
     level = min(c.levels.peak.value, float(smooth_S.max()))
     index = int(np.flatnonzero(smooth_S >= level)[0])
@@ -89,25 +88,25 @@ def peak_of(smooth_S: FloatArray, c: Classification) -> Peak:
     return Peak(index, int(good[0]), int(good[-1]))
 
 
-def course_of(values_S: FloatArray, peak: Peak, c: Classification) -> Course:
+def course_of(curve_S: FloatArray, peak: Peak, c: Classification) -> Course:
     """Of a curve that fell from `peak` to its end."""
-    smooth_S = smoothed(values_S, c)
+    smooth_S = moving_average(curve_S, c.smoothing)
     level, error = float(smooth_S[peak.index]), standard_error(c)
     good = np.flatnonzero(smooth_S >= level - AS_GOOD * error)
-    began = min(int(good[-1]) + 1, len(values_S) - 1)
+    began = min(int(good[-1]) + 1, len(curve_S) - 1)
     over = np.flatnonzero(smooth_S[began:] <= level - DONE * (level - smooth_S[-1]))
-    done = began + int(over[0]) if len(over) else len(values_S) - 1
-    cliff = _cliff(values_S, began, done, c)
+    done = began + int(over[0]) if len(over) else len(curve_S) - 1
+    cliff = _cliff(curve_S, began, done, c)
     if cliff is not None and cliff.is_one:
         began = cliff.index
     return Course(began, max(done, began), cliff)
 
 
-def _cliff(values_S: FloatArray, began: int, done: int, c: Classification) -> Cliff | None:
+def _cliff(curve_S: FloatArray, began: int, done: int, c: Classification) -> Cliff | None:
     """Looked for from a little before the fall begins on the smoothed curve, which blurs it, to its end."""
-    half = width_of(values_S, c)
+    half = c.smoothing
     offset = max(0, began - 3 * half)
-    piece_S = values_S[offset : done + 2 * half + 1]
+    piece_S = curve_S[offset : done + 2 * half + 1]
     half = min(half, len(piece_S) // 2)
     if half < 1:
         return None
@@ -118,8 +117,7 @@ def _cliff(values_S: FloatArray, began: int, done: int, c: Classification) -> Cl
     # A straight fall from where it begins to where it ends on the smoothed curve, three points long at least.
     start, stop = began - offset, max(done, began + 2) - offset
     x_S = np.clip((np.arange(len(piece_S)) - start + 1) / (stop - start + 1), 0, 1)
-    sigma = c.noise * np.sqrt(width_of(values_S, c) / c.smoothing)
-    noise_BS = sigma * ar1(stream("straight fall", len(piece_S)), REPLICATES, len(piece_S), c.correlation)
+    noise_BS = c.noise * unit_noise("straight fall", REPLICATES, len(piece_S), round(20 * c.correlation))
     null_B = _drops(level - (level - end) * x_S + noise_BS, half).max(axis=1) / (level - end)
     share = float(drops_S.max()) / (level - end)
     p_value = float((1 + np.sum(null_B >= share)) / (1 + REPLICATES))

@@ -41,9 +41,8 @@ class Lead:
     after: float
 
 
-def leads_of(trajectory: Trajectory, course: Course) -> tuple[Lead, ...]:
-    """The breaks of all compared signals, the earliest first."""
-    steps_S = trajectory.steps_S
+def leads_of(trajectory: Trajectory, steps_S: IntArray, course: Course) -> tuple[Lead, ...]:
+    """The breaks of all compared signals, the earliest first. `steps_S`: those that the course's indices are of."""
     begin = int(steps_S[0]) + (int(steps_S[course.began]) - int(steps_S[0])) // 4
     signals = [name for name in COMPARED if name in trajectory.signals]
     found = (

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crestfall.analysis.noise import Noise, ar1, unimodal_fit
+from crestfall.analysis.noise import Noise, unimodal_fit, unit_noise
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.core.rng import stream
 
 REPLICATES = 399
 
@@ -43,7 +42,7 @@ def levels(
     """`width`: of the moving average (1: none). `least_rise` and `least_fall`: what the tests of `scan` leave possible;
     the intervals of rise and fall begin there, so that they hold 0 exactly where the p-value is 0.05 or more."""
     fit_S = unimodal_fit(curve_S)
-    noise_BS = ar1(stream("levels", len(curve_S)), REPLICATES, len(curve_S), noise.correlation) * noise.sigma_S
+    noise_BS = unit_noise("levels", REPLICATES, len(curve_S), round(20 * noise.correlation)) * noise.sigma_S
     errors_BL = _measured(fit_S + noise_BS, width) - _measured(fit_S[None], width)
     measured_L = _measured(curve_S[None], width)[0]
     low_L, high_L = measured_L - np.quantile(errors_BL, [0.975, 0.025], axis=0)
@@ -55,9 +54,12 @@ def levels(
 
 
 def _from(movement: Estimate, least: float) -> Estimate:
-    """The estimate with its interval begun at what a test leaves possible."""
-    low = min(least, movement.value)
-    return Estimate(movement.value, low, max(movement.high, movement.value)) if np.isfinite(least) else movement
+    """The estimate, its interval beginning above 0 exactly where a test leaves nothing else possible."""
+    if least > 0:
+        low = movement.low if movement.low > 0 else min(least, movement.value)
+    else:
+        low = min(movement.low, movement.value, 0.0) if np.isfinite(least) else movement.low
+    return Estimate(movement.value, low, max(movement.high, movement.value))
 
 
 def smoothing_width(size: int) -> int:

@@ -7,14 +7,17 @@ correlation between neighbouring points, and everything that needs a null draws 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray
+from crestfall.core.rng import stream
 
 MAX_POINTS = 100
 FEWEST_FOR_CORRELATION = 40
-SHORT_CORRELATION = 0.65
+SHORT_CORRELATION = 0.75
 LEAST_OF_RMS = 0.4
 FEW = 13
 """Below, a curve of unknown noise is short: see `sigma_of`."""
@@ -82,27 +85,31 @@ def second_differences(values_BS: FloatArray) -> FloatArray:
 
 
 def correlation(values_S: FloatArray) -> float:
-    """Lag-1 correlation of the noise, within [0, 0.9], from residuals around two shapes, of which the smaller estimate
-    counts: either shape that is wrong leaves itself in the residuals and looks like correlated noise.
+    """Lag-1 correlation of the noise, within [0, 0.9], from residuals around one to three humps (a rise and a fall, a
+    crash with a recovery, two of them). The smallest estimate counts: a shape that is wrong leaves itself in the
+    residuals and looks like correlated noise.
 
-    A fit that follows the noise leaves residuals less correlated than the noise. On simulated AR(1) curves of S points
-    r = rho - (1.5 + 2 rho) / S^(2/3) around a rise and a fall, and r = rho - (2.8 + 5.2 rho) / S^(2/3) around two of
-    them with the deepest valley between (a crash and its recovery); both are solved for rho. The second scatters more,
-    by 1.2 / sqrt(S): one and a half times that is added.
+    A fit that follows the noise leaves residuals less correlated than the noise: on simulated AR(1) curves of S points
+    r = rho - (a + b rho) / S^(2/3), which is solved for rho. More humps follow more of it and scatter more, so c /
+    sqrt(S), some one and a half standard errors, is added; a, b and c are in `_HUMPS`.
 
-    Short curves hold little evidence of either: correlation is at least 0.65 (1 - S / 150), and below 40 points, where
-    it cannot be told from shape at all, that.
+    Short curves hold little evidence of any: correlation is at least 0.75 (1 - S / 150), and below 40 points, where it
+    cannot be told from shape at all, that.
     """
     size = len(values_S)
     least = SHORT_CORRELATION * (1 - size / 150)
     if size < FEWEST_FOR_CORRELATION:
         return least
-    m = size ** (2 / 3)
-    one = (_lag_1(values_S - unimodal_fit(values_S)) + 1.5 / m) / (1 - 2 / m)
-    if one <= least:
-        return least
-    two = (_lag_1(values_S - _two_humps(values_S)) + 2.8 / m) / (1 - 5.2 / m) + 1.7 / np.sqrt(size)
-    return float(np.clip(min(one, two), least, 0.9))
+    m, rho = size ** (2 / 3), 0.9
+    for humps, (a, b, c) in _HUMPS.items():
+        residual_S = values_S - _humps(values_S, humps)
+        rho = min(rho, (_lag_1(residual_S) + a / m) / (1 - b / m) + c / np.sqrt(size))
+        if rho <= least:
+            return least
+    return float(rho)
+
+
+_HUMPS = {1: (1.5, 2.0, 0.7), 2: (2.8, 5.2, 2.5), 3: (3.6, 8.0, 3.5)}
 
 
 def _lag_1(residual_S: FloatArray) -> float:
@@ -110,13 +117,17 @@ def _lag_1(residual_S: FloatArray) -> float:
     return float(residual_S[1:] @ residual_S[:-1]) / total if total > 0 else 0.0
 
 
-def _two_humps(values_S: FloatArray) -> FloatArray:
-    """A unimodal fit on either side of the deepest valley of the smoothed curve."""
-    valley, _ = deepest_valley(np.convolve(values_S, np.ones(5) / 5, mode="valid"))
-    valley += 2
-    if not 3 <= valley <= len(values_S) - 3:
-        return unimodal_fit(values_S)
-    return np.concatenate([unimodal_fit(values_S[:valley]), unimodal_fit(values_S[valley:])])
+def _humps(values_S: FloatArray, humps: int) -> FloatArray:
+    """Unimodal fits, one after the other, split at the deepest valleys of the smoothed curve."""
+    cuts = [0, len(values_S)]
+    smooth_S = np.convolve(np.pad(values_S, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    for _ in range(humps - 1):
+        found = [(*deepest_valley(smooth_S[a:b]), a) for a, b in pairwise(cuts) if b - a >= 6]
+        if not found:
+            break
+        index, _, begin = max(found, key=lambda one: one[1])
+        cuts = sorted({*cuts, begin + index})
+    return np.concatenate([unimodal_fit(values_S[a:b]) for a, b in pairwise(cuts)])
 
 
 def deepest_valley(smooth_S: FloatArray) -> tuple[int, float]:
@@ -176,6 +187,14 @@ def ar1(rng: np.random.Generator, replicates: int, size: int, rho: float) -> Flo
         scale = np.sqrt(1 - rho**2)
         for t in range(1, size):
             noise_BS[:, t] = rho * noise_BS[:, t - 1] + scale * noise_BS[:, t]
+    return noise_BS
+
+
+@lru_cache(maxsize=64)
+def unit_noise(name: str, replicates: int, size: int, twentieths: int) -> FloatArray:
+    """`ar1` with a stream of its own, the correlation in twentieths: drawn once for all curves of one length."""
+    noise_BS = ar1(stream(name, size), replicates, size, twentieths / 20)
+    noise_BS.setflags(write=False)
     return noise_BS
 
 

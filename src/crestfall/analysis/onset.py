@@ -16,13 +16,17 @@ def largest_fall(values_S: FloatArray, peak: int, half_width: int = 1) -> int | 
     With `half_width` k > 1 the fall at t is that of the mean of the k values before t to the mean of the k from t on
     (fewer at the ends): for curves so noisy that one step says nothing. None: nothing falls after the peak.
     """
-    best, found = 0.0, None
-    for t in range(peak + 1, len(values_S)):
-        before = values_S[max(0, t - half_width) : t].mean()
-        fall = float(before - values_S[t : t + half_width].mean())
-        if fall > best + ROUNDING:
-            best, found = fall, t
-    return found
+    size = len(values_S)
+    at_T = np.arange(peak + 1, size)
+    if not len(at_T):
+        return None
+    sums_S = np.concatenate([[0.0], np.cumsum(values_S - values_S[0])])
+    low_T, high_T = np.maximum(at_T - half_width, 0), np.minimum(at_T + half_width, size)
+    falls_T = (sums_S[at_T] - sums_S[low_T]) / (at_T - low_T) - (sums_S[high_T] - sums_S[at_T]) / (high_T - at_T)
+    largest = float(falls_T.max())
+    if largest <= ROUNDING:
+        return None
+    return int(at_T[np.argmax(falls_T >= largest - ROUNDING)])
 
 
 def left_for_good(values_S: FloatArray, peak: int, margin: float = FALL_FOR_GOOD) -> int | None:

@@ -21,7 +21,7 @@ from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
 
 REPLICATES = 999
-SHUFFLES = 299
+SHUFFLES = 199
 SIGNIFICANCE = 0.05
 QUESTIONS = 3
 LONGEST_END = 5

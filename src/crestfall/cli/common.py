@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from crestfall.core.errors import CrestfallError
-from crestfall.grading import CodeGrader
-from crestfall.store.provenance import provenance
-from crestfall.testbed.config import RunConfig
+
+if TYPE_CHECKING:
+    from crestfall.testbed.config import RunConfig
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
@@ -81,6 +81,9 @@ class StopRequest:
 
 def provenance_of(config: RunConfig, command: Sequence[str]) -> dict[str, Any]:
     """What a run is made with, the isolation of its grader included. Raises GraderError if there is none to be had."""
+    from crestfall.grading import CodeGrader
+    from crestfall.store.provenance import provenance
+
     with CodeGrader(replace(config.grader, workers=1)) as grader:
         return provenance(command) | {"sandbox": grader.layers}
 

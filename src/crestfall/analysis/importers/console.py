@@ -14,7 +14,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
@@ -61,8 +60,8 @@ def read_lines(lines: list[str], about: About) -> list[History]:
         scanner.take(line)
     scanner.end()
     rows = _with_scores(scanner.rows)
-    tables = frames_in(lines)
-    if sum(frame.size for frame in tables) > len(rows):
+    tables = frames_in(lines) if len(rows) < len(lines) / 4 else []
+    if tables and sum(frame.size for frame in tables) > len(rows):
         return [history for frame in tables for history in histories(frame, about)]
     if not rows:
         return []
@@ -76,7 +75,7 @@ def _with_scores(rows: list[Line]) -> list[Line]:
     """Rows of the syntaxes that hold scores. A counter on the line makes a row; without one, a row needs a score."""
     scores: dict[str, int] = {}
     for row in rows:
-        if any(metrics.role_of(key) != "aside" for key in row.cells):
+        if row.shape.scored:
             scores[row.syntax] = scores.get(row.syntax, 0) + 1
     if not scores:
         return []
@@ -92,7 +91,7 @@ def _steps(rows: list[Line], bars: list[tuple[int, int]]) -> tuple[FloatArray | 
     counted = sum(row.counted for row in rows)
     if 2 * counted >= len(rows):
         return None, ""
-    training = [not any(key.startswith("eval") for key in row.cells) for row in rows]
+    training = [not row.shape.evaluation for row in rows]
     if bars:
         steps_R = _by_bar(rows, bars)
         if steps_R is not None:
@@ -112,7 +111,7 @@ def _by_bar(rows: list[Line], bars: list[tuple[int, int]]) -> FloatArray | None:
     now = np.array([bars[i][0] for i in at], dtype=np.float64)
     before_R = np.searchsorted(at, [row.bars for row in rows], side="left") - 1
     steps_R = np.where(before_R >= 0, now[np.maximum(before_R, 0)], 0.0)
-    return _snapped(steps_R, [not any(key.startswith("eval") for key in row.cells) for row in rows])
+    return _snapped(steps_R, [not row.shape.evaluation for row in rows])
 
 
 def _snapped(steps_R: FloatArray, training: list[bool]) -> FloatArray:

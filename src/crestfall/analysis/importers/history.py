@@ -101,7 +101,7 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
     key. Raises InputError where there is no such key."""
     columns = history.columns
     keys = list(columns)
-    sizes = {key: len(np.unique(column.steps_R)) for key, column in columns.items()}
+    sizes = {key: _distinct(column.steps_R) for key, column in columns.items()}
     if len(keys) == 1:
         return keys[0], "the only number in the file"
     held_out = metrics.evaluations(keys)
@@ -124,6 +124,11 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
         raise InputError(f"{history.source}: no finite number" + (f" of {lost}" if lost else ""))
     unknown = "no evaluation or reward that is known; choose one with --metric"
     raise InputError(f"{history.source}: {unknown}: {_some(keys)}")
+
+
+def _distinct(steps_R: IntArray) -> int:
+    rising = bool((np.diff(steps_R) > 0).all())  # the usual case, at a tenth of the cost
+    return len(steps_R) if rising else len(np.unique(steps_R))
 
 
 def _best(ranked: Sequence[str], sizes: Mapping[str, int]) -> str | None:
@@ -181,7 +186,7 @@ def tidy(column: Column) -> Tidy:
         values_R = np.add.reduceat(values_R, starts) / sizes
         n_R = None if n_R is None else np.add.reduceat(n_R, starts)
         steps_R = steps_R[starts]
-    if len(np.unique(steps_R)) < len(steps_R):
+    if _distinct(steps_R) < len(steps_R):
         kept, restarts = _without_replaced(steps_R)
         notes.append(f"{restarts} restarts: {len(steps_R) - len(kept)} points written before them are replaced")
         steps_R, values_R, n_R = steps_R[kept], values_R[kept], None if n_R is None else n_R[kept]

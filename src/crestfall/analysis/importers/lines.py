@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from crestfall.analysis.importers import metrics
@@ -35,15 +36,35 @@ _FILLERS = ("at", "in", "with", "and")
 _SUMMARY = "train_runtime"
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What the keys of a row say of it: whether a step counter (an epoch is none) or a score is among them, and whether
+    it is a row of an evaluation. Rows have few shapes, so it is worked out once for each."""
+
+    counted: bool
+    scored: bool
+    evaluation: bool
+
+
+@lru_cache(maxsize=4096)
+def shape_of(keys: tuple[str, ...]) -> Shape:
+    return Shape(
+        counted=any(metrics.step_rank(key) is not None and key != "epoch" for key in keys),
+        scored=any(metrics.role_of(key) != "aside" for key in keys),
+        evaluation=any(key.startswith("eval") for key in keys),
+    )
+
+
 @dataclass
 class Line:
-    """A row: its cells, the syntax it was written in, whether a counter is among the cells, and how many progress bars
-    had been shown before it."""
+    """A row: its cells, the syntax it was written in, whether a counter is named in it or beside it, and how many
+    progress bars had been shown before it."""
 
     cells: dict[str, Any]
     syntax: str
     counted: bool
     bars: int
+    shape: Shape
 
 
 @dataclass
@@ -174,8 +195,8 @@ class Scanner:
     def _emit(self, cells: dict[str, Any], marks: dict[str, int], syntax: str) -> None:
         for key, value in marks.items():
             cells.setdefault(key, value)
-        counted = bool(marks) or any(metrics.step_rank(key) is not None and key != "epoch" for key in cells)
-        self.rows.append(Line(cells, syntax, counted, len(self.bars)))
+        shape = shape_of(tuple(cells))
+        self.rows.append(Line(cells, syntax, bool(marks) or shape.counted, len(self.bars), shape))
 
     def _put(self, key: str, value: str) -> None:
         if key in self._block:
@@ -198,7 +219,8 @@ def dict_in(text: str) -> dict[str, Any] | None:
     try:
         data = json.loads(text.replace("'", '"'))
         if isinstance(data, dict):
-            return dict(flat(data)) or None
+            nested = "{" in text[1:]
+            return (dict(flat(data)) if nested else data) or None
     except ValueError:
         pass
     pairs = _PY_PAIR.findall(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     """Runs that stand in files of several formats (an event file beside a CSV) once: the one with the most points
     remains and says what was left out."""
     kept: list[Trajectory] = []
+    if len({_format(t) for t in trajectories}) < 2:
+        return list(trajectories)
     for t in trajectories:
         same = next((i for i, other in enumerate(kept) if _holds(other, t) or _holds(t, other)), None)
         if same is None:
@@ -53,7 +56,8 @@ def told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     names = [t.name for t in trajectories]
     keys = [(t.name, t.metric) for t in trajectories]
     for depth in range(1, 12):
-        twice = [i for i, key in enumerate(keys) if keys.count(key) > 1] if len(set(keys)) < len(keys) else []
+        counts = Counter(keys)
+        twice = [i for i, key in enumerate(keys) if counts[key] > 1]
         if not twice:
             break
         for i in twice:
@@ -64,8 +68,9 @@ def told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
             names[i] = "/".join([*reversed(parents[:depth]), t.name])
         keys = [(name, t.metric) for name, t in zip(names, trajectories, strict=True)]
     seen: dict[tuple[str, str], int] = {}
+    repeated = {key for key, count in Counter(keys).items() if count > 1}
     for i, key in enumerate(keys):
         seen[key] = seen.get(key, 0) + 1
-        if keys.count(key) > 1:
+        if key in repeated:
             names[i] = f"{names[i]} #{seen[key]}"
     return [t if t.name == name else replace(t, name=name) for t, name in zip(trajectories, names, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
     for key, (at, raws) in frame.cells.items():
         if len(at) < frame.size or metrics.step_rank(key) is not None:
             continue
-        distinct = {_hashable(raw) for raw in raws}
+        distinct = _distinct(raws)
         name = _last_word(key)
         values = floats(list(distinct))[0]
         numeric = len(values) == len(distinct)
@@ -90,14 +90,17 @@ def _repeating_counter(frame: Frame) -> str | None:
     found = None
     for key, (_, raws) in frame.cells.items():
         if metrics.step_rank(key) is not None:
-            if len({_hashable(raw) for raw in raws}) == len(raws):
+            if len(_distinct(raws)) == len(raws):
                 return None
             found = key
     return found
 
 
-def _hashable(raw: Any) -> Hashable:
-    return raw if isinstance(raw, Hashable) else repr(raw)
+def _distinct(raws: Sequence[Any]) -> set[Hashable]:
+    try:
+        return set(raws)
+    except TypeError:
+        return {raw if isinstance(raw, Hashable) else repr(raw) for raw in raws}
 
 
 def pivoted(frame: Frame) -> Frame:

@@ -20,6 +20,10 @@ _SPLITS = (
     re.compile(r"\s+"),
 )
 _RULE = re.compile(r"^[\s|│┃║:+─━═┼╪╞╡├┤┝┥╇┡┩┏┓╭╮┌┐=-]+$")
+_NAMES_A_COUNTER = re.compile(
+    r"step|iter|epoch|episode|batch|round|update|rollout|generation|index|idx|ckpt|checkpoint|itr|interact|frames",
+    re.IGNORECASE,
+)
 _EMPHASIS = "*`_"
 
 
@@ -35,7 +39,7 @@ def frames_in(lines: Sequence[str]) -> list[Frame]:
 def _table_at(lines: Sequence[str], at: int, found: dict[tuple[str, ...], Frame]) -> int | None:
     """Takes in the table whose header is line `at`; the line after it, None where there is no table."""
     line = lines[at]
-    if len(line) > 4000 or not any(c.isalpha() for c in line):
+    if len(line) > 4000 or not _NAMES_A_COUNTER.search(line):
         return None
     for split in _SPLITS:
         header = _cells(line, split)
