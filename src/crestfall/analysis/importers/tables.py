@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
-from crestfall.analysis.importers.numbers import floats, missing
+from crestfall.analysis.importers.numbers import counters, floats, missing
 
 _SPLITS = (
     re.compile(r"\s*[|│┃║]\s*"),
@@ -45,6 +45,7 @@ def _table_at(lines: Sequence[str], at: int, found: dict[tuple[str, ...], Frame]
         header = _cells(line, split)
         if len(header) < 2 or not _is_header(header):
             continue
+        step = next(i for i, cell in enumerate(header) if metrics.step_rank(cell) is not None)
         end, rows = at + 1, []
         while end < len(lines):
             if _RULE.match(lines[end]) and lines[end].strip():
@@ -53,7 +54,7 @@ def _table_at(lines: Sequence[str], at: int, found: dict[tuple[str, ...], Frame]
             cells = _cells(lines[end], split)
             indexed = len(cells) == len(header) + 1
             cells = cells[1:] if indexed else cells
-            if len(cells) != len(header) or len(floats(cells)[0]) + sum(map(missing, cells)) < len(cells) / 2:
+            if len(cells) != len(header) or not _is_row(cells, step):
                 break
             rows.append(cells)
             end += 1
@@ -75,6 +76,12 @@ def _cells(line: str, split: re.Pattern[str]) -> list[str]:
 def _is_header(cells: Sequence[str]) -> bool:
     named = all(cell[:1].isalpha() or cell[:1] in "_" or not cell for cell in cells)
     return named and any(metrics.step_rank(cell) is not None for cell in cells)
+
+
+def _is_row(cells: Sequence[str], step: int) -> bool:
+    """A number where the steps are, and mostly numbers elsewhere."""
+    numbers = len(floats(cells)[0]) + sum(map(missing, cells))
+    return len(counters([cells[step]])[0]) == 1 and 2 * numbers >= len(cells)
 
 
 class HtmlTables(HTMLParser):
