@@ -15,8 +15,10 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from crestfall.grading.sandbox import linux
@@ -31,6 +33,7 @@ from crestfall.grading.sandbox.zygote import FORK_SECONDS, SYNC, Settings
 NO_ZYGOTE = 73  # exit code of a judge whose zygote has ended
 GROWN_KIB = 128 << 10  # a judge that a program's values have blown up by this much makes room for a new one
 SLACK_SECONDS = 60.0
+AHEAD, SMALL = 2, 1 << 14  # programs that a judge is given at a time; characters of those that are sent ahead
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,39 @@ class Keeper:
         del self._plans[number]
         self._tell(("forget", number))
 
-    def grade(self, number: int, source: str) -> Outcome:
-        """Raises ZygoteDied."""
-        try:
-            frames = self._frames or self._start()
-        except OSError as error:
-            return Outcome("infra", f"no process can be started for the judge: {error.strerror}", final=False)
+    def grade(self, jobs: Iterable[tuple[Any, int, str]]) -> Iterator[tuple[Any, Outcome]]:
+        """(job, plan number, source) to (job, outcome), in order. Raises ZygoteDied.
+
+        The judge has the next program at hand while it works at one, so that it does not wait for us.
+        """
+        left = deque(jobs)
+        sent = 0
+        while left:
+            if self._frames is None:
+                sent = 0
+                if (fault := self._start()) is not None:
+                    yield left.popleft()[0], fault
+                    continue
+            for _, number, source in islice(left, sent, AHEAD):
+                if sent and len(source) > SMALL:
+                    break  # it would fill the socket, and nobody would read what the judge has to say
+                self._tell(("grade", number, source))
+                sent += 1
+            job, number, _ = left[0]
+            outcome = self._await(number)
+            sent -= 1
+            left.popleft()
+            yield job, outcome
+
+    def _await(self, number: int) -> Outcome:
+        """What becomes of the program that the judge is at."""
+        frames, plan = self._frames, self._plans[number]
+        assert frames is not None
         clock = (~self._pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
         limit = time.clock_gettime(clock) + self._limits.cpu_seconds
-        plan = self._plans[number]
         runs = len(plan.get("cases", ())) or 1
         wall = self._limits.wall_seconds + longest(plan.get("cpu_seconds") or 0.0, 0.0)
         end = time.monotonic() + runs * wall
-        self._tell(("grade", number, source))
         poll = select.poll()
         poll.register(frames, select.POLLIN)
         poll.register(self._gone, 0)
@@ -146,14 +169,15 @@ class Keeper:
         except OSError as error:
             raise ZygoteDied from error
 
-    def _start(self) -> Frames:
+    def _start(self) -> Outcome | None:
+        """Fork a judge; an outcome where the system has no process to give."""
         ours, theirs = socket.socketpair()
         try:
             self._pid = linux.patient_fork(FORK_SECONDS)
-        except OSError:
+        except OSError as error:
             ours.close()
             theirs.close()
-            raise
+            return Outcome("infra", f"no process can be started for the judge: {error.strerror}", final=False)
         if self._pid == 0:
             try:
                 linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -167,7 +191,7 @@ class Keeper:
                 os._exit(70)
         theirs.close()
         self._frames = Frames(ours)
-        return self._frames
+        return None
 
     def _serve(self, frames: Frames) -> None:
         """In the judge's process: until the keeper hangs up, or it has grown too large."""
@@ -184,7 +208,7 @@ class Keeper:
             else:
                 outcome = _graded(judge, rest[0], self._plans[number])
                 leaving = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > most
-                frames.put(json.dumps([*astuple(outcome), leaving]).encode())
+                frames.put(json.dumps([*vars(outcome).values(), leaving]).encode())
                 if leaving:
                     os._exit(0)
 

@@ -52,7 +52,7 @@ def _hide(base: str, files: Readable) -> None:
 
 def mount_scratch(mib: int) -> None:
     """Sized, and few inodes: Landlock does not bound either."""
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_NOATIME
     linux.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={mib}m,nr_inodes=1k,mode=700")
 
 

@@ -145,7 +145,7 @@ class Handle:
         if self._ending is None and self._zygote.fileno() in {fd for fd, _ in self._events.poll()}:
             self._read_report()
         try:
-            data = self._channel.recv(1 << 20, socket.MSG_DONTWAIT)
+            data = self._channel.recv(1 << 16, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionResetError):
             data = b""
             if self._ending is None:

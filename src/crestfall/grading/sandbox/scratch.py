@@ -9,19 +9,39 @@ import stat
 HOME = "home"  # in the scratch file system, which has no other entry while a program starts
 
 
-def renew(root: str) -> str:
-    """Remove all that lies below `root`, give it back its rights, and make the next program's folder; its path.
+class Scratch:
+    """Args: `root`: a file system of its own, so that nothing else lies there."""
 
-    Raises OSError where something cannot be removed.
-    """
-    home = os.path.join(root, HOME)
-    os.chmod(root, 0o700)
-    with contextlib.suppress(OSError):  # not there, not empty, or no folder: `_empty` sees to it
-        os.rmdir(home)
-    _empty(root)
-    os.mkdir(home, 0o700)
-    os.chmod(root, 0o500)  # nothing is to be written beside it
-    return home
+    def __init__(self, root: str) -> None:
+        self._root, self.home = root, os.path.join(root, HOME)
+        self._untouched: tuple[int, ...] = ()
+
+    def renew(self) -> None:
+        """Remove all that lies below the root, give it back its rights, and make the next program's folder: unless the
+        last program has not touched the one there is.
+
+        Raises OSError where something cannot be removed.
+        """
+        if self._state() == self._untouched:
+            return
+        os.chmod(self._root, 0o700)
+        with contextlib.suppress(OSError):  # not there, not empty, or no folder: `_empty` sees to it
+            os.rmdir(self.home)
+        _empty(self._root)
+        os.mkdir(self.home, 0o700)
+        os.chmod(self._root, 0o500)  # nothing is to be written beside it
+        self._untouched = self._state()
+
+    def _state(self) -> tuple[int, ...]:
+        """What changes with anything that is done to root or folder: tmpfs counts entries in the size."""
+        parts: list[int] = []
+        for path in (self._root, self.home):
+            try:
+                at = os.lstat(path)
+            except OSError:
+                return (0,)
+            parts += (at.st_ino, at.st_mode, at.st_size, at.st_nlink, at.st_mtime_ns, at.st_atime_ns, at.st_ctime_ns)
+        return tuple(parts)
 
 
 def _empty(root: str) -> None:

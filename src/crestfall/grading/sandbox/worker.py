@@ -106,25 +106,30 @@ def start_zygote(confinement: confine.Confinement, link: Link) -> socket.socket:
 
 def serve(link: Link, keeper: Keeper) -> None:
     while True:
-        replies: list[tuple[Any, ...]] = []
-        flushed = time.monotonic()
+        jobs: list[tuple[int, int, str]] = []
+        forgotten: list[int] = []
         for kind, number, *rest in link.receive():
             if kind == "plan":
                 keeper.plan(number, rest[0])
             elif kind == "forget":
-                keeper.forget(number)
+                forgotten.append(number)
             else:
-                try:
-                    outcome = keeper.grade(rest[0], rest[1])
-                except ZygoteDied:  # with what has been graded in safety, the first job without an answer is to blame
-                    link.send(replies)
-                    os._exit(74)
+                jobs.append((number, rest[0], rest[1]))
+        replies: list[tuple[Any, ...]] = []
+        flushed = time.monotonic()
+        try:
+            for number, outcome in keeper.grade(jobs):
                 replies.append(answer(number, outcome))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     link.send(replies)
                     replies, flushed = [], time.monotonic()
+        except ZygoteDied:  # with what has been graded in safety, the first job without an answer is to blame
+            link.send(replies)
+            os._exit(74)
         if replies:
             link.send(replies)
+        for number in forgotten:
+            keeper.forget(number)
 
 
 def answer(number: int, outcome: Outcome) -> tuple[Any, ...]:
@@ -161,7 +166,7 @@ def check_surroundings(output_bytes: int) -> None:
 def try_out(keeper: Keeper) -> None:
     """Grade a right program: where this works, what breaks later is broken by a program. Raises RuntimeError."""
     keeper.plan(0, RIGHT_PLAN)
-    outcome = keeper.grade(0, RIGHT)
+    ((_, outcome),) = keeper.grade([(0, 0, RIGHT)])
     keeper.forget(0)
     if outcome.verdict != "passed":
         raise RuntimeError(f"a right program is graded {outcome.verdict}: {outcome.detail}")

@@ -121,7 +121,7 @@ class Zygote:
         os.close(null)
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
-        self._home = "/"
+        self._scratch = None if settings.scratch is None else scratch.Scratch(settings.scratch)
         self._threads = ThreadLimit()
 
     def serve(self) -> None:
@@ -134,8 +134,8 @@ class Zygote:
             self._threads.install()
         self._control.send(READY if self._threads.listener is None else READY_COUNTING)
         self._open_streams()
-        if self._settings.scratch is not None:
-            self._home = scratch.renew(self._settings.scratch)
+        if self._scratch is not None:
+            self._scratch.renew()
         while True:
             descriptors = array.array("i")
             message, ancillary, _, _ = self._control.recvmsg(START.size, socket.CMSG_SPACE(4 * descriptors.itemsize))
@@ -179,8 +179,8 @@ class Zygote:
         printed = max(os.fstat(file).st_size for file in files[1:])
         for descriptor in descriptors:
             os.close(descriptor)
-        if self._settings.scratch is not None:
-            self._home = scratch.renew(self._settings.scratch)
+        if self._scratch is not None:
+            self._scratch.renew()
         fcntl.fcntl(self._null, fcntl.F_SETFL, 0)  # the one thing that programs share
         fcntl.flock(self._null, fcntl.LOCK_UN)
         used = usage.ru_utime + usage.ru_stime
@@ -234,8 +234,8 @@ class Zygote:
         os.dup2(channel, CHANNEL)
         os.dup2(self._null, streams.NULL)
         os.closerange(streams.NULL + 1, 128)
-        if self._settings.scratch is not None:
-            os.chdir(self._home)
+        if self._scratch is not None:
+            os.chdir(self._scratch.home)
         whole_seconds = math.ceil(cpu_limit + CPU_GRACE)
         linux.limit(resource.RLIMIT_CPU, whole_seconds, grace=1)
         linux.limit(resource.RLIMIT_AS, memory_bytes)
