@@ -44,8 +44,9 @@ def one(data: bytes) -> None:
 
 
 def _plain(value: object) -> bool:
-    """Values that are equal to themselves: no objects of a program, and no arrays, whose equality is an array."""
-    return compare.equal(value, value) and not any(word in repr(value) for word in ("Reference(", "array("))
+    """Values that are equal to themselves by more than being the same: no objects of a program, no arrays (whose
+    equality is an array), no signalling NaN (which compares with nothing)."""
+    return compare.equal(value, value) and not any(word in repr(value) for word in ("Reference(", "array(", "sNaN"))
 
 
 if __name__ == "__main__":
