@@ -254,6 +254,91 @@ SOURCES = {
     "import torch": ("import torch" + F, {V.RUNTIME_ERROR}),
 }
 
+
+def raw(line: str) -> str:
+    """A program that writes `line` to the grader's channel and goes on."""
+    return f"import os\nview = memoryview({line} + b'\\n')\nwhile view: view = view[os.write(3, view):]" + F
+
+
+# Values, signals, files and messages that broke a part of the grader itself. None of them may be its fault (`infra`).
+GRADER = {
+    "signalling NaN": (
+        "from decimal import Decimal\ndef f(x): return Decimal('sNaN')",
+        {V.WRONG_ANSWER},
+    ),
+    "huge int": ("def f(x): return 10**400", {V.WRONG_ANSWER}),
+    "huge key": ("def f(x): return {10**5000: 1}", {V.WRONG_ANSWER}),
+    "infinity": ("def f(x): return float('inf')", {V.WRONG_ANSWER}),
+    "real-time signal": ("import os\nos.kill(os.getpid(), 40)" + F, {V.RUNTIME_ERROR}),
+    "stops itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)" + F, {V.TIME_LIMIT}),
+    "kills itself": ("import os\nos.kill(os.getpid(), 9)" + F, {V.RUNTIME_ERROR}),
+    "array that nobody sends": (raw("""b'["v",{"n":"ndarray","v":[1,2]}]'"""), {V.VIOLATION}),
+    "fraction of text": (raw("""b'["v",{"n":"Fraction","v":["1e999999999"]}]'"""), {V.VIOLATION}),
+    "fraction of nothing": (raw("""b'["v",{"n":"Fraction","v":[1,0]}]'"""), {V.VIOLATION}),
+    "decimal of a list": (raw("""b'["v",{"n":"Decimal","v":[1]}]'"""), {V.VIOLATION}),
+    "range of floats": (raw("""b'["v",{"n":"range","v":[1.5,2]}]'"""), {V.VIOLATION}),
+    "unhashable in a set": (raw("""b'["v",{"s":[[1]]}]'"""), {V.VIOLATION}),
+    "reference to nothing": (raw("""b'["v",{"r":1e999,"k":[],"it":0}]'"""), {V.VIOLATION}),
+    "two values": (raw("""b'["v",1,2,3]'"""), {V.VIOLATION, V.WRONG_ANSWER}),
+    "many empty sets": (raw("""b'["v",[' + b','.join([b'{"s":[]}'] * 100000) + b']]'"""), {V.WRONG_ANSWER}),
+    "folder closed": ("import os\nos.chmod('.', 0)" + F, REFUSED),
+    "folder above closed": ("import os\nos.chmod('..', 0)" + F, REFUSED),
+    "folder below closed": (
+        "import os\nos.mkdir('d')\nopen('d/x', 'w').close()\nos.chmod('d', 0)" + F,
+        REFUSED,
+    ),
+    "long paths": (
+        "import os\nfor _ in range(20):\n    os.mkdir('a' * 255)\n    os.chdir('a' * 255)\nopen('x', 'w').close()" + F,
+        REFUSED,
+    ),
+    "deep folders": ("import os\nfor _ in range(900):\n    os.mkdir('a')\n    os.chdir('a')" + F, REFUSED),
+    "folder moved": (
+        "import os\nos.mkdir('d')\nos.rename(os.getcwd(), '../elsewhere')" + F,
+        REFUSED,
+    ),
+    "compile bomb": (
+        "\n".join(" " * i + "try: f\n" + " " * i + "finally:" for i in range(20)) + "\n" + " " * 20 + "a=1;b=2;c=3",
+        {V.MEMORY_LIMIT, V.TIME_LIMIT, V.SYNTAX_ERROR},
+    ),
+    "naps": (
+        "import time\ndef f(x):\n    while True:\n        t = time.thread_time()\n"
+        "        while time.thread_time() - t < 0.022: pass\n        time.sleep(0.1)",
+        {V.TIME_LIMIT},
+    ),
+}
+
+# What a program may hold beyond its address space, and beyond its life.
+HOLDS = {
+    "memory files": ("import os\nfds = [os.memfd_create('x') for _ in range(100)]" + F, {V.RUNTIME_ERROR}),
+    "large pipes": ("import fcntl, os\nfcntl.fcntl(os.pipe()[1], 1031, 1 << 20)" + F, {V.RUNTIME_ERROR}),
+    "small threads": (
+        "import _thread\n_thread.stack_size(32768)\nlock = _thread.allocate_lock()\nlock.acquire()\nn = 0\n"
+        "try:\n    while n < 1000:\n        _thread.start_new_thread(lock.acquire, ())\n        n += 1\n"
+        "except RuntimeError: pass\nassert n < 300, n" + F,
+        {V.WRONG_ANSWER},
+    ),
+    "outlives its parent": (
+        "import ctypes, os\nassert ctypes.CDLL(None).prctl(1, 0) == 0" + F,
+        {V.RUNTIME_ERROR},
+    ),
+    "can be dumped": ("import ctypes\nassert ctypes.CDLL(None).prctl(4, 1) == 0" + F, {V.RUNTIME_ERROR}),
+}
+
+PACKAGES = """
+import glob, os, sys
+found = []
+for base in {os.path.dirname(os.__file__), '/usr/lib/python3', '/lib/python3', '/usr/local/lib'}:
+    for place in glob.glob(base + '/*-packages') + glob.glob(base + '/python*/*-packages'):
+        for name in os.listdir(place) if os.access(place, os.R_OK) else []:
+            try:
+                with open(place + '/' + name, 'rb') as file: found.append(file.read(10))
+            except OSError: pass
+assert not found, len(found)
+"""
+FILES["installed packages"] = (PACKAGES + F, {V.WRONG_ANSWER, V.RUNTIME_ERROR})
+FILES["null device changed"] = ("import os\nos.chmod('/dev/null', 0o600)" + F, {V.RUNTIME_ERROR})
+FILES["null device touched"] = ("import os\nos.utime('/dev/null')" + F, {V.RUNTIME_ERROR})
+
 CATALOGUE = {
     f"{group}: {name}": entry
     for group, programs in {
@@ -264,6 +349,8 @@ CATALOGUE = {
         "forgeries": FORGERIES,
         "leaks": LEAKS,
         "sources": SOURCES,
+        "grader": GRADER,
+        "holds": HOLDS,
     }.items()
     for name, entry in programs.items()
 }
