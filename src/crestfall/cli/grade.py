@@ -61,6 +61,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="programs at a time (default: the cores that may be used)")
     add("--package", action="append", default=["numpy"], metavar="NAME", help="let programs import it; numpy always")
     add(
+        "--every-test",
+        action="store_true",
+        help="go on after a failed test: the share of tests passed, each that failed",
+    )
+    add(
+        "--keep-output",
+        type=int,
+        default=1000,
+        metavar="BYTES",
+        help="of what a program printed on stdout and stderr, for --out (default: 1000)",
+    )
+    add(
+        "--no-inside",
+        action="store_true",
+        help="run no tests in a program's own process, where it could forge them: such problems are unsupported",
+    )
+    add(
         "--repeat",
         type=int,
         default=1,
@@ -104,6 +121,9 @@ def limits(args: argparse.Namespace) -> Limits:
         workers=args.workers if args.workers is not None else usable_cores(),
         packages=tuple(dict.fromkeys(args.package)),
         without=tuple(args.without),
+        every_test=args.every_test,
+        keep_output=args.keep_output,
+        inside=not args.no_inside,
     )
 
 
@@ -123,7 +143,7 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
     start = time.perf_counter()
     samples, grades, coverage = files.graded(grader, console)
     lines = result_lines(samples, grades)
-    result = summary(samples, grades, time.perf_counter() - start) | coverage.summary()
+    result = summary(samples, grades, time.perf_counter() - start, args.every_test) | coverage.summary()
     result["retried"] = grader.statistics.retried
     result["retry_share"] = grader.statistics.retry_share
     if args.repeat > 1:
@@ -180,6 +200,15 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
     console.print(
         f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs)"
     )
+    if result["inside"]:
+        console.print(f"{result['inside']} tested inside their own process (--no-inside forbids it)")
+    if "mean_share" in result:
+        console.print(f"{result['mean_share']:.1%} of the tests passed, on average over samples")
+    if result["unsupported"]:
+        console.print(
+            f"[bold red]{result['unsupported']} of {result['n']} could not be graded (unsupported tests): "
+            "the scores count them as failed"
+        )
     if result["infra"]:
         console.print(
             f"[bold red]{result['infra']} of {result['n']} could not be graded (infra): "

@@ -63,8 +63,8 @@ def plan_of(problem: Problem, grader: Limits) -> Plan:
         }
     elif isinstance(tests, StdioTests):
         cases = [(case.stdin, case.stdout, *case.accepted) for case in tests.cases]
-        data |= {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance}
-        runs = len(cases)
+        data |= {"kind": "stdio", "cases": cases, "tolerance": tests.tolerance, "checker": tests.checker}
+        runs = len(cases) * (1 if tests.checker is None else 3)
     else:
         place = placement(tests.code, tests.entry_point, problem.stub, problem.reference, grader.packages)
         data |= {

@@ -39,10 +39,24 @@ def result_lines(samples: Sequence[Sample], grades: Sequence[Grade]) -> list[dic
                 "verdict": grade.verdict.value,
                 "detail": grade.detail,
                 "cpu_seconds": round(grade.cpu_seconds, 4),
+                **_more(grade),
             }
         )
         seen[task_id] += 1
     return lines
+
+
+def _more(grade: Grade) -> dict[str, Any]:
+    """What there is to tell of some grades alone: where the tests ran, which failed, what was printed."""
+    failed = [{"test": test.name, "verdict": test.verdict.value, "detail": test.detail} for test in grade.tests]
+    more = {
+        "isolation": grade.isolation if grade.isolation == "inside" else "",
+        "share": grade.passed_share,
+        "failed_tests": failed,
+        "stdout": grade.stdout,
+        "stderr": grade.stderr,
+    }
+    return {name: value for name, value in more.items() if value not in ("", None, [])}
 
 
 def write_lines(lines: Sequence[dict[str, Any]], path: Path) -> None:
@@ -95,8 +109,10 @@ def scores(
     return [pass_at_k(n_P, passed_P, k) for k in KS if n_P and k <= min(n_P)]
 
 
-def summary(samples: Sequence[Sample], grades: Sequence[Grade], seconds: float) -> dict[str, Any]:
-    """The object of `crestfall grade --json`."""
+def summary(
+    samples: Sequence[Sample], grades: Sequence[Grade], seconds: float, every_test: bool = False
+) -> dict[str, Any]:
+    """The object of `crestfall grade --json`. `every_test`: all of them were run, so that shares mean something."""
     verdicts = Counter(grade.verdict.value for grade in grades)
     estimates = scores(samples, grades)
     apart = any(isinstance(s.problem.tests, CallTests) and s.problem.tests.base is not None for s in samples)
@@ -109,6 +125,9 @@ def summary(samples: Sequence[Sample], grades: Sequence[Grade], seconds: float) 
         **base,
         "verdicts": dict(verdicts),
         "infra": verdicts[Verdict.INFRA.value],
+        "unsupported": verdicts[Verdict.UNSUPPORTED.value],
+        "inside": sum(grade.isolation == "inside" for grade in grades),
+        **({"mean_share": sum(grade.share for grade in grades) / len(grades)} if every_test and grades else {}),
         "seconds": seconds,
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.rng import seed_of
-from crestfall.core.types import Problem, Verdict
+from crestfall.core.types import Problem
 from crestfall.grading import CodeGrader
 from crestfall.grading.programs import program_of
 
@@ -74,7 +74,7 @@ class CodeEvaluation:
         passed, infra = [0] * len(self._problems), 0
         for i, grade in zip(owners, self._grader.grade_batch(pairs), strict=True):
             passed[i] += grade.passed
-            infra += grade.verdict is Verdict.INFRA
+            infra += grade.ungraded
         *passed, cut, infra = _summed_over_ranks([*passed, cut, infra])
         if infra:
             warnings.warn(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crestfall.core.errors import InputError
+from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading import CodeGrader
 from crestfall.grading.problems.base import NoTests
@@ -41,9 +41,12 @@ def trl_reward(
         column: the data set's column that names the problem.
         share: the share of tests passed in place of all or nothing; make the grader with `Limits(every_test=True)`.
 
-    Raises (when called):
-        InputError: the column is missing, names no problem, or holds no ground truth.
+    Raises:
+        ConfigError: `share` with a grader that stops at the first failed test.
+        InputError (when called): the column is missing, names no problem, or holds no ground truth.
     """
+    if share and not grader.limits.every_test:
+        raise ConfigError("reward: share=True needs a grader with Limits(every_test=True)")
     known = {problem.task_id: problem for problem in problems or ()}
 
     def problem_of(value: Any) -> Problem:

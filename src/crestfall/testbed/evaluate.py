@@ -18,7 +18,7 @@ from crestfall.core.build import build, component, plain
 from crestfall.core.errors import ConfigError, GraderError, InputError
 from crestfall.core.passk import pass_at_k
 from crestfall.core.rng import stream
-from crestfall.core.types import Problem, Verdict
+from crestfall.core.types import Problem
 from crestfall.grading import CodeGrader, Limits
 from crestfall.store.events import EventLog, read_events
 from crestfall.store.files import digest, write_atomic
@@ -53,7 +53,7 @@ def evaluated(
     drawn = policy.sample(problems, uniforms, temperature, greedy=True)
     seconds = (time.perf_counter() - start) / len(problems)
     grades = grader.grade_batch(list(zip(drawn.problem_N, drawn.programs_N, strict=True)))
-    faults = [grade.detail for grade in grades if grade.verdict is Verdict.INFRA]
+    faults = [grade.detail for grade in grades if grade.ungraded]
     if faults:
         raise GraderError(f"the grader failed on {len(faults)} of {len(grades)} programs: {faults[0]}")
     for p, problem in enumerate(problems):

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from crestfall.grading.sandbox import inside
+from crestfall.grading.sandbox import checker, inside
 from crestfall.grading.sandbox.encode import Encoder
 from crestfall.grading.sandbox.harness import MODULE, Channel, NoStdin, find, load, reported
 from crestfall.grading.sandbox.serve import serve
@@ -92,6 +92,6 @@ def main(fd: int) -> None:
     else:
         if kind != "inside":  # where tests stand in for standard input
             sys.stdin = NoStdin()
-        kinds: dict[str, Any] = {"calls": run_calls, "code": serve, "inside": inside.serve}
+        kinds: dict[str, Any] = {"calls": run_calls, "code": serve, "inside": inside.serve, "checker": checker.run}
         kinds[kind](channel, *job)
     os._exit(0)

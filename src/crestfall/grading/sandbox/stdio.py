@@ -9,6 +9,7 @@ from crestfall.grading.sandbox.compare import output_difference
 from crestfall.grading.sandbox.outcome import Outcome, combined, fault, guarded, message_of
 from crestfall.grading.sandbox.program import Handle
 from crestfall.grading.sandbox.runner import Runner
+from crestfall.grading.sandbox.special import judged
 
 
 def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
@@ -16,9 +17,8 @@ def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
     outcomes: list[Outcome] = []
     for index, (stdin, *accepted) in enumerate(plan["cases"]):
         outcomes.append(_run(runner, source, plan, stdin, accepted, f"case {index + 1}"))
-        if (outcomes[-1].verdict != "passed" and not runner.settings.every_test) or outcomes[
-            -1
-        ].verdict == "syntax_error":
+        verdict = outcomes[-1].verdict
+        if verdict == "syntax_error" or (verdict != "passed" and not runner.settings.every_test):
             break
     return combined(outcomes, [f"case {index + 1}" for index in range(len(plan["cases"]))])
 
@@ -34,6 +34,9 @@ def _run(runner: Runner, source: str, plan: dict[str, Any], stdin: str, accepted
         if outcome.verdict != "passed":
             return outcome
         output = os.pread(program.streams[1], runner.settings.output_bytes, 0).decode("utf-8", "replace")
+        if plan["checker"] is not None:
+            verdict, detail = judged(runner, plan, stdin, accepted[0], output)
+            return outcome if verdict == "passed" else runner.conclude(program, verdict, f"{place}: {detail}")
         differences = [output_difference(expected, output, plan["tolerance"]) for expected in accepted]
         if None in differences:
             return outcome

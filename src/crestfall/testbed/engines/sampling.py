@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crestfall.core.errors import GraderError
 from crestfall.core.rng import Key, stream
-from crestfall.core.types import Evaluation, Grade, Problem, Rollouts, Verdict
+from crestfall.core.types import Evaluation, Grade, Problem, Rollouts
 from crestfall.grading.distinct import count_distinct
 from crestfall.testbed.engines.base import EvaluationResult, Shown
 from crestfall.testbed.policies.base import FloatArray, Rows, Samples
@@ -91,7 +91,7 @@ class SamplingEngine:
 
     def _grade(self, programs: Sequence[tuple[Problem, str]]) -> list[Grade]:
         grades: list[Grade] = self.grader.grade_batch(programs)
-        faults = [grade.detail for grade in grades if grade.verdict is Verdict.INFRA]
+        faults = [grade.detail for grade in grades if grade.ungraded]
         if faults:
             raise GraderError(f"the grader failed on {len(faults)} of {len(grades)} programs: {faults[0]}")
         return grades
