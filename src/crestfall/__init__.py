@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crestfall.core.types import CampaignSummary, Decision, Problem, Record
     from crestfall.grading.grader import CodeGrader
     from crestfall.grading.limits import Limits
+    from crestfall.guard.average import WeightAverage
     from crestfall.guard.code_evaluation import CodeEvaluation
     from crestfall.guard.guard import Guard
     from crestfall.guard.rewards import trl_reward
@@ -33,6 +34,7 @@ __all__ = [
     "Problem",
     "Record",
     "StepMeter",
+    "WeightAverage",
     "register",
     "trl_reward",
 ]
@@ -43,6 +45,7 @@ _WHERE = {
     "core.types": ("CampaignSummary", "Decision", "Problem", "Record"),
     "grading.grader": ("CodeGrader",),
     "grading.limits": ("Limits",),
+    "guard.average": ("WeightAverage",),
     "guard.code_evaluation": ("CodeEvaluation",),
     "guard.guard": ("Guard",),
     "guard.rewards": ("trl_reward",),

@@ -134,6 +134,7 @@ class Disk:
         history.snapshots.prune(wanted | ({best} if missing and best is not None else set()))
 
     def _lose(self, history: History, newest: int, why: str) -> None:
+        self._writer.wait()
         lost = history.available() - frozenset([newest])
         for identity in lost & history.snapshots.ids:
             history.snapshots.forget(identity)

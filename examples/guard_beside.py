@@ -1,0 +1,73 @@
+"""A guard beside a run: for OpenRLHF, prime-rl, and every trainer that logs its evaluations and saves on its own.
+
+    python examples/guard_beside.py                                               on a log made on the spot
+    python examples/guard_beside.py metrics.jsonl 'eval/gsm8k/all/agent/avg@4' 'outputs/checkpoints/step_{step}' 800
+
+It follows a JSON Lines log, decides on every new evaluation, protects the checkpoint of the best one from the trainer's
+own clean-up (hard links), and when the run is past its peak prints how to go on, and ends with code 0.
+
+Read in November 2026. prime-rl, `src/prime_rl/configs/rl.py` at commit 5390892: `--ckpt.interval`, `--ckpt.keep-last`,
+`--ckpt.resume-step`, the step's directory `checkpoints/step_N`; newer versions call the last one `--resume.step`. Its
+evaluations are `eval/ENV/all/agent/avg@K` in metrics.jsonl. OpenRLHF: evaluations `eval/eval_SET_passK`, checkpoints
+`global_stepN` below `--ckpt.path` (`--ckpt_path` before), `--ckpt.load_enable` to go on. Neither was run here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import crestfall
+
+
+def evaluations(log: Path, key: str, patience: float) -> Iterator[tuple[int, float]]:
+    """(step, score) of every line that has the key, as lines come; ends when none has come for `patience` seconds."""
+    seen, last = 0, time.monotonic()
+    while time.monotonic() - last <= patience:
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+        for line in lines[seen:]:
+            if not line.endswith("\n"):
+                break  # still being written
+            seen, last = seen + 1, time.monotonic()
+            row = json.loads(line)
+            if key in row:
+                yield int(row["step"]), float(row[key])
+        time.sleep(min(1.0, patience / 10))
+
+
+def follow(log: Path, key: str, checkpoints: str, n: int | None, patience: float = 3600.0) -> crestfall.Decision | None:
+    """The decision that ended the run, None if the log ended first."""
+    with crestfall.Guard(
+        log.with_suffix(".crestfall"), control="significant_fall", keep="best", checkpoints=checkpoints
+    ) as guard:
+        for step, score in evaluations(log, key, patience):
+            if guard.last_step is not None and step <= guard.last_step:
+                continue
+            decision = guard.observe(step, select=score, n=n)
+            if guard.carry_out(decision):
+                print(f"stop the run: {decision.reason}")
+                print(f"go on from step {decision.target_step}: {guard.checkpoint or 'its checkpoint is gone'}")
+                return decision
+    return None
+
+
+def main() -> None:
+    if len(sys.argv) > 3:
+        n = int(sys.argv[4]) if len(sys.argv) > 4 else None
+        follow(Path(sys.argv[1]), sys.argv[2], sys.argv[3], n)
+        return
+    folder = Path(tempfile.mkdtemp())
+    with (folder / "metrics.jsonl").open("w") as log:
+        for step, score in enumerate([0.3, 0.45, 0.6, 0.4, 0.2, 0.1]):
+            (folder / f"step_{step * 10}").mkdir()
+            (folder / f"step_{step * 10}" / "weights").write_text(str(step))
+            log.write(json.dumps({"step": step * 10, "eval/gsm8k/all/agent/avg@4": score}) + "\n")
+    follow(folder / "metrics.jsonl", "eval/gsm8k/all/agent/avg@4", f"{folder}/step_{{step}}", 800, patience=1.0)
+
+
+if __name__ == "__main__":
+    main()
