@@ -5,7 +5,7 @@
 
 Read in November 2026: verl's `trainer/ppo/v1/trainer_base.py` at commit 39574b5 (`PPOTrainer.fit`: save, then
 `on_validate_begin`, `_validate`, `on_validate_end`), and `trainer/ppo/ray_trainer.py`, whose `fit` calls `_validate`
-and `_save_checkpoint` alone. verl is not imported here, and this has not been run inside it: a test runs it on stand-ins
+and `_save_checkpoint` alone. verl is not imported here, and this was not run inside it: a test runs it on stand-ins
 with the same methods.
 
 The weights live in workers that this process does not hold, so the guard only decides. Set `trainer.save_freq` to
