@@ -11,13 +11,14 @@ from rich.console import Console
 
 from crestfall.cli.common import say
 from crestfall.core.build import plain
-from crestfall.store.files import digest
+from crestfall.store.files import check_writable, digest
 from crestfall.testbed.config import RunConfig
 from crestfall.testbed.cost import Footprint, Memory, footprint, total
 
 
 def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers: int = 1) -> dict[str, Any]:
     """Say the cost of these cells, `workers` at a time; return it for `--json`."""
+    check_writable(out)
     cost, prints = total(cells.values()), _footprints(cells.values())
     known = [found for found in prints if found.memory is not None]
     largest = max(known, key=lambda found: found.memory.peak if found.memory else 0, default=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of
-from crestfall.cli.numbers import count
+from crestfall.cli.numbers import amount, count
 from crestfall.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: what the samples were written behind")
     add("--cpu-seconds", type=float, default=10.0, metavar="S", help="CPU time of one program (default: 10)")
-    add("--wall-seconds", type=float, metavar="S", help="wall time of one program (default: 4 x CPU time)")
+    add(
+        "--wall-seconds",
+        type=amount(0, 604_800, above=True),
+        metavar="S",
+        help="wall time of one program (default: 4 x CPU time)",
+    )
     add("--memory-mib", type=int, default=1024, metavar="M", help="address space of one program (default: 1024)")
     add("--workers", type=int, metavar="N", help="programs at a time (default: the cores that may be used)")
     add("--package", action="append", default=["numpy"], metavar="NAME", help="let programs import it; numpy always")
@@ -79,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--repeat",
-        type=int,
+        type=count(1, 1000),
         default=1,
         metavar="N",
         help="grade N times without the cache; unequal verdicts are reported",
@@ -95,7 +100,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from crestfall.grading import CodeGrader
 
     console = Console(stderr=True) if str(args.out) == "-" else console_of(args)
-    with CodeGrader(limits(args)) as grader:
+    chosen = limits(args)
+    chosen.check_packages()
+    with CodeGrader(chosen) as grader:
         result: dict[str, Any] = {}
         if args.explain_sandbox:
             result["layers"] = explain(grader, console)

@@ -28,7 +28,7 @@ from crestfall.store.lock import Lock
 from crestfall.store.provenance import usable_cpus
 from crestfall.testbed import preflight
 from crestfall.testbed.config import load_study
-from crestfall.testbed.executors import EXECUTORS, executor
+from crestfall.testbed.executors import EXECUTORS, check_executor, executor
 from crestfall.testbed.study import cells_of, check_directory, prepare, run_cells
 
 AFTER_INTERRUPT = "the same command goes on from here"
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     cells = cells_of(study, out)
     check_directory(study, out)
     preflight.check(cell.config for cell in cells if args.dry_run or not is_run(cell.path))
+    check_executor(args.executor, args.gpus_per_cell)
     if args.dry_run:
         workers = args.workers or study.workers or usable_cpus()
         return dry_run(console, out, {cell.name: cell.config for cell in cells}, workers)

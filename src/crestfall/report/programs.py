@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from crestfall.report.text import visible
 # A page that can be mailed: so many problems a campaign, campaigns a chain, chains, characters and lines a program.
 PROBLEMS, CAMPAIGNS, CHAINS = 4, 3, 6
 CHARACTERS, LINES = 1_200, 32
+EVERY_CHARACTERS = 40_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Exhibit:
     campaign: int
     moments: tuple[str, ...]
     rows: tuple[Row, ...]
+    every: str = ""
+    """The programs of all steps as JSON, for the page's script: `prompts`, `programs` ([source, verdict, class,
+    detail], equal ones once) and `steps` ([step, index of each prompt's program or null]); as many steps as fit."""
 
 
 def exhibits(groups: Sequence[Group]) -> list[Exhibit]:
@@ -82,7 +87,34 @@ def _exhibit(g: Group, curve: Trajectory) -> Exhibit | None:
         Row(_prompt(by_step, task), tuple(_program(items.get(task)) for items in by_step.values())) for task in tasks
     )
     moments = tuple(f"{' = '.join(names)}, step {step}" for step, names in captions.items())
-    return Exhibit(g.style, g.label, number_of(curve), moments, rows)
+    return Exhibit(g.style, g.label, number_of(curve), moments, rows, _every(shown))
+
+
+def _every(shown: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
+    """Of more than fit, every second step, or every fourth ..."""
+    steps = sorted(shown)
+    while len(steps) > 1:
+        text = _as_json({step: shown[step] for step in steps})
+        if len(text) <= EVERY_CHARACTERS:
+            return text
+        steps = steps[::2]
+    return ""
+
+
+def _as_json(shown: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
+    by_step = {step: {str(item.get("task_id")): item for item in items} for step, items in shown.items()}
+    tasks = list(dict.fromkeys(task for items in by_step.values() for task in items))[:PROBLEMS]
+    places: dict[tuple[str, ...], int] = {}
+
+    def place(item: Mapping[str, Any] | None) -> int | None:
+        found = _program(item)
+        if found is None:
+            return None
+        return places.setdefault((found.source, found.verdict, found.verdict_class, found.detail), len(places))
+
+    rows = [[step, *(place(items.get(task)) for task in tasks)] for step, items in by_step.items()]
+    prompts = [_prompt(by_step, task) for task in tasks]
+    return json.dumps({"prompts": prompts, "programs": [list(key) for key in places], "steps": rows})
 
 
 def _prompt(by_step: Mapping[int, Mapping[str, Mapping[str, Any]]], task: str) -> str:

@@ -47,6 +47,14 @@ def write_atomic(path: Path, text: str) -> None:
         sync_directory(path.parent)
 
 
+def check_writable(directory: Path) -> None:
+    """Raises RunDirectoryError where a directory cannot be made or written to, as far as can be told without trying."""
+    there = next((path for path in (directory, *directory.parents) if path.exists()), None)
+    if there is None or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "not a directory" if there is not None and not there.is_dir() else "not writable"
+        raise RunDirectoryError(f"{directory}: cannot be written: {there} is {reason}")
+
+
 def sync(path: Path) -> None:
     """Make a file's content survive a power cut."""
     with path.open("rb") as file:

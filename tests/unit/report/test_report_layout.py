@@ -62,7 +62,12 @@ document.getElementById("f").onload = function () {
   ["pointerdown", "pointerup", "pointerleave"].forEach(function (name) {
     svg.dispatchEvent(new w.PointerEvent(name, at));
   });
+  var every = d.querySelector("[data-programs] select"), before = every.closest("div").textContent;
+  every.selectedIndex = every.options.length - 1;
+  every.dispatchEvent(new w.Event("change"));
+  var steps = every.closest("div").textContent === before ? 0 : every.options.length;
   var touched = !box.hidden && box.textContent, out = {wrong: wrong.slice(0, 40), smallest: smallest, touched: touched};
+  out.steps = steps;
   document.getElementById("out").textContent = JSON.stringify(out);
 };
 </script>"""
@@ -105,3 +110,4 @@ def test_nothing_overlaps_or_is_cut(tmp_path: Path, specimen: str) -> None:
         assert found["wrong"] == [], width
         assert found["smallest"] >= 10.95, width
         assert found["touched"], width
+        assert found["steps"] >= 4, width  # programs of any step can be chosen

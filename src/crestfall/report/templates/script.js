@@ -86,6 +86,41 @@
     });
   });
 
+  // Programs of any step: a list of steps, and what was written for each problem at the chosen one.
+  document.querySelectorAll("[data-programs]").forEach(function (box) {
+    var data = JSON.parse(box.dataset.programs), label = document.createElement("label");
+    var select = document.createElement("select"), shown = document.createElement("div");
+    label.textContent = "Programs of step ";
+    label.appendChild(select);
+    shown.className = "programs";
+    data.steps.forEach(function (row) {
+      var option = document.createElement("option");
+      option.textContent = row[0];
+      select.appendChild(option);
+    });
+    function write() {
+      shown.replaceChildren();
+      data.prompts.forEach(function (prompt, i) {
+        var place = data.steps[select.selectedIndex][i + 1];
+        if (place === null) return;
+        var program = data.programs[place], cell = document.createElement("div");
+        [["p", "prompt", prompt], ["span", "verdict", program[1]], ["pre", "", program[0]], ["p", "detail", program[3]]]
+          .forEach(function (part) {
+            var element = document.createElement(part[0]);
+            element.className = part[1];
+            element.textContent = part[2];
+            if (part[2]) cell.appendChild(element);
+          });
+        cell.className = "program";
+        shown.appendChild(cell);
+      });
+    }
+    select.addEventListener("change", write);
+    box.append(label, shown);
+    box.hidden = false;
+    write();
+  });
+
   window.addEventListener("beforeprint", function () {
     document.querySelectorAll("details").forEach(function (details) { details.open = true; });
   });
