@@ -33,7 +33,7 @@ def runs_of(text: str, check: Checker, continues: Callable[[str], bool]) -> list
         runs.append(pieces.pop(0).rstrip("\n") + "\n")
     for piece in pieces:
         tree = check.tree(piece)
-        if tree is not None and not check.idle(piece):
+        if tree is not None and not check.idle(piece) and not check.prosaic(piece):
             current.append(piece)
             continue
         close()

@@ -31,7 +31,7 @@ def program_of(problem: Problem, text: str) -> str:
         return ""
     check = Checker(len(answer) + len(problem.stub))
     whole = joined(problem.stub, answer, check)
-    if whole is not None:
+    if whole is not None and not (_ends_a_line(problem.stub) and check.prosaic(whole)):
         return whole
     code = find_code(answer, wanted_names(problem), check, lambda body: joined(problem.stub, body, check) is not None)
     if code.strip():
@@ -62,8 +62,7 @@ def joined(stub: str, code: str, check: Checker) -> str | None:
     """The program that a stub and the code behind it make; None where nothing that parses comes of them."""
     if not code.strip():
         return None
-    within_a_line = bool(stub.rpartition("\n")[2].strip())  # `return ` in the stub, `x + 1` behind it
-    if not within_a_line and check.idle(textwrap.dedent(code)):
+    if _ends_a_line(stub) and check.idle(textwrap.dedent(code)):
         return None
     if not stub:
         return code if check.code(code) else None
@@ -74,6 +73,11 @@ def joined(stub: str, code: str, check: Checker) -> str | None:
         return behind(stub, code, check)
     indented = (stub.rstrip(" \t\n") + "\n" + body for body in _bodies(stub, code))
     return next((program for program in indented if check.valid(program)), None)
+
+
+def _ends_a_line(stub: str) -> bool:
+    """Not so where the stub ends in `return ` and the code is `x + 1`."""
+    return not stub.rpartition("\n")[2].strip()
 
 
 def behind(stub: str, code: str, check: Checker) -> str:

@@ -77,6 +77,9 @@ def read_samples(path: Path) -> list[Written]:
 
 def _written(row: Row) -> list[Written]:
     name = next((name for name in FIELDS if row.has(name)), None)
+    if name is None and row.data and all(isinstance(value, list) for value in row.data.values()):
+        by_task = [{"task_id": task_id, "samples": texts} for task_id, texts in row.data.items()]
+        return [sample for data in by_task for sample in _written(replace(row, data=data))]
     if name is None:
         raise InputError(
             f"{row.where}: none of the fields 'completion', 'solution' and 'response', nor any of their kin"

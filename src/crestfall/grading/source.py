@@ -63,6 +63,12 @@ class Checker:
             self._idle[text] = tree is not None and _idle(tree)
         return self._idle[text]
 
+    def prosaic(self, text: str) -> bool:
+        """Whether this parses with words of prose among its statements: `Done` and `Note: see` are Python, and errors
+        when they run."""
+        tree = self.tree(text)
+        return tree is not None and any(_is_prose(node) for node in tree.body)
+
     def valid(self, text: str) -> bool:
         """Whether this parses, comments alone included."""
         return self.tree(text) is not None
@@ -70,7 +76,7 @@ class Checker:
     def mended(self, text: str) -> str | None:
         """The text itself if it is code, else what it is once its markup is taken off; None if that is no code
         either."""
-        return next((variant for variant in _variants(text) if self.code(variant)), None)
+        return next((v for v in _variants(text) if self.code(v) and not self.prosaic(v)), None)
 
 
 def _parsed(text: str) -> ast.Module | None:
@@ -108,9 +114,17 @@ def _variants(text: str) -> Iterator[str]:
 
 
 def _idle(tree: ast.Module) -> bool:
-    return bool(tree.body) and all(
-        isinstance(node, ast.Expr) and not any(isinstance(part, _ACTS) for part in ast.walk(node)) for node in tree.body
-    )
+    return bool(tree.body) and all(_is_prose(node) or _is_value(node) for node in tree.body)
+
+
+def _is_value(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and not any(isinstance(part, _ACTS) for part in ast.walk(node))
+
+
+def _is_prose(node: ast.stmt) -> bool:
+    """A name that nobody uses, or one with a remark that reads as its type."""
+    remark = isinstance(node, ast.AnnAssign) and node.value is None
+    return (remark or _is_value(node)) and any(isinstance(part, ast.Name) for part in ast.walk(node))
 
 
 def acts(tree: ast.Module) -> bool:

@@ -88,6 +88,8 @@ def read_rows(path: Path) -> Iterator[Row]:
             yield from _parquet(path)
         elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
             yield from _array(file, path)
+        elif head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip() == b"{":
+            yield from _object(file, path)
         else:
             for number, data in objects(file, path):
                 yield Row(data, path, number)
@@ -108,6 +110,19 @@ def _array(file: io.BufferedReader, path: Path) -> Iterator[Row]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}:{number + 1}: {error}") from None
+
+
+def _object(file: io.BufferedReader, path: Path) -> Iterator[Row]:
+    """One JSON object over several lines: the rows by their task, or one row."""
+    try:
+        data = loads(file.read().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}:1: not JSON: {error}") from None
+    if data and all(isinstance(value, dict) for value in data.values()):
+        for number, (name, value) in enumerate(data.items(), 1):
+            yield Row({"task_id": name, **value}, path, number)
+    else:
+        yield Row(data, path, 1)
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -112,6 +112,15 @@ def test_samples_as_people_have_them(name, folder):
     assert [line["verdict"] for line in lines()] == verdicts
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_object_with_the_samples_of_every_task(folder, indent):
+    Path("s.jsonl").write_text(json.dumps({"t/0": [RIGHT, WRONG], "t/1": [RIGHT], "t/2": []}, indent=indent))
+    assert grade("--out", "r.jsonl") == 1
+    assert [line["verdict"] for line in lines()] == ["passed", "wrong_answer", "passed"]
+    Path("s.jsonl").write_text(json.dumps({f"t/{i}": {"solution": RIGHT} for i in range(3)}, indent=1))
+    assert grade("--out", "r.jsonl") == 0
+
+
 def test_numbers_are_ids_where_one_side_has_no_prefix(folder, capsys):
     write("s.jsonl", [{"task_id": 0, "solution": RIGHT}, {"task_id": "x/1", "solution": RIGHT}])
     _code, said = result(capsys)
