@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # Thinking, as the families of models mark it. A tag in quotes is somebody's text about tags.
@@ -30,6 +31,7 @@ _BEGIN = re.compile(
 _MARKS = (
     (r"\[BEGIN\]", r"\[DONE\]", True),
     (r"\[PYTHON\]", r"\[/PYTHON\]", False),
+    (r"<\|python_tag\|>", r"<\|eom_id\|>", False),
     (r"<answer>", r"</answer>", False),
     (r"<solution>", r"</solution>", False),
     (r"<\|begin_of_solution\|>", r"<\|end_of_solution\|>", False),
@@ -40,7 +42,7 @@ _MARKS = (
 
 def answer_of(text: str) -> str:
     """The answer in a model's text, with line ends of one kind."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if _FINAL in text:
         text = text.rpartition(_FINAL)[2]
     text = without_thinking(text)
@@ -50,7 +52,19 @@ def answer_of(text: str) -> str:
         text = text[: end.start()]
     for opening, closing, first in _MARKS:
         text = _marked(text, opening, closing, first)
-    return text
+    return _of_json(text)
+
+
+def _of_json(text: str) -> str:
+    """The code of an answer in JSON (`{"code": "..."}`), as models write that are asked for structure."""
+    if not text.lstrip().startswith("{") or not text.rstrip().endswith("}"):
+        return text
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    code = next((data[name] for name in ("code", "solution", "program", "answer") if name in data), None)
+    return code if isinstance(code, str) else text
 
 
 def without_thinking(text: str) -> str:

@@ -7,6 +7,7 @@ tests and limits. So a changed sample, problem or limit is graded anew, and ever
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +29,10 @@ class KeptGrades:
         self._grades: dict[str, Grade] = {}
         if path is not None and path.exists():
             for line in lines_of(path.read_bytes()):
-                if (data := object_in(line)) is not None:  # the last line may be torn
-                    self._grades[data["key"]] = _grade(data["grade"])
+                # The last line may be torn, and another version may have written the first ones.
+                if (data := object_in(line)) is not None:
+                    with suppress(KeyError, TypeError, ValueError):
+                        self._grades[data["key"]] = _grade(data["grade"])
         self.found = len(self._grades)
 
     def __enter__(self) -> Self:

@@ -106,6 +106,9 @@ def _variants(text: str) -> Iterator[str]:
     if text.lstrip().startswith(">>>"):
         kept = (line.lstrip()[4:] for line in text.split("\n") if _DOCTEST.match(line))
         yield "\n".join(kept) + "\n"
+    first, _, rest = text.lstrip().partition("\n")
+    if first.strip().lower() in ("python", "python3", "py"):  # the fence's tag, a line too late
+        yield rest
     lines = text.split("\n")
     if any(line[:1] in ("%", "!") for line in lines):  # a notebook's commands
         yield "\n".join(line for line in lines if line[:1] not in ("%", "!"))

@@ -193,7 +193,7 @@ def test_a_grading_that_was_broken_off_goes_on(folder, number):
     kept = partial.read_text().count("\n")
     assert not (folder / "r.jsonl").exists()
     with partial.open("a") as file:  # a line that a kill tore
-        file.write('{"key": "12')
+        file.write('{"key": "12", "grade": {"verdict": "unheard of", "tests": []}}\n{"key": "12')
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"going on from {kept} grades" in done.stderr
