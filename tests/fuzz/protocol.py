@@ -34,7 +34,8 @@ def one(data: bytes) -> None:
         for mode in ("exact", "json"):
             compare.equal(expected, value, mode, 1e-6)
             compare.equal(value, expected, mode, 0.0)
-        for oracle in ("", "set", "something", "zero", "root"):
+        # A set of a range may take any memory and time: there the judge's own limits hold, which are not in force here.
+        for oracle in ("", "something", "zero", "root", *(() if "range(" in repr(value) else ("set",))):
             evalplus.same(([1, 2],), expected, value, 1e-6, oracle)
     text = data.decode("utf-8", "replace")
     compare.output_difference(text, text[::-1], 1e-6)
