@@ -82,7 +82,10 @@ def test_killed_at_operations_on_the_run_directory(tmp_path: Path) -> None:
 
 # The second campaign starts from the first one's peak and is skipped: whatever its end/peak, it is a reject.
 CARE = OPTIONS | {
-    "care": {"name": "care_v2", "form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0},
+    "care": {
+        "name": "care_v2",
+        "gate": {"form": "four_way", "reuse_from": 1.0, "adapt_from": 1.0, "pilot_from": 1.0},
+    },
     "chain": {"campaigns": 2, "final": 10, "hard_cases": 4, "ood": 3, "revisit": 1},
     "control": {"name": "none"},
     "update": {"name": "fake", "learning_rate": 0.4},

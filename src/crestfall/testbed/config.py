@@ -17,6 +17,7 @@ from pydantic import Field
 
 from crestfall.control.base import Controller
 from crestfall.control.care.base import ChainController
+from crestfall.control.care.before import in_parts
 from crestfall.core.build import Kind, build, default, plain
 from crestfall.core.errors import ConfigError
 from crestfall.core.registry import import_plugins, lookup, nearest
@@ -360,8 +361,9 @@ def resolved(config: RunConfig | StudyConfig) -> dict[str, Any]:
 def as_of_today(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """A resolved run configuration of an earlier version, with the options that it did not have; as it is, where one of
     its own is gone."""
+    care = options.get("care")
     try:
-        return resolved(run_config(options))
+        return resolved(run_config({**options, "care": in_parts(care)} if isinstance(care, Mapping) else options))
     except ConfigError:
         return options
 

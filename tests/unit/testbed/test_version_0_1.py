@@ -14,7 +14,7 @@ from crestfall.analysis.trajectory import read_run, read_study
 from crestfall.cli.main import main
 from crestfall.store.checkpoints import Checkpoints, flat
 from crestfall.store.run_directory import read_meta
-from crestfall.testbed.config import run_config, study_config
+from crestfall.testbed.config import as_of_today, run_config, study_config
 from crestfall.testbed.session import train
 from crestfall.testbed.study import prepare
 
@@ -40,6 +40,16 @@ def test_an_interrupted_run_goes_on_to_the_same_end(old: Path) -> None:
     }
     state = json.loads((old / "interrupted/checkpoints/state.json").read_text())
     assert all(state["snapshots"].values())
+
+
+def test_a_run_with_care_goes_on_though_its_options_are_in_parts_now(old: Path) -> None:
+    """It was stopped at the second campaign's plan."""
+    meta = read_meta(old / "care")
+    assert meta is not None
+    options = dict(as_of_today(meta["config"]))
+    assert options["care"]["gate"]["form"] == "four_way"
+    assert train(run_config(options), old / "care", {})
+    assert timeless(old / "care") == timeless(old / "care_whole")
 
 
 def test_a_study_is_read_reported_and_completed(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
