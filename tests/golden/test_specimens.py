@@ -245,6 +245,19 @@ TEXTS: dict[str, tuple[str, str | bytes, int, int]] = {
         60,
     ),
     "long form": ("x.csv", table("step,metric,value", lambda s, v: f"{s},reward,{v}\n{s},loss,0.1"), 1, 60),
+    "comet": ("x.csv", table('"metricName","metricValue","step"', lambda s, v: f"reward,{v},{s}\nloss,0.1,{s}"), 1, 60),
+    "an evaluation's line after that of its step": (
+        "x.log",
+        lines(lambda s, v: f"step {s}: done\nEvaluated aime2024 in 12.3s (Avg@32={v}, Completion Length: 512.00)\n"),
+        1,
+        60,
+    ),
+    "rllib result": (
+        "x.log",
+        lines(lambda s, v: f"Result for PPO_0:\n  episode_reward_mean: {v}\n  training_iteration: {s}\n"),
+        1,
+        60,
+    ),
     "train and eval rows": (
         "x.csv",
         table("step,split,accuracy", lambda s, v: f"{s},train,0.9\n{s},val,{v}"),

@@ -177,6 +177,8 @@ class Scanner:
         cells = {key: value for key, value in cells.items() if key}
         if bar:
             marks = {**marks, **_bar_marks(line, bar)}
+        if not marks and _HELD_OUT.search(line[:first]):
+            marks = self._marks  # an evaluation's line, after that of its step
         if not cells or not (marks or any(metrics.step_rank(key) is not None for key in cells)):
             return False
         head = line[:first]
@@ -246,6 +248,8 @@ def _bar_marks(line: str, bar: re.Match[str]) -> dict[str, int]:
 
 def _named(key: str) -> str:
     """A key without the words of the sentence before it (`INFO Reward`) that are no part of a name."""
+    if "(" in key and ")" not in key:
+        key = key.rpartition("(")[2]
     words = key.split(" ")
     while len(words) > 1 and ((words[0].isupper() and len(words[0]) > 3) or words[0].lower() in _FILLERS):
         words.pop(0)

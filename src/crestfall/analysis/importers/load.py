@@ -17,7 +17,7 @@ from crestfall.analysis.importers.names import merged, told_apart
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
 from crestfall.analysis.trajectory import Trajectory, read_run, read_study
-from crestfall.core.errors import CrestfallWarning, InputError
+from crestfall.core.errors import CrestfallError, CrestfallWarning, InputError, MissingExtraError
 from crestfall.core.registry import components
 from crestfall.store.layout import RUN_FILE, is_run, is_study
 
@@ -111,11 +111,11 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     runs = sorted(p.parent for p in path.rglob(RUN_FILE))
     found = [t for run in runs for t in read_run(run).campaigns]
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
-    refused: list[InputError] = []
+    refused: list[CrestfallError] = []
     for group in _groups(files, refused):
         try:
             histories = group.read()
-        except InputError as error:
+        except (InputError, MissingExtraError) as error:
             refused += [error] if group.importer.order < _GUESSED else []
             continue
         for history in histories:
@@ -147,7 +147,7 @@ class _Group:
         return self.importer.read(self.paths)
 
 
-def _groups(files: Iterable[Path], refused: list[InputError] | None = None) -> list[_Group]:
+def _groups(files: Iterable[Path], refused: list[CrestfallError] | None = None) -> list[_Group]:
     """`refused`: takes errors of files that cannot be opened; None: they are raised."""
     groups: dict[tuple[str, Hashable], _Group] = {}
     for path in files:

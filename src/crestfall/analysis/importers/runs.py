@@ -27,8 +27,8 @@ _RUN_NUMBERS = word_set("run runs seed trial trials fold rep replicate experimen
 _SPLIT = word_set("split phase stage mode set subset partition")
 _SPLITS = {"train": "train", "training": "train", "eval": "eval", "evaluation": "eval", "val": "val", "valid": "val"}
 _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
-_NAMES = ("metric", "tag", "key", "variable", "measure", "metric_name", "name", "series", "scalar")
-_VALUES = ("value", "val", "scalar", "metric_value", "score", "values")
+_NAMES = ("metric", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
+_VALUES = ("value", "val", "scalar", "metricvalue", "score", "values")
 MOST_RUNS = 200
 NEW_RUN = 0.1
 FALSE_START = 0.25
@@ -106,7 +106,7 @@ def _distinct(raws: Sequence[Any]) -> set[Hashable]:
 def pivoted(frame: Frame) -> Frame:
     """A long table (a column that names the metric, a column of values) as one column per metric; a column that says
     `train` or `eval` becomes a prefix of the keys; other frames as they are."""
-    lower = {key.lower(): key for key in frame.cells}
+    lower = {key.lower().replace("_", ""): key for key in frame.cells}
     name = next((lower[n] for n in _NAMES if n in lower and _is_text(frame, lower[n])), None)
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):

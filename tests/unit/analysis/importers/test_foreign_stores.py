@@ -157,3 +157,19 @@ def test_an_unreadable_file_is_left_out_of_a_directory(tmp_path: Path, capsys: p
     captured = capsys.readouterr()
     assert len(json.loads(captured.out)["runs"]) == 1
     assert "left out" in captured.err
+
+
+def test_a_folder_is_read_without_the_packages_that_some_of_its_files_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log(tmp_path)
+    (tmp_path / "run-a.wandb").write_bytes(b":W&B\x00\xbe\xef")
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"\x01" * 40)
+    for module in ("wandb.proto.wandb_internal_pb2", "tensorboard.compat.proto.event_pb2", "pandas", "torch", "scipy"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main(["analyze", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [run["name"] for run in json.loads(captured.out)["runs"]] == ["x"]
+    assert "wandb is not installed" in captured.err
+    assert "tensorboard is not installed" in captured.err
+    assert main(["analyze", str(tmp_path / "run-a.wandb")]) == 2
