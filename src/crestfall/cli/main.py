@@ -1,7 +1,8 @@
 """`crestfall VERB ...`. A verb is a module of this package with `configure(parser)` and `run(args) -> dict`.
 
-`run` returns the object that `--json` prints and, without `--json`, prints for people itself. Only the chosen verb's
-module is imported, and none imports torch before it has to: `--help` is instant.
+`run` returns the object that `--json` prints and, without `--json`, prints for people itself. Where an outcome has an
+exit code of its own, `exit_code(args, result)` gives it. Only the chosen verb's module is imported, and none imports
+torch before it has to: `--help` is instant.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ VERBS: dict[str, str] = {
     "grade": "judge programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",
     "analyze": "when did these runs peak, and was the fall real?",
     "replay": "what would this controller have done on these runs?",
+    "watch": "follow logs that are being written, and say when the score has fallen",
+    "diff": "two runs side by side: what differs, and what differed first",
     "evaluate": "pass@1 of a policy as it is, on a benchmark",
     "bench": "ratios against peers, side by side in one run",
 }
@@ -91,6 +94,8 @@ def _main(argv: list[str]) -> int:
         return INTERRUPTED
     if args.json:
         print(json.dumps(result, allow_nan=False))
+    if hasattr(module, "exit_code"):
+        return int(module.exit_code(args, result))
     return 1 if result.get("failed") else 0
 
 

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    paths, words = split([*args.paths, *args.overrides])
+    paths, words = split([*args.paths, *args.overrides], "replay")
     controllers = controllers_of([name for names in args.control for name in names.split(",")], words)
     second = {}
     if args.score is not None:
@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"runs": rows}
 
 
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(words: Sequence[str], verb: str) -> tuple[list[str], list[str]]:
     """Paths, and options of the form key=value (a path that exists is one whatever it looks like)."""
     chosen = [word for word in words if "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()]
     paths = [word for word in words if word not in chosen]
     if not paths:
-        raise ConfigError("replay: no path given")
+        raise ConfigError(f"{verb}: no path given")
     return paths, chosen
 
 

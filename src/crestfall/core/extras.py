@@ -10,6 +10,7 @@ EXTRA_OF = {
     **dict.fromkeys(("torch", "safetensors"), "train"),
     **dict.fromkeys(("transformers", "peft", "accelerate", "datasets", "gguf"), "hf"),
     **dict.fromkeys(("pyarrow", "zstandard"), "formats"),
+    "apprise": "notify",
     "trl": "trl",
     "ray": "ray",
     **dict.fromkeys(("matplotlib", "plotly"), "report"),

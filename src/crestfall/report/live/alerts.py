@@ -12,11 +12,12 @@ import queue
 import sys
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from crestfall.core.errors import ConfigError
+from crestfall.core.extras import require
 from crestfall.core.types import Decision
 
 _log = logging.getLogger("crestfall")
@@ -87,6 +88,46 @@ class Webhook:
                 _log.warning("webhook at %s: %s", urlsplit(self._url).hostname, error)
             finally:
                 self._queue.task_done()
+
+
+class Apprise:
+    """Desktop, mail, Slack, Telegram and some hundred others, by apprise's URLs (`mailto://...`, `dbus://`): extra
+    `notify`. Sent from a thread of its own; a service that is away costs a line in the log.
+
+    Raises:
+        MissingExtraError: apprise is not installed.
+        ConfigError: a URL that apprise does not know.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        require("apprise")
+        import apprise
+
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would say the same again, with the URL's password
+        self._services = apprise.Apprise()
+        for url in urls:
+            if not self._services.add(url):
+                raise ConfigError(f"notify: apprise knows no service for {url.partition('://')[0]}://...")
+        self._threads: list[threading.Thread] = []
+
+    def __call__(self, decision: Decision, step: int) -> None:
+        thread = threading.Thread(target=self._send, args=(message(decision, step),), daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def flush(self, timeout: float = 10.0) -> None:
+        """Wait for what is under way, up to `timeout` seconds each."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _send(self, text: str) -> None:
+        try:
+            sent = self._services.notify(body=text, title="crestfall")
+        except Exception as error:
+            _log.warning("notify: %s", type(error).__name__)
+        else:
+            if not sent:
+                _log.warning("notify: a service did not take the message")
 
 
 class WandbAlert:

@@ -1,0 +1,114 @@
+"""`crestfall watch PATH...`: follow logs that are being written; say, and act, when the score has fallen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from crestfall.cli.analyze import add_log_arguments, metrics_of
+from crestfall.cli.common import console_of
+from crestfall.cli.replay import controllers_of, split
+from crestfall.cli.watching import Watch
+from crestfall.core.entry import INTERRUPTED
+from crestfall.core.errors import ConfigError, InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="logs and folders, of any kind that `crestfall analyze` reads"
+    )
+    parser.set_defaults(overrides=[])  # the command line puts key=value words here, wherever they stand
+    add_log_arguments(parser)
+    parser.add_argument(
+        "--control",
+        default="alert",
+        metavar="NAME",
+        help="the controller that judges (`crestfall list control`); key=value words set its options (default: alert)",
+    )
+    act = parser.add_argument_group("when the score has fallen")
+    act.add_argument("--exec", metavar="CMD", help="run this in a shell, once for each run: 'scancel 1234'")
+    act.add_argument("--webhook", metavar="URL", help="POST JSON to this address")
+    act.add_argument(
+        "--notify", action="append", metavar="URL", help="an address of apprise: desktop, mail, chat (extra notify)"
+    )
+    keep = parser.add_argument_group("the best checkpoint so far")
+    keep.add_argument(
+        "--keep", metavar="PATTERN", help="protect it from the trainer's clean-up: 'checkpoints/global_step_{step}'"
+    )
+    keep.add_argument("--keep-best", type=int, default=1, metavar="N", help="how many of the best (default: 1)")
+    keep.add_argument("--keep-copy", action="store_true", help="copy files; the default is hard links, else copies")
+    show = parser.add_argument_group("how it looks")
+    show.add_argument("--once", action="store_true", help="look once: exit code 1 when something has fallen")
+    show.add_argument("--interval", type=_seconds, default=5.0, metavar="S", help="seconds between looks (default: 5)")
+    show.add_argument("--serve", action="store_true", help="show a page that refreshes itself, to this machine alone")
+    show.add_argument("--host", default="127.0.0.1", help="address that the page is served on (default: this machine)")
+    show.add_argument("--port", type=int, metavar="N", help="port of the page (default: 8642, or a free one)")
+    show.add_argument(
+        "--state", type=Path, metavar="DIR", help="where a watch remembers what it has done (default: ~/.local/state)"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.05 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.05 to 86400, found {text}")
+    return seconds
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    paths, words = split([*args.paths, *args.overrides], "watch")
+    if "-" in paths:
+        raise ConfigError("watch: - cannot be read twice; expected the path of a log")
+    controller = controllers_of([args.control], words)[args.control]
+    watch = Watch(args, paths, metrics_of(args.metric), controller, _state(args.state), console_of(args))
+    interrupted = False
+    with watch, _interruptible():
+        try:
+            watch.look()
+            if args.once:
+                _check(watch.refused, watch.views)
+            while not args.once:
+                time.sleep(args.interval)
+                watch.look()
+        except KeyboardInterrupt:
+            interrupted = True
+    watch.sum_up(interrupted)
+    return watch.result() | {"interrupted": interrupted}
+
+
+def exit_code(args: argparse.Namespace, result: dict[str, Any]) -> int:
+    if result["interrupted"]:
+        return INTERRUPTED
+    return 1 if result["fell"] else 0
+
+
+def _check(refused: Sequence[str], views: Sequence[Any]) -> None:
+    """A single look at something that is no log is an error; while following, it may still become one."""
+    if refused and not views:
+        raise InputError(refused[0])
+
+
+def _state(told: Path | None) -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return told or Path(base) / "crestfall" / "watch"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a watch as Ctrl-C does, with a summary."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

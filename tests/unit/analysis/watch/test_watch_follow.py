@@ -1,0 +1,145 @@
+"""Logs that grow: read again when they change, torn last lines left out, the last good reading kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from crestfall.analysis.watch.follow import Follower
+from crestfall.analysis.watch.memory import Memory
+from crestfall.analysis.watch.monitor import Monitor, View, key_of
+from crestfall.control.alert import Alert
+
+
+def rows(*values: float, start: int = 0) -> str:
+    return "".join(json.dumps({"step": start + i, "eval/acc": v}) + "\n" for i, v in enumerate(values))
+
+
+def points(follower: Follower) -> list[float]:
+    return [float(v) for one in follower.followed for run in one.runs for v in run.values_S]
+
+
+def test_a_path_may_come_later_and_grow(tmp_path: Path) -> None:
+    log = tmp_path / "m.jsonl"
+    follower = Follower([str(log)])
+    assert follower.look()
+    assert follower.followed[0].waiting == "nothing there yet"
+    assert not follower.look()
+    log.write_text(rows(0.1))
+    assert follower.look()
+    assert points(follower) == [0.1]
+    assert follower.followed[0].waiting == ""
+    assert not follower.look()
+
+
+def test_half_a_number_is_no_number(tmp_path: Path) -> None:
+    log = tmp_path / "m.csv"
+    log.write_text("step,eval_acc\n1,0.71\n2,0.72\n3,0.")
+    follower = Follower([str(log)])
+    follower.look()
+    assert points(follower) == [0.71, 0.72]
+    log.write_text("step,eval_acc\n1,0.71\n2,0.72\n3,0.73")
+    os.utime(log, (1e9, 1e9))  # nobody has written to it for a while: it is whole
+    follower.look()
+    assert points(follower) == [0.71, 0.72, 0.73]
+
+
+def test_truncation_keeps_the_last_good_reading_and_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "m.jsonl"
+    log.write_text(rows(0.1, 0.2))
+    follower = Follower([str(log)])
+    follower.look()
+    log.write_text("")
+    assert follower.look()
+    assert points(follower) == [0.1, 0.2]
+    assert "empty" in follower.followed[0].waiting
+    assert not follower.followed[0].refused
+
+
+def test_a_folder_and_a_pattern_take_in_new_runs(tmp_path: Path) -> None:
+    follower = Follower([str(tmp_path / "logs"), str(tmp_path / "*.csv")])
+    follower.look()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.jsonl").write_text(rows(0.1, 0.2))
+    (tmp_path / "b.csv").write_text("step,eval_acc\n1,0.5\n2,0.6\n")
+    follower.look()
+    assert points(follower) == [0.1, 0.2, 0.5, 0.6]
+
+
+def watched(tmp_path: Path, follower: Follower, monitor: Monitor | None) -> tuple[Monitor, View | None]:
+    follower.look()
+    run = follower.followed[0].runs[0]
+    monitor = monitor or Monitor(key_of(run), Alert(), Memory(tmp_path / "state", key_of(run)))
+    return monitor, monitor.take(run, follower.settled(run))
+
+
+def test_rotation_restart_of_the_watch_and_a_fall_across_them(tmp_path: Path) -> None:
+    """The high part stands in a file that has been rotated away before the watch itself was started again."""
+    log, state = tmp_path / "m.jsonl", tmp_path
+    log.write_text(rows(*[0.7] * 12))
+    _, before = watched(state, Follower([str(log)], samples=500), None)
+    assert before is not None
+    assert before.alarm is None
+    log.rename(tmp_path / "m.jsonl.1")
+    log.write_text(rows(*[0.4] * 3, start=12))
+    monitor, after = watched(state, Follower([str(log)], samples=500), None)
+    assert after is not None
+    assert after.alarm is not None
+    assert after.alarm.step == 12
+    assert after.news
+    assert len(after.steps_S) == 15
+    log.write_text(rows(*[0.4] * 4, start=12))
+    _, later = watched(state, Follower([str(log)], samples=500), monitor)
+    assert later is not None
+    assert later.alarm == after.alarm
+    assert not later.news
+
+
+def test_a_job_that_goes_back_is_judged_anew(tmp_path: Path) -> None:
+    log = tmp_path / "m.jsonl"
+    log.write_text(rows(*[0.7] * 10, *[0.3] * 4))
+    follower = Follower([str(log)], samples=500)
+    monitor, fell = watched(tmp_path, follower, None)
+    assert fell is not None
+    assert fell.alarm is not None
+    log.write_text(rows(*[0.7] * 10, *[0.3] * 4) + rows(0.71, 0.72, start=10))
+    _, back = watched(tmp_path, follower, monitor)
+    assert back is not None
+    assert back.alarm is None
+    assert back.stretch == 1
+
+
+def test_it_says_what_it_cannot_see_without_the_noise(tmp_path: Path) -> None:
+    log = tmp_path / "m.jsonl"
+    log.write_text(rows(0.7, 0.735, 0.7, 0.4, 0.1, 0.003, 0.003))
+    _, view = watched(tmp_path, Follower([str(log)]), None)
+    assert view is not None
+    assert view.alarm is None
+    assert "--samples N" in view.waits
+    _, told = watched(tmp_path / "other", Follower([str(log)], samples=200), None)
+    assert told is not None
+    assert told.alarm is not None
+
+
+def test_steps_that_are_still_being_filled_are_not_judged(tmp_path: Path) -> None:
+    log = tmp_path / "m.jsonl"
+    whole = "".join(rows(v, start=s) for s in range(8) for v in (1.0, 1.0, 0.0, 1.0))
+    log.write_text(whole + rows(0.0, start=8))
+    _, view = watched(tmp_path, Follower([str(log)]), None)
+    assert view is not None
+    assert view.steps_S[-1] == 7
+
+
+def test_a_command_is_claimed_once(tmp_path: Path) -> None:
+    first, second = Memory(tmp_path, "run"), Memory(tmp_path, "run")
+    assert first.claim("scancel 1", 7) is None
+    why_not = second.claim("scancel 1", 9)
+    assert why_not is not None
+    assert "not known" in why_not  # a watch that was killed between the claim and the command
+    first.done("scancel 1")
+    assert "has run already, at step 7" in str(second.claim("scancel 1", 9))
+    assert Memory(tmp_path, "another run").claim("scancel 1", 7) is None
+    assert first.tell(0)
+    assert not second.tell(0)
+    assert second.tell(1)
