@@ -109,6 +109,7 @@ PROGRAMS = {
     "pypyjit": "import pypyjit\npypyjit.set_param('max_unroll_recursion=-1')\n" + ADD,
     "an input file that is not there": "import os, sys\nif os.path.exists('input.txt'): sys.stdin = open('input.txt')\n"
     + ADD,
+    "locale": "import locale\nlocale.setlocale(locale.LC_ALL, 'C.UTF-8')\n" + ADD,
     "time zones": "import datetime, zoneinfo\ndatetime.datetime.now(zoneinfo.ZoneInfo('Europe/Paris'))\n" + ADD,
 }
 

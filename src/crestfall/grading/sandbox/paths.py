@@ -15,7 +15,7 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-OTHERS = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+OTHERS = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/usr/lib/locale")
 _PACKAGES = ("site-packages", "dist-packages")
 
 

@@ -1,0 +1,66 @@
+"""Tests inside a program's process: what a program does before it knows the nonce, or by leaving, passes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from crestfall.core.types import CodeTests, Problem, Verdict
+from crestfall.grading import CodeGrader, Limits
+
+TESTS = "s = Stack()\ns.push(1)\nassert s.pop() == 1\nassert len(s) == 0\nwith s as t:\n    assert t is s"
+HONEST = """
+class Stack:
+    def __init__(self): self.a = []
+    def push(self, x): self.a.append(x)
+    def pop(self): return self.a.pop()
+    def __len__(self): return len(self.a)
+    def __enter__(self): return self
+    def __exit__(self, *error): pass
+"""
+REPORT = '["t","0123456789abcdef0123456789abcdef",9,[],"passed",""]'
+HOSTILE = {
+    "leaves at its top": "import os\nos._exit(0)",
+    "exits at its top": "import sys\nsys.exit(0)",
+    "leaves in a method": "import os\nclass Stack:\n    def push(self, x): os._exit(0)",
+    "exits in a method": "class Stack:\n    def push(self, x): raise SystemExit(0)",
+    "kills itself": "import os, signal\nclass Stack:\n    def push(self, x): os.kill(os.getpid(), signal.SIGKILL)",
+    "a report before the tests": f"import os\nos.write(3, b'{REPORT}\\n')\nos._exit(0)",
+    "a report in place of the tests": f"import os\nclass Stack:\n    def push(self, x):\n"
+    f"        os.write(3, b'{REPORT}\\n')\n        os._exit(0)",
+    "loaded, and a report": f"import os\nos.write(3, b'[\"v\",null]\\n{REPORT}\\n')\nos._exit(0)",
+    "says that it passed": "print('passed')\nclass Stack: pass",
+    "no class": "x = 1",
+    "endless": "class Stack:\n    def push(self, x):\n        while True: pass",
+    "asserts patched away": "import builtins\nbuiltins.AssertionError = ValueError\nclass Stack:\n"
+    "    def push(self, x): pass\n    def pop(self): return 2\n    def __len__(self): return 0",
+    "a write to every descriptor": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'passed\\n')\n"
+    "    except OSError: pass" + HONEST,
+    "a test that raises SystemExit at its end": HONEST + "    def pop(self): raise SystemExit(0)",
+}
+
+
+@pytest.fixture(scope="module", params=[(), ("namespaces",)])
+def grader(request):
+    with CodeGrader(Limits(workers=1, cpu_seconds=1, wall_seconds=2, without=request.param)) as grader:
+        yield grader
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_forged_passes(grader, name):
+    problem = Problem("t", "", CodeTests(TESTS), "t")
+    grade = grader.grade(problem, HOSTILE[name])
+    assert not grade.passed
+    assert not grade.ungraded, grade
+    assert grade.isolation == "inside"
+    assert grader.grade(problem, f"{HONEST}# {name}").passed
+
+
+@pytest.mark.parametrize(
+    "tests", ["assert f(2) == 4", "def check(c):\n    assert c(2) == 4", "assert abs(f(2) - 4) < 1e-6"]
+)
+def test_a_program_cannot_bring_its_tests_inside(grader, tests):
+    problem = Problem("t", "", CodeTests(tests, "f"), "t")
+    program = "class A:\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0\ndef f(x): return A()"
+    grade = grader.grade(problem, program)
+    assert grade.isolation == "outside"
+    assert grade.verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR)
