@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.testbed.policies.base import FloatArray, IntArray
+from crestfall.testbed.policies.hf.draw import draw
 from crestfall.testbed.policies.hf.model import CausalLM
 
 Ended = Callable[[int, Sequence[int]], bool]
@@ -91,11 +92,6 @@ def _draw(
     """One token [R] a row with its log-prob [R]."""
     parts = []
     for c in lm.chunks(len(states_RD)):
-        log_p = (lm.logits(states_RD[c]) / temperature).log_softmax(dim=-1)
-        # Summed in float64: over 262,144 words the rounding of float32 is larger than most of their probabilities.
-        cdf = log_p.exp().cumsum(dim=-1, dtype=torch.float64)
-        choice = torch.searchsorted(cdf, uniforms_R[c, None] * cdf[:, -1:], right=True)[:, 0]
-        choice = torch.where(greedy_R[c], log_p.argmax(dim=-1), choice.clamp(max=log_p.shape[1] - 1))
-        parts.append((choice, log_p.gather(-1, choice[:, None])[:, 0]))
+        parts.append(draw(lm.logits(states_RD[c]), uniforms_R[c], temperature, greedy_R[c]))
     choices, logprobs = zip(*parts, strict=True)
     return torch.cat(choices), torch.cat(logprobs)

@@ -13,9 +13,11 @@ from crestfall.core.extras import require
 from crestfall.core.rng import seed_of
 from crestfall.testbed.hub import use_cache_where_unreachable
 from crestfall.testbed.policies.device import torch_device
+from crestfall.testbed.policies.hf.anatomy import Anatomy, anatomy
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.options import HfOptions, Lora
 from crestfall.testbed.policies.hf.policy import LoadedHf
+from crestfall.testbed.policies.hf.probe import probe
 from crestfall.testbed.policies.hf.text import Text
 
 
@@ -23,7 +25,7 @@ def load(policy: HfOptions) -> LoadedHf:
     """Raises InputError, ConfigError, MissingExtraError."""
     require("transformers", *(["peft"] if policy.lora else []), *(["gguf"] if policy.gguf_file else []))
     device = torch_device(policy.device)
-    tokenizer, model = _read(policy)
+    tokenizer, model, parts = _read(policy)
     if policy.lora is not None:
         _add_adapters(model, policy.lora)
     if policy.gradient_checkpointing:
@@ -31,7 +33,8 @@ def load(policy: HfOptions) -> LoadedHf:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     model.eval().to(device)
-    lm = CausalLM(model, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
+    lm = CausalLM(model, parts, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
+    probe(lm)
     return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch, policy.sampled_tokens)
 
 
@@ -49,6 +52,8 @@ def check(policy: HfOptions) -> None:
     try:
         AutoConfig.from_pretrained(policy.model, **source)
         AutoTokenizer.from_pretrained(policy.tokenizer or policy.model, **({} if policy.tokenizer else source))
+    except ConfigError:
+        raise
     except Exception as error:  # the readers' errors have no common root
         raise _unreadable(policy, error) from error
     weights = ("*.safetensors", "*.bin", "*.gguf")
@@ -62,8 +67,8 @@ def _unreadable(policy: HfOptions, error: Exception) -> InputError:
     return InputError(f"policy.model: cannot load {policy.model!r}: {type(error).__name__}: {reason}{way_out}")
 
 
-def _read(policy: HfOptions) -> tuple[Any, Any]:
-    """Tokenizer and model on the CPU."""
+def _read(policy: HfOptions) -> tuple[Any, Any, Anatomy]:
+    """Tokenizer, model on the CPU, and what can be done with it, which is known before a weight is read."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     source = {"revision": policy.revision or "main", "gguf_file": policy.gguf_file}
@@ -72,14 +77,17 @@ def _read(policy: HfOptions) -> tuple[Any, Any]:
     try:
         config = AutoConfig.from_pretrained(policy.model, **source)
         _without_dropout(config)
+        parts = anatomy(config)
         model = AutoModelForCausalLM.from_pretrained(policy.model, config=config, dtype=dtype, **source)
         if policy.tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(policy.model, **source)
         else:
             tokenizer = AutoTokenizer.from_pretrained(policy.tokenizer)
+    except ConfigError:
+        raise
     except Exception as error:  # the readers' errors have no common root
         raise _unreadable(policy, error) from error
-    return tokenizer, model
+    return tokenizer, model, parts
 
 
 def _without_dropout(config: Any) -> None:

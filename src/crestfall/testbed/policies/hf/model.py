@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from crestfall.testbed.policies.hf.anatomy import Anatomy, answering
+
 LOGITS_PER_CHUNK = 2**25
 """128 MB in float32, of which the backward pass holds some four at a time."""
 
@@ -24,9 +26,10 @@ LOGITS_PER_CHUNK = 2**25
 class CausalLM:
     """Never in training mode but under gradient checkpointing, which needs it; there is no dropout in either."""
 
-    def __init__(self, model: Any, bfloat16: bool = False, checkpointing: bool = False) -> None:
+    def __init__(self, model: Any, anatomy: Anatomy, bfloat16: bool = False, checkpointing: bool = False) -> None:
         self.model, self.bfloat16, self.checkpointing = model, bfloat16, checkpointing
-        self.body = model.base_model
+        self.anatomy = anatomy
+        self.body = anatomy.body_of(model)
         text = model.config.get_text_config()
         self.vocabulary = int(text.vocab_size)
         self.longest: int | None = getattr(text, "max_position_embeddings", None)
@@ -60,18 +63,25 @@ class CausalLM:
         return DynamicCache(config=self.model.config)
 
     def states(self, ids_BL: Tensor, mask_B: Tensor, positions_BL: Tensor, cache: Any = None) -> Tensor:
-        """Last hidden states [B, L, D]. `mask_B`: [B, cached + L], 1 on real tokens."""
-        positions = {"position_ids": positions_BL} if self._takes_positions else {}
-        states: Tensor = self.body(
-            input_ids=ids_BL, attention_mask=mask_B, past_key_values=cache, use_cache=cache is not None, **positions
-        ).last_hidden_state
+        """Last hidden states [B, L, D]. `mask_B`: [B, cached + L], 1 on real tokens.
+
+        Of a model that shares nothing all rows begin at their first token: padding is behind, where no token looks,
+        and a mask would only be one more thing that families read differently.
+        """
+        options: dict[str, Any] = {"use_cache": cache is not None}
+        if self.anatomy.shares:
+            options |= {"attention_mask": mask_B, "past_key_values": cache}
+            if self._takes_positions:
+                options["position_ids"] = positions_BL
+        states: Tensor = self.body(input_ids=ids_BL, **options).last_hidden_state
         return states
 
     def logits(self, states_nD: Tensor) -> Tensor:
         """float32 logits [n, V]: the model's own forward pass with the body's answer given, so that whatever it does to
         its logits (soft caps, scales) is done."""
-        with _answering(self.body, states_nD[None]):
-            out: Tensor = self.model(input_ids=None, use_cache=False).logits[0].float()
+        ids = torch.zeros(1, len(states_nD), dtype=torch.long, device=states_nD.device)  # nothing is read from them
+        with answering(self.body, states_nD[None]):
+            out: Tensor = self.model(input_ids=ids, use_cache=False).logits[0].float()
         return out
 
     def chunks(self, n: int) -> Iterator[slice]:
@@ -98,18 +108,3 @@ class CausalLM:
         ]
         logprobs, entropies = zip(*parts, strict=True)
         return torch.cat(logprobs), torch.cat(entropies)
-
-
-@contextmanager
-def _answering(body: Any, states: Tensor) -> Iterator[None]:
-    """For as long as the block lasts, `body` returns these states whatever it is asked."""
-    from transformers.modeling_outputs import BaseModelOutputWithPast
-
-    own = body.__dict__.get("forward")
-    body.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states)
-    try:
-        yield
-    finally:
-        del body.forward
-        if own is not None:
-            body.forward = own

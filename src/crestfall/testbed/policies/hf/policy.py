@@ -13,6 +13,7 @@ from crestfall.core.types import Problem
 from crestfall.testbed.policies.base import FloatArray, IntArray, Rows, Samples, TokenScores
 from crestfall.testbed.policies.hf.decode import decode
 from crestfall.testbed.policies.hf.folded import folded
+from crestfall.testbed.policies.hf.generate import decode_by_generate
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.scoring import batches, blocks, shares_prompts, states
 from crestfall.testbed.policies.hf.text import Text
@@ -45,9 +46,11 @@ class LoadedHf:
         tokens: list[IntArray] = [np.empty(0, dtype=np.int64)] * total
         logprobs: list[FloatArray] = [np.empty(0, dtype=np.float32)] * total
         truncated = np.zeros(total, dtype=np.bool_)
-        for chosen, columns in blocks([len(prompt) for prompt in prompts], group, longest, self.sampled):
+        shares = self.lm.anatomy.shares
+        lengths = [len(prompt) for prompt in prompts]
+        for chosen, columns in blocks(lengths, group, longest, self.sampled, equal=not shares):
             rows = (chosen[:, None] * group + columns).reshape(-1)
-            out = decode(
+            out = (decode if shares else decode_by_generate)(
                 self.lm,
                 [prompts[p] for p in chosen],
                 uniforms_PGT[chosen[:, None], columns],

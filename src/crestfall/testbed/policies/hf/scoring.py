@@ -30,8 +30,9 @@ def states(
 
 
 def shares_prompts(lm: CausalLM) -> bool:
-    """Keys and values outlive the pass: not in the backward pass of a model that keeps nothing."""
-    return not (lm.checkpointing and torch.is_grad_enabled())
+    """Whether there are keys and values that outlive the pass: not of recurrent layers, and not in the backward pass of
+    a model that keeps nothing."""
+    return lm.anatomy.shares and not (lm.checkpointing and torch.is_grad_enabled())
 
 
 def _behind_shared_prompts(
@@ -96,16 +97,21 @@ def batches(
             start = end
 
 
-def blocks(prompts: Sequence[int], group: int, longest: int, budget: int) -> Iterator[tuple[IntArray, IntArray]]:
+def blocks(
+    prompts: Sequence[int], group: int, longest: int, budget: int, equal: bool = False
+) -> Iterator[tuple[IntArray, IntArray]]:
     """(problems, columns of their groups) to be sampled together: `budget` tokens if all are written to the end.
 
-    A group is split only where it is too large by itself. `prompts`: lengths; those of similar length go together.
+    A group is split only where it is too large by itself. `prompts`: lengths; those of similar length go together;
+    `equal`: only those of equal length.
     """
     order = np.argsort(-np.array(prompts), kind="stable")
     start = 0
     while start < len(order):
         rows = max(1, budget // (prompts[order[start]] + longest))
         problems = order[start : start + max(1, rows // group)]
+        if equal:
+            problems = np.array([p for p in problems if prompts[p] == prompts[problems[0]]])
         for columns in np.array_split(np.arange(group), -(-group // rows)):
             yield problems, columns
         start += len(problems)

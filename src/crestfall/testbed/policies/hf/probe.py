@@ -1,0 +1,70 @@
+"""A loaded model tried on a few tokens: are the ways that are faster also right?
+
+Families differ in what they make of padding, positions and a cache that is handed on. What is computed for two prompts
+of unequal length and three completions is compared with one plain forward pass for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crestfall.core.errors import InputError
+from crestfall.testbed.policies.base import IntArray
+from crestfall.testbed.policies.hf.model import CausalLM
+from crestfall.testbed.policies.hf.scoring import states
+
+_PROMPT_R = np.array([0, 0, 1])
+_TOLERANCE = {False: 0.01, True: 0.2}  # in bfloat16
+"""Of the median difference of logits, over their spread: a wrong position or mask moves all of them by about one."""
+
+
+@torch.no_grad()
+def probe(lm: CausalLM) -> None:
+    """Find the fastest way that is right, and leave `lm` set to it.
+
+    Raises:
+        InputError: none is; the model looks ahead, for one.
+    """
+    words = (np.arange(60) * 7 + 3) % min(lm.vocabulary, 251)
+    prompts, tokens_R = [words[:3], words[3:8]], [words[8:11], words[11:14], words[14:17]]
+    plain = _plain(lm, [np.concatenate((prompts[p], tokens)) for p, tokens in zip(_PROMPT_R, tokens_R, strict=True)])
+    expected = torch.cat(
+        [out[len(prompts[p]) - 1 : -1] for p, out in zip(_PROMPT_R, plain, strict=True)]
+    )  # [n, V]: of the states that say the completions' tokens
+    alone = torch.cat([out[-1:] for out in _plain(lm, [prompts[p] for p in _PROMPT_R])])
+    firsts = np.cumsum([0, *map(len, tokens_R)])[:-1]
+    if not _equal(lm, alone, expected[firsts]):
+        raise InputError("policy.model: not a causal language model: what it says of a text depends on what follows")
+    for shares in (True, False):
+        if lm.anatomy.shares or not shares:
+            lm.anatomy = replace(lm.anatomy, shares=shares)
+            if _right(lm, prompts, tokens_R, expected):
+                return
+    raise InputError(f"policy.model: {type(lm.model).__name__} cannot be trained here: padding changes what it says")
+
+
+def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:
+    """float32 logits [L, V] of each row by itself."""
+    with lm.computing():
+        return [
+            lm.model(input_ids=torch.from_numpy(row)[None].to(lm.device), use_cache=False).logits[0].float()
+            for row in rows
+        ]
+
+
+def _right(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expected: Tensor) -> bool:
+    try:
+        with lm.computing():
+            found = lm.logits(states(lm, prompts, _PROMPT_R, tokens_R, pad=0))
+    except Exception:  # whatever a model does that was not made for this
+        return False
+    return _equal(lm, found, expected)
+
+
+def _equal(lm: CausalLM, found: Tensor, expected: Tensor) -> bool:
+    distance = (found - expected).abs().median() / expected.std().clamp_min(1e-9)
+    return bool(distance < _TOLERANCE[lm.bfloat16])
