@@ -21,7 +21,9 @@ TEMPLATE = (
 HOSTILE = {"do_sample": True, "repetition_penalty": 2.0, "top_k": 1, "top_p": 0.1, "temperature": 9.0}
 
 
-def save(directory: Path, chat: bool = False, family: str = "Qwen2", seed: int = 0, **config: Any) -> Path:
+def save(
+    directory: Path, chat: bool = False, family: str = "Qwen2", model: str = "", seed: int = 0, **config: Any
+) -> Path:
     """Model, tokenizer and a hostile generation_config; two tokens end a text, of which the tokenizer knows one."""
     import torch
     import transformers
@@ -46,19 +48,30 @@ def save(directory: Path, chat: bool = False, family: str = "Qwen2", seed: int =
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         options = getattr(transformers, f"{family}Config")(**(size | heads | ids | config))
-        model = getattr(transformers, f"{family}ForCausalLM")(options)
+        made = getattr(transformers, model or f"{family}ForCausalLM")(options)
         with torch.no_grad():
-            for parameter in model.parameters():
+            for parameter in made.parameters():
                 if parameter.dim() > 1:
                     parameter.mul_(6.0)  # peaked enough that samples differ in probability
-    model.generation_config = GenerationConfig(eos_token_id=[1, 2], pad_token_id=0, **HOSTILE)
-    model.save_pretrained(directory)
+    made.generation_config = GenerationConfig(eos_token_id=[1, 2], pad_token_id=0, **HOSTILE)
+    made.save_pretrained(directory)
     return directory
 
 
 # Attention that sees the last few tokens only, and logits that are bent: what differs from model to model.
 GEMMA = {"family": "Gemma2", "head_dim": 8, "sliding_window": 8, "final_logit_softcapping": 3.0}
-SAVED: dict[str, dict[str, Any]] = {"hf-gemma": GEMMA, "hf-gemma-checkpointing": GEMMA}
+# Experts; recurrent layers, whose cache cannot be shared; a head that reads a module inside the base model.
+MIXTRAL = {"family": "Mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+LFM2 = {"family": "Lfm2", "layer_types": ["conv", "full_attention"]}
+OPT = {"family": "OPT", "word_embed_proj_dim": 32, "ffn_dim": 48}
+SAVED: dict[str, dict[str, Any]] = {
+    "hf-gemma": GEMMA,
+    "hf-gemma-checkpointing": GEMMA,
+    "hf-mixtral": MIXTRAL,
+    "hf-lfm2": LFM2,
+    "hf-lfm2-checkpointing": LFM2,
+    "hf-opt": OPT,
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "hf": {},
     "hf-lora": {"lora": Lora(rank=4)},
@@ -67,6 +80,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hf-lora-checkpointing": {"lora": Lora(rank=4), "gradient_checkpointing": True},
     "hf-gemma": {},
     "hf-gemma-checkpointing": {"gradient_checkpointing": True},
+    "hf-mixtral": {},
+    "hf-lfm2": {},
+    "hf-lfm2-checkpointing": {"gradient_checkpointing": True},
+    "hf-opt": {},
 }
 
 

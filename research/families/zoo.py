@@ -49,7 +49,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "Qwen3": COMMON | {"head_dim": 8},
     "Gemma2": COMMON | {"head_dim": 8, "sliding_window": 16, "final_logit_softcapping": 3.0},
     "Gemma3:Gemma3TextConfig": COMMON | {"head_dim": 8, "sliding_window": 16},
-    "Gemma3n:Gemma3nTextConfig": COMMON | {"head_dim": 8},
+    "Gemma3n:Gemma3nTextConfig": COMMON | {"head_dim": 8, "num_kv_shared_layers": 0},
     "Gemma4:Gemma4TextConfig": COMMON | {"head_dim": 8},
     "Phi": COMMON,
     "Phi3": COMMON,
@@ -73,7 +73,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "Qwen3Next": COMMON | EXPERTS | LINEAR | {"head_dim": 8, "shared_expert_intermediate_size": 16},
     "Qwen3_5:Qwen3_5TextConfig": COMMON | LINEAR | {"head_dim": 8},
     "Lfm2": COMMON | {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
-    "Mamba": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "use_mambapy": False},
+    "Mamba": {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "state_size": 8,
+        "use_mambapy": False,
+    },
     "Mamba2": {
         "vocab_size": VOCABULARY,
         "hidden_size": 32,
@@ -86,7 +92,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "FalconH1": COMMON | MAMBA2 | {"head_dim": 8, "mamba_d_ssm": 64},
     "Jamba": COMMON
-    | {"num_experts": 2, "use_mamba_kernels": False, "attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8},
+    | {
+        "num_experts": 2,
+        "use_mamba_kernels": False,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "mamba_d_state": 8,
+    },
     "RecurrentGemma": COMMON | {"lru_width": 32, "attention_window_size": 64, "num_key_value_heads": 1},
     "Rwkv": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32},
     "GPT2:GPT2Config:GPT2LMHeadModel": OLD,

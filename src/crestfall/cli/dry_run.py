@@ -33,9 +33,7 @@ def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers
     if largest is not None and largest.memory is not None:
         _say_memory(console, largest.parameters, largest.memory, min(workers, len(cells)))
         if any(config.engine.name != "native" for config in cells.values()):
-            say(
-                console, "  that is engine native on one device; DDP needs it in every process, FSDP divides most of it"
-            )
+            say(console, "  that is engine native on one device; engine trl needs it in every process")
     checkpoints = f"checkpoints at most {_bytes(disk)}, " if known else ""
     say(console, f"disk in {out}: {checkpoints}events about {_bytes(int(cost.event_mb * 1e6))}")
     memory = largest.memory.to_json() if largest is not None and largest.memory is not None else None

@@ -19,7 +19,7 @@ from crestfall.store.checkpoints import flat
 from crestfall.testbed.engines.batch import by_row
 from crestfall.testbed.engines.native import NativeEngine
 from crestfall.testbed.policies.base import distinct, separate
-from crestfall.testbed.policies.hf import Lora, model
+from crestfall.testbed.policies.hf import Lora, model, scoring
 from crestfall.testbed.policies.hf.folded import folded
 from crestfall.testbed.policies.hf.load import check
 from crestfall.testbed.policies.hf.scoring import batches, blocks
@@ -287,7 +287,9 @@ def test_each_weight_is_cast_once_in_a_whole_decoding(plain):
 
 def test_more_can_be_sampled_at_a_time_than_is_differentiated(plain, monkeypatch):
     seen = []
-    monkeypatch.setattr("crestfall.testbed.policies.hf.policy.blocks", lambda *a: seen.append(a[-1]) or blocks(*a))
+    monkeypatch.setattr(
+        "crestfall.testbed.policies.hf.policy.blocks", lambda *a, **k: seen.append(a[-1]) or blocks(*a, **k)
+    )
     few, many = (tiny_hf.policy(plain, tokens_per_microbatch=100, sampled_tokens=s).load() for s in (None, 9000))
     assert [t.tolist() for t in draw(few).tokens_N] == [t.tolist() for t in draw(many).tokens_N]
     assert seen == [100, 9000]
@@ -299,6 +301,46 @@ def test_a_dry_run_counts_the_parameters_that_are_there(plain, lora):
     size, loaded = policy.model_size(), policy.load()
     assert size.parameters == sum(p.numel() for p in loaded.lm.model.parameters())
     assert size.trainable == sum(p.numel() for p in loaded.named_parameters().values())
+
+
+# --- families -------------------------------------------------------------------------------------------------------
+
+
+def test_a_family_that_cannot_be_trained_is_refused_before_a_weight_is_read(plain, tmp_path):
+    import transformers
+
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    transformers.BltConfig(**small).save_pretrained(tmp_path)  # and no weights
+    with pytest.raises(ConfigError, match=r"^policy\.model: BltForCausalLM cannot be trained here: [^\n]*$"):
+        tiny_hf.policy(tmp_path, tokenizer=str(plain)).load()
+
+
+def test_a_model_that_looks_ahead_is_refused_in_one_line(tmp_path):
+    tiny_hf.save(tmp_path, family="Bert", model="BertLMHeadModel")
+    with pytest.raises(InputError, match=r"^policy\.model: not a causal language model: [^\n]*$"):
+        tiny_hf.policy(tmp_path).load()
+
+
+def test_a_way_that_turns_out_wrong_is_not_taken(plain, monkeypatch):
+    right = scoring._behind_shared_prompts
+    monkeypatch.setattr(scoring, "_behind_shared_prompts", lambda *a: right(*a).flip(0))
+    policy = tiny_hf.policy(plain).load()
+    assert not policy.lm.anatomy.shares
+    monkeypatch.setattr(scoring, "_each_with_its_prompt", lambda *a: right(*a).flip(0))
+    with pytest.raises(InputError, match="padding changes what it says"):
+        tiny_hf.policy(plain).load()
+
+
+def test_sampling_by_generate_is_the_same_sampling(plain, loaded):
+    by_generate = tiny_hf.policy(plain).load()
+    by_generate.lm.anatomy = replace(by_generate.lm.anatomy, shares=False)
+    said = by_generate.lm.model.generation_config
+    a, b = draw(loaded, group=8, greedy=True), draw(by_generate, group=8, greedy=True)
+    assert [t.tolist() for t in a.tokens_N] == [t.tolist() for t in b.tokens_N]
+    assert a.truncated_N.tolist() == b.truncated_N.tolist()
+    for one, other in zip(a.logprobs_N, b.logprobs_N, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert by_generate.lm.model.generation_config is said
 
 
 # --- with the engine ------------------------------------------------------------------------------------------------

@@ -1,18 +1,18 @@
 """The `trl` engine: the same campaigns through TRL's GRPOTrainer on accelerate, for what outgrows one process.
 
 The campaign stays in charge, as with `native`: it asks for rollouts, for one step's updates, for an evaluation, and
-decides. TRL and accelerate do what is hard at scale: the model's preparation for DDP or FSDP2, the loss, backward and
-gradient reduction, clipping, mixed precision, vLLM. `Trainer.train()` itself is not called. The alternative, a
+decides. TRL and accelerate do what is hard at scale: the model's preparation for DDP, the loss, backward and gradient
+reduction, clipping, mixed precision. `Trainer.train()` itself is not called. The alternative, a
 campaign inside the callbacks of one `train()` a campaign, was rejected: its loop cannot step back (prompt order,
 buffered completions and step counters are its own, and have to be patched behind its back after a rollback), every
-call prepares model and optimizer anew (under FSDP2 on sharded weights; with DeepSpeed it destroys the engine), and a
+call prepares model and optimizer anew (with DeepSpeed it destroys the engine), and a
 decision taken inside a callback has to be taken identically on all ranks. Here the model is prepared once a run, no
 state of the trainer outlives a step unless it is in the snapshot, and only the first rank decides (`leader`).
 
     models     the policy as a transformers model        loss      which rules TRL's loss can follow
     trainer    GRPOTrainer, one optimizer step at a time  batches   completions as its microbatches
-    sampler    completions, sharded over ranks            vllm      the same from vLLM (untested)
-    state      weights and moments, gathered and put back engine    all of it as an Engine
+    sampler    completions, problems dealt to the ranks   state     weights and moments, copied and put back
+    engine     all of it as an Engine
     leader     one rank leads, the others follow
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @register("engine", "trl")
 @dataclass(frozen=True)
 class Trl(TrlOptions):
-    """TRL's GRPOTrainer on accelerate: several processes (DDP, FSDP2), mixed precision, vLLM."""
+    """TRL's GRPOTrainer on accelerate: several processes (DDP), mixed precision."""
 
     name: ClassVar[str]
 

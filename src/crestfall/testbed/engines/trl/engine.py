@@ -24,7 +24,7 @@ from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, co
 from crestfall.testbed.engines.trl.batches import BLANK, layout, microbatch
 from crestfall.testbed.engines.trl.models import Parts, parts_of
 from crestfall.testbed.engines.trl.sampler import KeyedSampler, Sharded
-from crestfall.testbed.engines.trl.state import gathered, moments, put_back, put_back_moments, trained
+from crestfall.testbed.engines.trl.state import copied, moments, put_back, put_back_moments, trained
 from crestfall.testbed.engines.trl.trainer import StepTrainer, arguments
 from crestfall.testbed.policies.base import Samples, distinct
 from crestfall.testbed.updates.base import State, UpdateRule
@@ -63,13 +63,7 @@ class TrlEngine(SamplingEngine):
         self.parameters = trained(self.trainer.model)
 
     def _sampler(self, options: TrlOptions) -> Any:
-        if options.vllm != "off":
-            from crestfall.testbed.engines.trl.vllm import VllmSampler
-
-            return VllmSampler(self.parts, self.trainer)
-        if self.parts.sampler is not None and not self.trainer.is_fsdp_enabled:
-            return self.parts.sampler
-        return KeyedSampler(self.parts, self.trainer, options.sample_rows)
+        return self.parts.sampler or KeyedSampler(self.parts, self.trainer, options.sample_rows)
 
     def close(self) -> None:
         super().close()
@@ -95,9 +89,9 @@ class TrlEngine(SamplingEngine):
         self.trainer.set_updates(self.trainer.updates)
 
     def snapshot(self) -> Snapshot:
-        adam = gathered(dict(moments(self.parameters, self.adam)))
+        adam = copied(dict(moments(self.parameters, self.adam)))
         return {
-            "policy": gathered(self.parameters),
+            "policy": copied(self.parameters),
             "optimizer": {**adam, "updates": torch.tensor(self.trainer.updates)},
             "update": {name: torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
         }
@@ -111,8 +105,6 @@ class TrlEngine(SamplingEngine):
 
     def load_weights(self, snapshot: Snapshot) -> None:
         put_back(self.parameters, snapshot["policy"])
-        # vLLM has its own copy, which TRL renews when this number is not the trainer's step.
-        self.trainer._last_loaded_step = -1
 
     # --- grading ---
 

@@ -1,8 +1,7 @@
-"""Trainable weights and Adam's moments as a flat mapping of whole CPU tensors, and back onto whatever shards them.
+"""Trainable weights and Adam's moments as a flat mapping of CPU tensors, and back into every process.
 
-A sharded tensor (FSDP2: a DTensor) is gathered to be saved and scattered from the first process to be restored; a
-replicated one (DDP) is broadcast. All processes call these functions together; only the first one's values count, and
-only it gets a snapshot.
+All processes hold whole, equal tensors (DDP) and call these functions together. Only the first one gets a snapshot, and
+only its values count: they are broadcast.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -29,24 +27,15 @@ def moments(parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) 
 
 
 @torch.no_grad()
-def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Whole copies on the CPU, in the first process; nothing in the others."""
-    out = {}
-    for name, tensor in tensors.items():
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if _first():
-            out[name] = whole.detach().to("cpu", copy=True)
-    return out
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, in the first process; nothing in the others."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()} if _first() else {}
 
 
 @torch.no_grad()
 def put_back(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     """Overwrite each tensor with the value that the first process has for it."""
     for name, tensor in tensors.items():
-        if isinstance(tensor, DTensor):
-            whole = values[name] if _first() else torch.empty(tensor.shape, dtype=tensor.dtype)
-            tensor.copy_(distribute_tensor(whole.to(tensor.device), tensor.device_mesh, tensor.placements))
-            continue
         if _first():
             tensor.copy_(values[name])
         if _several():

@@ -52,7 +52,7 @@ def _arguments(config: RunConfig, options: TrlOptions) -> dict[str, Any]:
     rule, group = config.update, config.campaign.group_size
     return dict(
         per_device_train_batch_size=options.microbatch,
-        # TRL samples nothing here; the two make its checks pass for every microbatch, and are vLLM's batch size.
+        # TRL samples nothing here; the two make its checks pass for every microbatch.
         steps_per_generation=group,
         num_generations=group,
         max_completion_length=config.policy.max_tokens,
@@ -69,22 +69,8 @@ def _arguments(config: RunConfig, options: TrlOptions) -> dict[str, Any]:
         logging_strategy="no",
         disable_tqdm=True,
         **loss_options(rule, config.campaign.temperature),
-        **_vllm(options),
+        use_vllm=False,
     )
-
-
-def _vllm(options: TrlOptions) -> dict[str, Any]:
-    if options.vllm == "off":
-        return {"use_vllm": False}
-    return {
-        "use_vllm": True,
-        "vllm_mode": options.vllm,
-        "vllm_gpu_memory_utilization": options.vllm_memory,
-        "vllm_tensor_parallel_size": options.vllm_tensor_parallel,
-        "vllm_server_base_url": options.vllm_server if options.vllm == "server" else None,
-        # The correction of the mismatch between vLLM's log-probs and the trainer's is part of TRL's own sampling.
-        "vllm_importance_sampling_correction": False,
-    }
 
 
 class StepTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -104,9 +90,9 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
                 train_dataset=Dataset.from_dict({"prompt": [""] * args.generation_batch_size}),
             )
         if self.is_deepspeed_enabled:
-            raise ConfigError("engine trl rolls weights and moments back, which DeepSpeed keeps to itself: use FSDP2")
-        if self.is_fsdp_enabled and getattr(self.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
-            raise ConfigError("engine trl needs FSDP version 2 (fsdp_version: 2 in accelerate's configuration)")
+            raise ConfigError("engine trl rolls weights and moments back, which DeepSpeed keeps to itself: use DDP")
+        if self.is_fsdp_enabled:
+            raise ConfigError("engine trl holds whole weights in every process: configure accelerate for DDP, not FSDP")
         self._prepare_for_training(args.max_steps, None, None)
         self.state.global_step = 0
 
@@ -166,7 +152,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         self.state.global_step += 1
         for measured in self._metrics.values():  # kept for a log that is never written
             measured.clear()
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm), seen
+        return float(norm), seen
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(*args, **kwargs) * self._scale
@@ -183,7 +169,6 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         ids = torch.cat((batch["prompt_ids"], batch["completion_ids"]), dim=1)
         mask = torch.cat((batch["prompt_mask"], batch["completion_mask"]), dim=1)
         length = batch["completion_ids"].shape[1]
-        # The wrapped model: FSDP gathers its weights in there.
         return self._get_per_token_logps_and_entropies(self.model_wrapped, ids, mask, length)[0]  # type: ignore[no-any-return]
 
 

@@ -26,6 +26,8 @@ class Anatomy:
     """Where the body is, below `model.base_model`."""
     shares: bool = True
     """Whether a prompt's keys and values can serve many completions."""
+    caches: bool = True
+    """Whether the model goes on from a cache of its own; else every token is computed with all before it."""
 
     def body_of(self, model: Any) -> Any:
         return model.base_model.get_submodule(self.body)
@@ -43,8 +45,8 @@ def anatomy(config: Any) -> Anatomy:
         if (not path or hasattr(model.base_model, path)) and _is_body(model, found.body_of(model), text):
             return found
     raise ConfigError(
-        f"policy.model: {type(model).__name__} is of no use here: its output layer cannot be run by itself; most "
-        "decoder-only models can be trained (docs/models.md has a table)"
+        f"policy.model: {type(model).__name__} cannot be trained here: its output layer does not run apart from its "
+        "body; docs/models.md lists families that can"
     )
 
 

@@ -1,6 +1,6 @@
 """Sampling by `model.generate`, each token chosen by a uniform number: a logits processor leaves that token alone.
 
-For models whose cache cannot be shared or shortened (recurrent layers), and for those that a trainer has wrapped. The
+For models whose cache cannot be shared or shortened (recurrent layers), and for those that a trainer holds. The
 completions are those of `decode` up to rounding. Of the model's generation_config nothing is read.
 """
 
@@ -37,7 +37,8 @@ def decode_by_generate(
     uniforms_NT = torch.from_numpy(uniforms_PGT.reshape(-1, longest)).to(lm.device)
     greedy = torch.from_numpy(greedy_N).to(lm.device)
     with lm.computing():
-        return generate(lm.model, ids, torch.ones_like(ids), uniforms_NT, temperature, greedy, ended, pad)
+        mask, caches = torch.ones_like(ids), lm.anatomy.caches
+        return generate(lm.model, ids, mask, uniforms_NT, temperature, greedy, ended, pad, caches)
 
 
 def generate(
@@ -49,14 +50,14 @@ def generate(
     greedy_N: Tensor,
     ended: Ended,
     pad: int,
-    together: bool = False,
+    caches: bool = True,
 ) -> Decoded:
-    """`together`: all processes take equally many steps, as they must where weights are sharded."""
+    """Completions of left-padded prompts, each drawn with its row of uniform numbers."""
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     drawing = _Drawing(uniforms_NT, temperature, greedy_N, ended)
     plain = GenerationConfig(
-        do_sample=False, max_new_tokens=uniforms_NT.shape[1], pad_token_id=pad, eos_token_id=None, use_cache=True
+        do_sample=False, max_new_tokens=uniforms_NT.shape[1], pad_token_id=pad, eos_token_id=None, use_cache=caches
     )
     with _configured(model, plain):
         model.generate(
@@ -64,7 +65,6 @@ def generate(
             attention_mask=mask_NL,
             logits_processor=LogitsProcessorList([drawing.only_the_drawn]),
             stopping_criteria=StoppingCriteriaList([drawing.finished]),
-            synced_gpus=together,
         )
     return Decoded(drawing.tokens, drawing.logprobs, drawing.live)
 
@@ -81,8 +81,6 @@ class _Drawing:
 
     def only_the_drawn(self, _: Tensor, scores_NV: Tensor) -> Tensor:
         """A logits processor: the drawn token is the only one left, so that the largest is it."""
-        if self._place == self._uniforms_NT.shape[1]:  # other processes are not done: what is drawn here is not kept
-            return scores_NV
         uniforms_N = self._uniforms_NT[:, self._place]
         choice_N, logprob_N = draw(scores_NV.float(), uniforms_N, self._temperature, self._greedy_N)
         self._place += 1

@@ -91,11 +91,13 @@ def _read(policy: HfOptions) -> tuple[Any, Any, Anatomy]:
 
 
 def _without_dropout(config: Any) -> None:
-    """Gradient checkpointing needs training mode, which must not change what the model says."""
+    """Gradient checkpointing needs training mode, which must not change what the model says or holds."""
     for part in (config, config.get_text_config()):
         for name, value in vars(part).items():
             if "drop" in name and isinstance(value, float):  # attention_dropout, resid_pdrop, layerdrop ...
                 setattr(part, name, 0.0)
+        if hasattr(part, "rescale_every"):  # RWKV would divide its weights in place, and multiply them in training mode
+            part.rescale_every = 0
 
 
 def _add_adapters(model: Any, lora: Lora) -> None:

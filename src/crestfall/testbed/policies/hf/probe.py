@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crestfall.core.errors import InputError
 from crestfall.testbed.policies.base import IntArray
+from crestfall.testbed.policies.hf.generate import decode_by_generate
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.scoring import states
 
@@ -43,8 +44,25 @@ def probe(lm: CausalLM) -> None:
         if lm.anatomy.shares or not shares:
             lm.anatomy = replace(lm.anatomy, shares=shares)
             if _right(lm, prompts, tokens_R, expected):
-                return
+                return _see_whether_it_caches(lm, prompts[1])
     raise InputError(f"policy.model: {type(lm.model).__name__} cannot be trained here: padding changes what it says")
+
+
+def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
+    """Where completions are sampled by `generate`: some families lose their state between two tokens."""
+    if lm.anatomy.shares:
+        return
+    for caches in (True, False):
+        lm.anatomy = replace(lm.anatomy, caches=caches)
+        uniforms = np.full((1, 1, 4), 0.5, dtype=np.float32)
+        out = decode_by_generate(lm, [prompt], uniforms, 1.0, np.array([False]), lambda *_: False, pad=0)
+        tokens = np.array(out.tokens_N[0])
+        logits = _plain(lm, [np.concatenate((prompt, tokens))])[0][len(prompt) - 1 : -1]
+        said = logits.log_softmax(-1).gather(-1, torch.from_numpy(tokens)[:, None].to(logits.device))[:, 0].cpu()
+        distance = (said - torch.tensor(out.logprobs_N[0])).abs().median() / logits.std().cpu()
+        if distance < _TOLERANCE[lm.bfloat16]:
+            return
+    raise InputError(f"policy.model: {type(lm.model).__name__} cannot be sampled: `generate` says what a pass does not")
 
 
 def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:

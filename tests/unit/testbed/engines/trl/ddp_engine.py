@@ -1,22 +1,20 @@
 """One rank of the two-process test: `ddp_engine.py CONFIG OUT LOG`, under torch's environment variables.
 
-Runs `crestfall run` with an engine that notes what its own process holds, then looks at sharded weights.
+Runs `crestfall run` with an engine that notes what its own process holds.
 """
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from crestfall.cli.main import main
 from crestfall.testbed.engines.trl.engine import TrlEngine
-from crestfall.testbed.engines.trl.state import gathered, moments, put_back, put_back_moments, trained
+from crestfall.testbed.engines.trl.state import moments
 
 LOG: list[dict[str, Any]] = []
 
@@ -42,47 +40,6 @@ def digest(tensors: dict[str, Any]) -> str:
     return h.hexdigest()[:16]
 
 
-def sharded() -> dict[str, bool]:
-    """The snapshot of a model that FSDP2 shards (gloo on the CPU), put back after it has moved on."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    dist.init_process_group("gloo")
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.Linear(3, 1))
-    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
-    adam = torch.optim.AdamW(model.parameters(), lr=0.1)
-
-    def step(x: float) -> None:
-        model(torch.full((2, 5), x)).sum().backward()
-        adam.step()
-        adam.zero_grad()
-
-    def state() -> dict[str, Any]:
-        parameters = trained(model)
-        return gathered(parameters) | gathered({f"adam.{k}": v for k, v in moments(parameters, adam)})
-
-    def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-        return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-    step(1.0)
-    then, first = state(), dist.get_rank() == 0
-    step(2.0)
-    after = state()
-    put_back(trained(model), then)
-    saved = {k.removeprefix("adam."): v for k, v in then.items() if k.startswith("adam.")}
-    names = [None]
-    if first:
-        names = [{k: v if v.numel() == 1 else None for k, v in saved.items()}]
-    dist.broadcast_object_list(names)
-    put_back_moments(trained(model), adam, saved if first else names[0])
-    back = state()
-    step(2.0)
-    result = {"moved": not same(after, then) or not first, "back": same(back, then), "again": same(state(), after)}
-    dist.destroy_process_group()
-    return result
-
-
 if __name__ == "__main__":
     config, out, log = sys.argv[1:]
     torch.set_num_threads(1)
@@ -93,5 +50,4 @@ if __name__ == "__main__":
     except SystemExit as end:  # how the other ranks end
         code = end.code
     assert code == 0
-    os.environ["MASTER_PORT"] = os.environ["SECOND_PORT"]
-    Path(log).write_text(json.dumps({"calls": LOG, "sharded": sharded()}))
+    Path(log).write_text(json.dumps({"calls": LOG}))

@@ -12,14 +12,13 @@ import pytest
 pytest.importorskip("trl")
 torch = pytest.importorskip("torch")
 
-from small_engines import GROUP, configured, train, trl_engine  # noqa: E402
+from small_engines import configured, train, trl_engine  # noqa: E402
 
 from crestfall.core.errors import ConfigError  # noqa: E402
 from crestfall.store.checkpoints import flat  # noqa: E402
 from crestfall.testbed.engines.trl.batches import BLANK, layout  # noqa: E402
 from crestfall.testbed.engines.trl.loss import loss_options  # noqa: E402
 from crestfall.testbed.engines.trl.models import parts_of  # noqa: E402
-from crestfall.testbed.engines.trl.vllm import VllmSampler  # noqa: E402
 from crestfall.testbed.updates.kl import FixedKL  # noqa: E402
 from crestfall.testbed.updates.reinforce import Reinforce  # noqa: E402
 
@@ -161,53 +160,6 @@ def test_what_trl_cannot_do_is_refused(rule: Any, message: str) -> None:
 def test_a_policy_that_is_no_transformers_model_is_refused() -> None:
     with pytest.raises(ConfigError, match="engine trl cannot train policy 'fake'"):
         parts_of(SimpleNamespace(name="fake"))
-
-
-# --- vLLM, as far as a machine without a GPU can see ---
-
-
-class FakeVllm:
-    """Answers the prompt's first token and an end; notes what it is asked for."""
-
-    def __init__(self) -> None:
-        self.temperature, self.synced, self.asked = None, 0, []
-
-    def sync_weights(self) -> None:
-        self.synced += 1
-
-    def generate(self, prompts: Any, images: Any, num_generations: int) -> Any:
-        self.asked.append((self.temperature, len(prompts), num_generations))
-        return prompts, [[prompt[0], 1] for prompt in prompts], [[[-0.5], [None]] for _ in prompts], None
-
-
-def test_vllm_gets_our_temperature_and_new_weights_when_they_changed(problems: Any) -> None:
-    engine = trl_engine(configured())
-    backend = engine.trainer.vllm_generation = FakeVllm()
-    engine.load_weights(engine.snapshot())  # as every run begins
-    sampler = VllmSampler(engine.parts, engine.trainer)
-    uniforms = np.zeros((len(problems), GROUP, 8), dtype=np.float32)
-    samples = sampler.sample(problems, uniforms, 0.7, greedy=True)
-    assert backend.asked == [(0.7, 3 * (GROUP - 1), GROUP - 1), (0.0, 3, 1)]
-    assert len(samples.texts_N) == 3 * GROUP
-    assert not samples.truncated_N.any()
-    sampler.sample(problems, uniforms, 0.7)
-    assert backend.synced == 1
-    step(engine, problems, 1)
-    sampler.sample(problems, uniforms, 0.7)
-    assert backend.synced == 2
-    engine.restore(engine.snapshot())  # a rollback at the same step of the trainer
-    sampler.sample(problems, uniforms, 0.7)
-    assert backend.synced == 3
-
-
-@pytest.mark.parametrize("mode", ["colocate", "server"])
-def test_vllm_options_are_options_of_trl(mode: str, tmp_path: Any) -> None:
-    from crestfall.testbed.engines.trl import Trl
-    from crestfall.testbed.engines.trl.trainer import arguments
-
-    args = arguments(configured(), Trl(device="cpu", vllm=mode, vllm_tensor_parallel=1), tmp_path)
-    assert (args.use_vllm, args.vllm_mode, args.vllm_gpu_memory_utilization) == (True, mode, 0.3)
-    assert args.vllm_server_base_url == ("http://localhost:8000" if mode == "server" else None)
 
 
 def test_every_loss_option_is_written_down(tmp_path: Any) -> None:

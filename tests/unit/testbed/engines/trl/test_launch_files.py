@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -30,21 +28,11 @@ def environment(config: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_accelerate_reads_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accelerate_reads_it(path: Path) -> None:
     told = environment(path)
     assert told["ACCELERATE_MIXED_PRECISION"] == "no"
-    if path.stem == "ddp":
-        assert "ACCELERATE_USE_FSDP" not in told
-        return
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    from accelerate import FullyShardedDataParallelPlugin
-
-    plugin: Any = FullyShardedDataParallelPlugin()
-    assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
-    assert os.environ["ACCELERATE_USE_FSDP"] == "true"
+    assert "ACCELERATE_USE_FSDP" not in told
 
 
-def test_there_are_some_and_they_say_what_was_not_tested() -> None:
-    assert [path.stem for path in FILES] == ["ddp", "fsdp2", "fsdp2_nodes"]
-    assert all("UNTESTED" in path.read_text() for path in FILES)
+def test_there_is_one() -> None:
+    assert [path.stem for path in FILES] == ["ddp"]

@@ -44,7 +44,7 @@ def free_port() -> str:
 
 def launch(words: list[str], world: int = 2) -> list[str]:
     """Start the same command in `world` ranks; their outputs."""
-    ports = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "SECOND_PORT": free_port()}
+    ports = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     here = str(Path(__file__).parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     common = os.environ | ports | {"WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
@@ -87,7 +87,6 @@ def test_two_processes_go_back_together_and_on(tmp_path: Path, monkeypatch: pyte
     assert (peak["adam"], fallen["adam"], again["adam"]) == ([1], [2], [2])
     assert [call["rate"] for call in (peak, fallen, back, again)] == pytest.approx([5e-4, 7.5e-4, 5e-4, 7.5e-4])
     assert again["weights"] not in (peak["weights"], fallen["weights"])
-    assert first["sharded"] == second["sharded"] == {"moved": True, "back": True, "again": True}
 
     # The number of processes changes no draw: until the first update's rounding, all is as in one process.
     monkeypatch.syspath_prepend(str(Path(__file__).parent))

@@ -46,7 +46,7 @@ def test_the_engines_agree(variant: str, tmp_path: Any) -> None:
 
     ours, theirs = (engine.rollout(problems, 0, 1) for engine in (native, trl))
     assert ours.completions_PG == theirs.completions_PG
-    # What samples where weights are sharded: the same draws again, and programs made of them in the same way.
+    # What samples for a policy without a sampler of its own: the same draws, and programs made in the same way.
     keyed = KeyedSampler(trl.parts, trl.trainer, 5)
     uniforms = native._uniforms(problems, 4, ("rollout", 0, 0, 1))
     samples = keyed.sample(problems, uniforms, 1.0)
