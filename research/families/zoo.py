@@ -49,7 +49,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "Qwen3": COMMON | {"head_dim": 8},
     "Gemma2": COMMON | {"head_dim": 8, "sliding_window": 16, "final_logit_softcapping": 3.0},
     "Gemma3:Gemma3TextConfig": COMMON | {"head_dim": 8, "sliding_window": 16},
-    "Gemma3n:Gemma3nTextConfig": COMMON | {"head_dim": 8, "num_kv_shared_layers": 0},
+    "Gemma3n:Gemma3nTextConfig": COMMON
+    | {"head_dim": 8, "num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
     "Gemma4:Gemma4TextConfig": COMMON | {"head_dim": 8},
     "Phi": COMMON,
     "Phi3": COMMON,

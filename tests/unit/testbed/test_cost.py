@@ -130,6 +130,7 @@ def test_checkpoints_on_disk_are_as_large_as_said(tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
+    from crestfall.store.checkpoints import flat
     from crestfall.testbed.engines.native import NativeEngine
 
     run = run_config({})
@@ -138,7 +139,7 @@ def test_checkpoints_on_disk_are_as_large_as_said(tmp_path):
         for parameter in engine.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         engine.optimizer.step()
-        save_file(dict(engine.snapshot()), tmp_path / "snapshot")
+        save_file(dict(flat(engine.snapshot())), tmp_path / "snapshot")
     finally:
         engine.close()
     assert (tmp_path / "snapshot").stat().st_size == pytest.approx(footprint(run).checkpoint_bytes, rel=0.02)

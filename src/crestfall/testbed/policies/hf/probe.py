@@ -54,12 +54,12 @@ def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
         return
     for caches in (True, False):
         lm.anatomy = replace(lm.anatomy, caches=caches)
-        uniforms = np.full((1, 1, 4), 0.5, dtype=np.float32)
-        out = decode_by_generate(lm, [prompt], uniforms, 1.0, np.array([False]), lambda *_: False, pad=0)
-        tokens = np.array(out.tokens_N[0])
-        logits = _plain(lm, [np.concatenate((prompt, tokens))])[0][len(prompt) - 1 : -1]
-        said = logits.log_softmax(-1).gather(-1, torch.from_numpy(tokens)[:, None].to(logits.device))[:, 0].cpu()
-        distance = (said - torch.tensor(out.logprobs_N[0])).abs().median() / logits.std().cpu()
+        uniforms = np.random.default_rng(0).random((1, 3, 6), dtype=np.float32)
+        out = decode_by_generate(lm, [prompt], uniforms, 1.0, np.zeros(3, np.bool_), lambda *_: False, pad=0)
+        rows = [np.concatenate((prompt, tokens)) for tokens in out.tokens_N]
+        logits = torch.stack(_plain(lm, rows)).cpu()[:, len(prompt) - 1 : -1]
+        said = logits.log_softmax(-1).gather(-1, torch.tensor(out.tokens_N)[..., None])[..., 0]
+        distance = (said - torch.tensor(out.logprobs_N)).abs().median() / logits.std()
         if distance < _TOLERANCE[lm.bfloat16]:
             return
     raise InputError(f"policy.model: {type(lm.model).__name__} cannot be sampled: `generate` says what a pass does not")
@@ -75,12 +75,17 @@ def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:
 
 
 def _right(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expected: Tensor) -> bool:
+    """Whether logits are those expected, and a gradient comes back from them: in Gemma 3n padding makes it NaN."""
+    first = next(iter(lm.trainable().values()))  # of the lowest layer that is trained: all above have a part in it
     try:
         with lm.computing():
             found = lm.logits(states(lm, prompts, _PROMPT_R, tokens_R, pad=0))
+        with torch.enable_grad(), lm.differentiating(), lm.computing():
+            again = lm.logits(states(lm, prompts, _PROMPT_R, tokens_R, pad=0))
+            (gradient,) = torch.autograd.grad(again.log_softmax(-1)[:, 0].sum(), first)
     except Exception:  # whatever a model does that was not made for this
         return False
-    return _equal(lm, found, expected)
+    return all(_equal(lm, x, expected) for x in (found, again.detach())) and bool(gradient.isfinite().all())
 
 
 def _equal(lm: CausalLM, found: Tensor, expected: Tensor) -> bool:
