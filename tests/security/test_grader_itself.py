@@ -28,14 +28,21 @@ BLOWN_UP = {
 }
 
 
+@pytest.fixture(scope="module")
+def judged():
+    """Comparing is the same in every layer mode."""
+    with CodeGrader(Limits(workers=1, cpu_seconds=0.4, wall_seconds=0.75, memory_mib=256)) as judged:
+        yield judged
+
+
 @pytest.mark.parametrize("name", BLOWN_UP)
-def test_comparing_has_limits(grader, secret, name):
+def test_comparing_has_limits(judged, secret, name):
     tests, program = BLOWN_UP[name]
     start = time.monotonic()
-    grade = grader.grade(Problem("t", "", CodeTests(tests), "t"), program)
+    grade = judged.grade(Problem("t", "", CodeTests(tests), "t"), program)
     assert grade.verdict in (Verdict.TIME_LIMIT, Verdict.MEMORY_LIMIT), grade
     assert time.monotonic() - start < 60
-    assert grader.grade(secret, f"{HONEST}  # after {name!r}").passed
+    assert judged.grade(secret, f"{HONEST}  # after {name!r}").passed
 
 
 TEMPORARY = "import tempfile\nwith tempfile.TemporaryFile() as file: file.write(b'x')\n"
