@@ -18,7 +18,10 @@ from crestfall.core.rng import stream
 MAX_POINTS = 100
 FEWEST_FOR_CORRELATION = 40
 SHORT_CORRELATION = 0.75
-LEAST_OF_RMS = 0.4
+MOST = 0.9
+MEAN_OF_MOST = 0.6573
+"""Mean of the smaller 90%."""
+LEAST_OF_MOST = 0.4
 FEW = 13
 """Below, a curve of unknown noise is short: see `sigma_of`."""
 KEPT = 0.7
@@ -53,15 +56,16 @@ def robust_sigma(values_BS: FloatArray) -> FloatArray:
 
     A point against the mean of its neighbours, e = y_t - (y_{t-1} + y_{t+1}) / 2, has variance 1.5 sigma^2 for white
     noise (Gasser, Sroka & Jennen-Steinmetz 1986). The mean of the smaller 70% of |e| is taken: a cliff or a spike is in
-    the rest. A reward that is mostly 0 leaves nothing there: the root mean square counts for 40% at least, which on
-    Gaussian noise never matters. Fewer than 4 points: 0.
+    the rest. A reward that is mostly 0 leaves nothing there: the smaller 90% count for 40% at least, which on Gaussian
+    noise never matters. Fewer than 4 points: 0.
     """
     if values_BS.shape[1] < 4:
         return np.zeros(values_BS.shape[0])
     e_BS = np.sort(np.abs(second_differences(values_BS)), axis=1)
-    kept_BS = e_BS[:, : int(np.ceil(KEPT * e_BS.shape[1]))]
-    trimmed_B = kept_BS.mean(axis=1) / MEAN_OF_KEPT
-    return np.asarray(np.maximum(trimmed_B, LEAST_OF_RMS * np.sqrt(np.mean(e_BS**2, axis=1))) / np.sqrt(1.5))
+    size = e_BS.shape[1]
+    trimmed_B = e_BS[:, : int(np.ceil(KEPT * size))].mean(axis=1) / MEAN_OF_KEPT
+    most_B = e_BS[:, : int(np.ceil(MOST * size))].mean(axis=1) / MEAN_OF_MOST
+    return np.asarray(np.maximum(trimmed_B, LEAST_OF_MOST * most_B) / np.sqrt(1.5))
 
 
 def sigma_of(values_BS: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crestfall.analysis.noise import FEW, Noise, ar1, sigma_of
+from crestfall.analysis.noise import FEW, Noise, ar1, second_differences, sigma_of
 from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
 
@@ -43,13 +43,19 @@ def fall_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) ->
     if size < 2 or (size < 4 and not noise.known):
         return Movement(1.0, -float(np.ptp(values_S)) if size else 0.0)
     sigma_S, null_B = _null(values_S, noise, replicates)
-    observed = float(fall_statistic(values_S[None], sigma_S)[0])
-    p, critical = _p_value(observed, null_B), _critical(null_B)
+    p, least = _against(values_S, sigma_S, null_B)
     if p < SIGNIFICANCE / QUESTIONS and not noise.known and size >= FEW:
-        shuffled_B = _shuffled_null(values_S)
-        p, critical = max(p, _p_value(observed, shuffled_B)), max(critical, _critical(shuffled_B))
-    least = max(float(np.max(drop - critical * sd)) for drop, sd in _drops(values_S[None], sigma_S))
+        of_shuffled = _against(values_S, np.full(size, _scatter(values_S[None])[0]), _shuffled_null(values_S))
+        p, least = max(p, of_shuffled[0]), min(least, of_shuffled[1])
     return Movement(min(1.0, QUESTIONS * p), least)
+
+
+def _against(values_S: FloatArray, sigma_S: FloatArray, null_B: FloatArray) -> tuple[float, float]:
+    """The one-sided p-value against a null, and the least fall that it leaves possible."""
+    observed = float(fall_statistic(values_S[None], sigma_S)[0])
+    critical = _critical(null_B)
+    least = max(float(np.max(drop - critical * sd)) for drop, sd in _drops(values_S[None], sigma_S))
+    return _p_value(observed, null_B), least
 
 
 def rise_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
@@ -122,5 +128,10 @@ def _shuffled_null(values_S: FloatArray) -> FloatArray:
     """The curve's own values in any other order: a reward that is mostly 0 has jumps that no Gaussian has. Exact where
     nothing moves; where something does, shuffling makes noise of it, and the statistic small."""
     shuffled_BS = stream("shuffled", len(values_S)).permuted(np.tile(values_S, (SHUFFLES, 1)), axis=1)
-    sigma_B = np.maximum(sigma_of(shuffled_BS), max(1e-9 * float(np.abs(values_S).max()), 1e-100))
-    return fall_statistic(shuffled_BS / sigma_B[:, None], np.ones(len(values_S)))
+    return fall_statistic(shuffled_BS / _scatter(shuffled_BS)[:, None], np.ones(len(values_S)))
+
+
+def _scatter(values_BS: FloatArray) -> FloatArray:
+    """Root mean square of the second differences of each row: unlike a robust estimate never 0 where anything moves."""
+    rms_B = np.sqrt(np.mean(second_differences(values_BS) ** 2, axis=1) / 1.5)
+    return np.asarray(np.maximum(rms_B, max(1e-9 * float(np.abs(values_BS).max()), 1e-100)))

@@ -69,6 +69,12 @@ def test_a_reward_that_is_mostly_0_is_flat(p: float, batch: int) -> None:
     assert labels.count("flat") >= 18
 
 
+def test_a_cliff_without_noise_keeps_its_levels() -> None:
+    c = classify(np.repeat([0.9, 0.05], [27, 13]))
+    assert c.label == "collapse"
+    assert (c.levels.peak.value, c.levels.end.value) == (pytest.approx(0.9), pytest.approx(0.05))
+
+
 def test_few_points_that_fall_far() -> None:
     fallen = np.array([0.7, 0.78, 0.75, 0.02, 0.01])
     assert classify(fallen).label in ("collapse", "too_few_points")
