@@ -163,8 +163,8 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
         write_evalplus(samples, grades, args.evalplus_out)
     if not args.json:
         show(console, result, lines)
-        for line in coverage.lines():
-            console.print(line, markup=False)
+    for line in coverage.lines():
+        console.print(line, markup=False, soft_wrap=True)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import json
 import random
@@ -293,13 +292,6 @@ def test_a_dataset_by_name(write, tmp_path, monkeypatch):
 
 
 def test_without_the_library(monkeypatch):
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("crestfall.core.extras._installed", lambda library: library != "datasets")
     with pytest.raises(MissingExtraError, match=r"datasets is not installed: pip install 'crestfall\[hf\]'"):
         component("tasks", {"name": "mbpp", "dataset": "org/mbpp"}).final(1)
