@@ -37,6 +37,7 @@ _SYS = {"maxsize", "float_info", "setrecursionlimit", "version_info", "getsizeof
 _EXCEPTIONS = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 )
+_CALLING = {"functools", "itertools", "pytest"}  # what is given to their functions is called
 _RAISING = {"raises", "assertRaises", "assertRaisesRegex"}
 
 
@@ -200,6 +201,8 @@ class _Reader(ast.NodeVisitor):
                 self.visit(argument)
             elif self._names.is_class(root(argument)):
                 raise Handles(f"the class {root(argument)}")
+            elif isinstance(func, ast.Attribute) and root(func) in self._names.modules - _CALLING:
+                raise Handles(f"{root(func)}.{func.attr}() of a function")
 
     def _is_result(self, func: ast.AST) -> bool:
         """A call's result that is called: `adder(2)(3)`."""

@@ -377,6 +377,12 @@ STYLES = {
         "def f(a, b):\n    'Adds.'\n    return a + b",
         "def f(x, y): return x + y",
     ),
+    "type hints": (
+        IN,
+        "import typing\nassert typing.get_type_hints(f) == {'x': int}",
+        "def f(x: int): pass",
+        "def f(x: str): pass",
+    ),
     "unittest with a runner": (
         IN,
         "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.assertEqual(f(2), 4)\n"
