@@ -14,6 +14,7 @@ import functools
 import inspect
 import itertools
 import json
+import math
 import textwrap
 import types
 import typing
@@ -28,6 +29,7 @@ from crestfall.core.errors import ConfigError
 from crestfall.core.registry import lookup, nearest
 
 T = TypeVar("T")
+LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ def _value(hint: Any, value: object, where: str) -> Any:
 
 
 def _checked(hint: Any, value: object, where: str) -> Any:
+    large = _too_large(value)
+    if large is not None:
+        raise ConfigError(f"{where}: expected a number below {LARGEST:g} in size, found {str(large)[:40]}")
     # Through JSON: strict mode then still takes a list for a tuple and a string for an enum, but no "5" for 5.
     try:
         return _adapter(hint).validate_json(json.dumps(value, allow_nan=False), strict=True)
@@ -118,6 +123,16 @@ def _checked(hint: Any, value: object, where: str) -> Any:
         raise ConfigError(f"{at}: {message}, found {first['input']!r}") from None
     except (TypeError, ValueError):
         raise ConfigError(f"{where}: expected plain finite data, found {value!r}") from None
+
+
+def _too_large(value: object) -> object | None:
+    """A number in plain data that no computation in single precision would survive."""
+    if isinstance(value, Mapping | list):
+        entries = value.values() if isinstance(value, Mapping) else value
+        return next((found for entry in entries if (found := _too_large(entry)) is not None), None)
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) == math.inf:
+        return None  # infinity has a line of its own
+    return value if abs(value) > LARGEST else None
 
 
 @functools.cache

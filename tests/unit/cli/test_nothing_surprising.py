@@ -58,6 +58,7 @@ def exit_code(*words: str) -> int:
         ("run chain policy.max_tokens=0", "policy.max_tokens"),
         ("run chain policy.weights=/nope", "/nope: not the weights of a tiny policy"),
         ("run chain update.learning_rate=fast", "command line over chain: update.learning_rate"),
+        ("run chain update.learning_rate=1e300", "expected a number below 1e+30"),
         ("run chain update=1", "command line over chain: update"),
         ("run small.yaml seed=[", "seed=["),
         ("run small.yaml 'seed={1: 2}'", "expected a word"),
