@@ -44,7 +44,7 @@ def one(data: bytes) -> None:
     assert not _plain(value) or compare.equal(value, again), (value, again)
 
 
-# Objects of a program, arrays (whose equality is an array), and NaNs that compare with nothing: signalling, or in a set.
+# Objects of a program, arrays (whose equality is an array), NaNs that compare with nothing (signalling, or in a set).
 ODD = ("Reference(", "array(", "sNaN", "nan")
 
 
