@@ -30,6 +30,8 @@ class Benchmark(ABC):
     name: ClassVar[str]
     excluded: ClassVar[tuple[str, ...]] = ()
     """Ids of problems that are in no pool, nor is any equal one."""
+    poses_from_rows: ClassVar[bool] = False
+    """Whether `pose` reads rows. Else they are not kept: LiveCodeBench's are gigabytes."""
 
     path: Path | None = None
     """A JSONL file, plain or gzipped. This or `dataset`."""
@@ -57,7 +59,8 @@ class Benchmark(ABC):
         """The problem of a row as it stands there; None for one that this source leaves out. Raises InputError."""
 
     def pose(self, problem: Problem, rows: Mapping[str, Row]) -> Problem:
-        """The problem with the prompt that a policy reads; `rows` are all of the source's, by task_id."""
+        """The problem with the prompt that a policy reads; `rows` are all of the source's, by task_id, if it
+        `poses_from_rows`."""
         return problem
 
     # --- a task source ---
@@ -109,6 +112,7 @@ class Benchmark(ABC):
 def _pools(source: Benchmark) -> Pools:
     """Read once per process: the campaigns of a chain draw from the same problems."""
     rows: dict[str, Row] = {}
+    seen: set[str] = set()
     problems: list[Problem] = []
     for row in source.rows():
         try:
@@ -117,9 +121,12 @@ def _pools(source: Benchmark) -> Pools:
             continue
         if problem is None:
             continue
-        if rows.setdefault(problem.task_id, row) is not row:
+        if problem.task_id in seen:
             way_out = ": name one tasks.split" if source.dataset and not source.split else ""
             raise InputError(f"{row.where}: the task_id {problem.task_id!r} was met before{way_out}")
+        seen.add(problem.task_id)
+        if source.poses_from_rows:
+            rows[problem.task_id] = row
         problems.append(problem)
     if not problems:
         raise InputError(f"{source.where}: no problems in it")

@@ -30,6 +30,7 @@ class Mbpp(Benchmark):
 
     name: ClassVar[str]
     excluded: ClassVar[tuple[str, ...]] = EXAMPLES
+    poses_from_rows: ClassVar[bool] = True
 
     examples: Annotated[int, Field(ge=0, le=len(EXAMPLES))] = 0
     """Solved problems shown first (the usual ones: 2, 3 and 4), for base models: 3 is what MBPP is scored with. Those
