@@ -75,11 +75,15 @@ class Disk:
 
         Collective.
         """
+        if history is not None:
+            self._writer.submit(history.sync_journal)
         if self._keeper is None:
             return
         self._drain()
         large = None
         if outcome.snapshot is not None:
+            if not self._keeper.in_memory:
+                self._writer.wait()  # one copy in host memory, and no more
             held, changed = self._keeper.capture(outcome.snapshot)
             if changed and history is not None:
                 self._lose(history, outcome.snapshot, changed)

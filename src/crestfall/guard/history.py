@@ -186,6 +186,9 @@ class History:
         """Put the last observation on the disk. Raises RunDirectoryError; it is written with the next one then."""
         self._journal.append(self._pending)
 
+    def sync_journal(self) -> None:
+        self._journal.sync()
+
     def finish(self) -> Outcome:
         """The controller's last word, its budget used up."""
         if not self._active:

@@ -23,7 +23,7 @@ from typing import Any
 from crestfall.core.errors import InputError
 from crestfall.core.types import Decision, Record
 from crestfall.guard.scores import RESERVED, Scores
-from crestfall.store.files import writing
+from crestfall.store.files import sync, writing
 from crestfall.store.jsonl import lines_of, objects
 
 
@@ -120,7 +120,10 @@ class Journal:
         return self.observations[-1].id + 1 if self.observations else 0
 
     def append(self, observation: Observation) -> None:
-        """Raises RunDirectoryError where it cannot be written; it is kept and written with the next one then."""
+        """Write a line: safe from the death of the process, from a power cut after `sync`.
+
+        Raises RunDirectoryError where it cannot be written; it is kept and written with the next one then.
+        """
         self.observations.append(observation)
         waiting = self.observations[self._written :]
         lines = "".join(json.dumps(item.to_json(), allow_nan=False) + "\n" for item in waiting)
@@ -130,12 +133,16 @@ class Journal:
                 with self.path.open("ab") as file:
                     file.write(lines.encode())
                     file.flush()
-                    os.fsync(file.fileno())
             except OSError:
                 if self.path.exists():
                     os.truncate(self.path, size)
                 raise
         self._written = len(self.observations)
+
+    def sync(self) -> None:
+        """Have what was written survive a power cut. Takes as long as the disk is busy."""
+        with writing(self.path):
+            sync(self.path)
 
     def active(self) -> list[Observation]:
         """The history without the tails that a restart from an earlier step has replaced."""

@@ -46,7 +46,7 @@ class Keeper:
         Raises:
             InputError, ConfigError: the state holds something that cannot be stored, or does not come back.
         """
-        self._functions, self._ranks, self._in_memory = functions, ranks, in_memory
+        self._functions, self._ranks, self.in_memory = functions, ranks, in_memory
         self._buffers = Buffers()
         self.memory: dict[int, Held] = {}
         self.outline: Outline | None = None
@@ -107,7 +107,7 @@ class Keeper:
         changed = misfit(self.outline, outline, self._functions) if self.outline is not None else ""
         self.outline = outline
         held = self._copy(live) if self._ranks.size == 1 else self._shared_copy(live)
-        if self._in_memory:
+        if self.in_memory:
             self.memory[identity] = held
         return held, changed
 

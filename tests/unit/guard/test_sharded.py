@@ -1,0 +1,133 @@
+"""FSDP2 on real gloo processes: every rank keeps its own shards; a rollback and a restart are bit for bit."""
+
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crestfall import Guard
+from crestfall.control.early_stop import EarlyStop
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+SCORES = [0.1, 0.3, 0.6, 0.5, 0.4, 0.3]
+PEAK = 2
+
+
+def in_processes(work: Any, count: int, tmp_path: Path) -> list[Any]:
+    """What `work(rank, tmp_path)` returned on every rank."""
+    context = multiprocessing.get_context("spawn")
+    place = tmp_path / f"{work.__name__}-{count}"
+    place.mkdir()
+    processes = [context.Process(target=_one_rank, args=(work, rank, count, tmp_path, place)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(180)
+        assert process.exitcode == 0
+    return [json.loads((place / f"rank{rank}.json").read_text()) for rank in range(count)]
+
+
+def _one_rank(work: Any, rank: int, count: int, tmp_path: Path, place: Path) -> None:
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{place}/rendezvous", rank=rank, world_size=count)
+    (place / f"rank{rank}.json").write_text(json.dumps(work(tmp_path)))
+    dist.destroy_process_group()
+
+
+def sharded_model() -> tuple[Any, Any]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(9, 7), torch.nn.ReLU(), torch.nn.Linear(7, 3))
+    mesh = init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    for layer in (model[0], model[2], model):
+        fully_shard(layer, mesh=mesh)
+    return model, torch.optim.AdamW(model.parameters(), lr=0.05)
+
+
+def train(model: Any, optimizer: Any, step: int) -> None:
+    optimizer.zero_grad()
+    (model(torch.full((2, 9), 1.0 / step)) ** 2).mean().backward()
+    optimizer.step()
+
+
+def whole(model: Any, optimizer: Any) -> dict[str, Any]:
+    """All numbers, gathered, as hexadecimal words that JSON keeps exactly."""
+    out = {}
+    for i, parameter in enumerate(model.parameters()):
+        moments = {key: value for key, value in optimizer.state[parameter].items() if value.dim()}
+        for name, tensor in {"weight": parameter.detach(), **moments}.items():
+            out[f"{i}.{name}"] = [float(x).hex() for x in tensor.full_tensor().flatten()]
+        out[f"{i}.step"] = [float(optimizer.state[parameter]["step"])]
+    return out
+
+
+def first_run(tmp_path: Path) -> dict[str, Any]:
+    """Up to a step past the peak; with a rollback from memory at its end."""
+    model, optimizer = sharded_model()
+    control = EarlyStop(patience=1, then="go_on")
+    guard = Guard(tmp_path / "guard", control=control, state={"model": model, "optimizer": optimizer})
+    for step in range(PEAK + 2):
+        if step:
+            train(model, optimizer, step)
+        if step == PEAK:
+            peak = whole(model, optimizer)
+        guard.carry_out(guard.observe(step, select=SCORES[step], n=480))
+    back = whole(model, optimizer)
+    guard.close()
+    return {"peak": peak, "back": back, "held": sum(held.packed.nbytes for held in guard._memory.values())}
+
+
+def second_run(tmp_path: Path) -> dict[str, Any]:
+    """Another process, with a model as it is made: the peak comes from the disk."""
+    model, optimizer = sharded_model()
+    control = EarlyStop(patience=2)
+    guard = Guard(tmp_path / "guard", control=control, state={"model": model, "optimizer": optimizer})
+    assert guard.last_step == PEAK + 1
+    decision = guard.observe(PEAK + 2, select=SCORES[PEAK + 2], n=480)
+    done = guard.carry_out(decision)
+    guard.close()
+    return {"target": decision.target_step, "done": done, "back": whole(model, optimizer)}
+
+
+def refused(tmp_path: Path) -> str:
+    """A full state on rank 0 alone, as torch's full_state_dict option gives it."""
+    from crestfall.core.errors import ConfigError
+
+    rank = torch.distributed.get_rank()
+    try:
+        Guard(tmp_path / "full", capture=lambda: {"w": torch.zeros(3)} if rank == 0 else {}, restore=lambda _: None)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_rollback_and_restart_with_two_and_with_one_process(tmp_path: Path) -> None:
+    ranks = in_processes(first_run, 2, tmp_path)
+    peak = ranks[0]["peak"]
+    assert all(rank["back"] == peak for rank in ranks)
+    assert ranks[1]["held"] < ranks[0]["held"] * 1.1  # half of the numbers each, and Adam's counters on rank 0
+    shards = sorted(path.name for path in (tmp_path / "guard").glob("snapshots/*/shards/*"))
+    assert shards == ["rank-00000.safetensors", "rank-00001.safetensors"]
+    for count in (2, 1):
+        for rank in in_processes(second_run, count, tmp_path):
+            assert (rank["target"], rank["done"]) == (PEAK, True)
+            assert rank["back"] == peak
+        _forget_the_last_observation(tmp_path / "guard" / "observations.jsonl")
+
+
+def _forget_the_last_observation(journal: Path) -> None:
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-1]))
+
+
+def test_a_state_gathered_on_rank_0_is_refused(tmp_path: Path) -> None:
+    for said in in_processes(refused, 2, tmp_path):
+        assert "only some of the ranks return tensors" in said
