@@ -10,6 +10,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "guard_pytorch.py": "Adam's step counter",
     "guard_trl.py": "handed on: step",
+    "guard_verl.py": "past the peak",
+    "guard_beside.py": "go on from step 20",
     "analyze_foreign_log.py": "rise_and_collapse",
     "easy_problems.py": "150 problems",
     "own_controller.py": "acted at step 4",
