@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "analyze": "when did these runs peak, and was the fall real?",
     "replay": "what would this controller have done on these runs?",
     "watch": "follow logs that are being written, and say when the score has fallen",
+    "diff": "two runs side by side: what differs, and what differed first",
     "evaluate": "pass@1 of a policy as it is, on a benchmark",
     "bench": "ratios against peers, side by side in one run",
 }
