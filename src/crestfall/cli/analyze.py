@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
-from crestfall.core.errors import CrestfallWarning, InputError
+from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
+from crestfall.core.registry import nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_log_arguments(parser)
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write a report page for each run into this directory"
+    )
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        metavar="CLASS[,CLASS...]",
+        help="exit code 1 when a run is of one of these classes; collapse stands for rise_and_collapse too",
     )
 
 
@@ -63,10 +70,21 @@ def metrics_of(words: Sequence[str] | None) -> list[str] | None:
     return [key for word in words or () for key in word.split(",") if key] or None
 
 
+def classes_of(words: Sequence[str] | None) -> set[str]:
+    """The classes of `--fail-on`. Raises ConfigError for one that is not known."""
+    from crestfall.analysis.classify import CLASSES
+
+    asked = {word for words_ in words or () for word in words_.split(",") if word}
+    for word in sorted(asked - set(CLASSES)):
+        raise ConfigError(f"--fail-on {word}: no class{nearest(word, CLASSES)}; known: {', '.join(CLASSES)}")
+    return asked | ({"rise_and_collapse"} if "collapse" in asked else set())
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from crestfall.analysis.analyze import analyze
     from crestfall.analysis.importers.load import load
 
+    refused = classes_of(args.fail_on)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CrestfallWarning)
         trajectories = load(args.paths, metrics_of(args.metric), args.samples)
@@ -82,7 +100,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             show_table(console, analyses)
         for page in pages:
             say(console, f"report   {page}")
-    return {"runs": [a.to_json() for a in analyses]} | ({"reports": [str(p) for p in pages]} if pages else {})
+    failed = [a.trajectory.name for a in analyses if a.classification.label in refused]
+    if failed:
+        print(f"crestfall: --fail-on: {len(failed)} of {len(analyses)} runs: {', '.join(failed)}", file=sys.stderr)
+    result = {"runs": [a.to_json() for a in analyses]}
+    return result | ({"reports": [str(p) for p in pages]} if pages else {}) | ({"failed": failed} if refused else {})
 
 
 def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:

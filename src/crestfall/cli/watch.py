@@ -102,13 +102,14 @@ def _state(told: Path | None) -> Path:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a watch as Ctrl-C does, with a summary."""
+    """SIGTERM ends a watch as Ctrl-C does, with a summary; Ctrl-C also where a shell had it ignored (`watch ... &`)."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
