@@ -82,7 +82,11 @@ def _mended(body: str, check: Checker) -> str:
 def _chosen(pool: list[str], names: frozenset[str], check: Checker, is_code: Callable[[str], bool]) -> str:
     """The program that a text's pieces of code make."""
     indices = range(len(pool))
-    wanted = [i for i in indices if (defines(pool[i], names) if names else reads_input(pool[i]))]
+    if names:  # `from solution import add` beside the block that defines it is a test or an example of use
+        own = [i for i in indices if defines(pool[i], names, imports=False)]
+        wanted = own or [i for i in indices if defines(pool[i], names)]
+    else:
+        wanted = [i for i in indices if reads_input(pool[i])]
     whole = [i for i in wanted if names or is_code(pool[i])] or [i for i in indices if is_code(pool[i])] or [*indices]
     main = whole[-1]
     taken = _with_helpers(pool, main, names if wanted else frozenset(), check)

@@ -179,11 +179,13 @@ def names_used(code: str) -> frozenset[str]:
     return frozenset() if tree is None else frozenset(needed(tree))
 
 
-def defines(text: str, names: Iterable[str]) -> bool:
-    """Whether a text, parsed or not, looks as if it defined one of these: def, class, assignment or import."""
+def defines(text: str, names: Iterable[str], imports: bool = True) -> bool:
+    """Whether a text, parsed or not, looks as if it defined one of these: def, class, assignment or (`imports`) an
+    import from somewhere else."""
     some = "|".join(map(re.escape, names))
     if not some:
         return False
-    definition = rf"(?:(?:async[ \t]+)?def[ \t]+|class[ \t]+|from[ \t][^\n]*\bimport\b[^\n]*\b)(?:{some})\b"
+    imported = r"|from[ \t][^\n]*\bimport\b[^\n]*\b" if imports else ""
+    definition = rf"(?:(?:async[ \t]+)?def[ \t]+|class[ \t]+{imported})(?:{some})\b"
     pattern = rf"^[ \t]*{definition}|^(?:{some})[ \t]*[:=](?!=)"
     return re.search(pattern, text, re.M) is not None

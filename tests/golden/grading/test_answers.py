@@ -89,3 +89,11 @@ def test_time_is_linear_in_the_length_of_an_answer(name):
 def test_an_answer_behind_long_thinking_is_found():
     text = "<think>\n" + "Let me see whether double(n) is n + n.\n" * 2_500 + f"</think>\n```python\n{DEF}```\n"
     assert program_of(DOUBLE, text) == DEF
+
+
+@pytest.mark.parametrize("line", ["from solution import double", "from my_module import (double)"])
+def test_an_example_that_imports_the_function_is_not_its_definition(line):
+    text = f"```python\n{DEF}```\nTry it:\n```python\n{line}\nprint(double(2))\n```\n"
+    assert program_of(DOUBLE, text) == DEF
+    alone = "```python\nfrom operator import inv as double\n```\n"
+    assert program_of(DOUBLE, alone) == "from operator import inv as double\n"

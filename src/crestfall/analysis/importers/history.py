@@ -78,6 +78,8 @@ def _trajectory(history: History, key: str, why: str, samples: int | None) -> Tr
     companions = signals_in(keys) | ({"reward": whole} if whole else {})
     signals = {signal: tidy_of(k).series for signal, k in companions.items() if k != key}
     odd = [*tidied[key].notes]
+    if metrics.smaller_is_better(key):
+        odd.append(f"larger values of {key} are taken as better; if smaller ones are, turn its sign around")
     if history.not_finite:
         odd.append(f"{sum(history.not_finite.values())} values that are not finite: left out")
     return Trajectory(
@@ -102,7 +104,7 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
     columns = history.columns
     keys = list(columns)
     sizes = {key: _distinct(column.steps_R) for key, column in columns.items()}
-    if len(keys) == 1:
+    if len(keys) == 1 and not metrics.smaller_is_better(keys[0]):
         return keys[0], "the only number in the file"
     held_out = metrics.evaluations(keys)
     evaluation = _best(held_out, sizes)
@@ -122,6 +124,8 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
     if not keys:
         lost = next(iter(history.not_finite), None)
         raise InputError(f"{history.source}: no finite number" + (f" of {lost}" if lost else ""))
+    if len(keys) == 1:
+        raise InputError(f"{history.source}: {keys[0]} alone, of which smaller values are better; expected a score")
     unknown = "no evaluation or reward that is known; choose one with --metric"
     raise InputError(f"{history.source}: {unknown}: {_some(keys)}")
 

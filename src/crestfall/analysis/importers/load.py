@@ -127,7 +127,7 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
         raise refused[0]
     if not found:
         raise InputError(f"{path}: no log in this directory; expected {KNOWN}")
-    for reason in refused:
+    for reason in dict.fromkeys(map(str, refused)):
         warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=3)
     return merged(found)
 

@@ -46,6 +46,10 @@ _NOT_A_LEVEL = word_set(
     "id seed n samples per iter iters hacking hacked toxicity p5 p10 p25 p50 p75 p90 p95 p99 bound scale scaled "
     "normalized normalised nonzero effective"
 )
+_SMALLER_IS_BETTER = word_set(
+    "loss losses perplexity ppl error errors err mae mse rmse wer cer fail failed fails failure failures failing "
+    "incorrect wrong unsolved invalid timeout timeouts"
+)
 _TRAINING = word_set("train training critic rollout rollouts actor objective env envs episode ep batch raw")
 _PLAIN_WORDS = (
     _TRAINING
@@ -99,6 +103,12 @@ def role_of(key: str) -> Role:
     if rewarded or (scored and trained):
         return "reward"
     return "score" if scored or words in (["value"], ["metric"]) else "aside"
+
+
+def smaller_is_better(key: str) -> bool:
+    """Whether a key names a loss, an error or the like, of which analysis, which asks when scores fall, sees the
+    opposite."""
+    return role_of(key) == "aside" and bool(set(words_of(key)) & _SMALLER_IS_BETTER)
 
 
 def _allowed(words: set[str]) -> frozenset[str]:

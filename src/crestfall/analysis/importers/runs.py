@@ -31,6 +31,8 @@ _NAMES = ("metric", "tag", "key", "variable", "measure", "metricname", "name", "
 _VALUES = ("value", "val", "scalar", "metricvalue", "score", "values")
 MOST_RUNS = 200
 NEW_RUN = 0.1
+SHUFFLED = 1 / 3
+"""Rows of which more go back than this, and no two are of one step, stand in no order: they are one run."""
 FALSE_START = 0.25
 """A log that goes back to its first tenth is a new run, unless what was written before is less than a quarter of it."""
 
@@ -152,12 +154,13 @@ def _is_split(frame: Frame, key: str) -> bool:
 def split_at_resets(steps_R: IntArray) -> list[IntArray]:
     """Rows as runs: a new one begins where the counter goes back to the first tenth of what it has been through."""
     everything = np.arange(len(steps_R))
-    if len(steps_R) < 4 or not (np.diff(steps_R) < 0).any():
+    back_R = np.diff(steps_R) < 0
+    if len(steps_R) < 4 or not back_R.any() or (back_R.mean() > SHUFFLED and len(np.unique(steps_R)) == len(steps_R)):
         return [everything]
     first, highest = int(steps_R[0]), np.maximum.accumulate(steps_R)
     near_R = steps_R[1:] <= first + NEW_RUN * (highest[:-1] - first)
     far_R = highest[:-1] > first + 2
-    cuts = np.flatnonzero((np.diff(steps_R) < 0) & near_R & far_R) + 1
+    cuts = np.flatnonzero(back_R & near_R & far_R) + 1
     pieces = [piece for piece in np.split(everything, cuts) if len(piece)]
     kept: list[IntArray] = []
     for piece in pieces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,30 @@ def test_a_hundred_thousand_steps(tmp_path: Path) -> None:
     path.write_text("step,reward\n" + "".join(f"{s},{v}\n" for s, v in enumerate(values)))
     (t,) = load([path])
     assert len(t) == 100_000
+
+
+def test_rows_in_no_order_are_one_run(tmp_path: Path) -> None:
+    steps = [(17 * i) % 40 for i in range(40)]
+    (run,) = load([jsonl(tmp_path / "s.jsonl", {step: step / 40 for step in steps})])
+    assert run.steps_S.tolist() == list(range(40))
+    (latest_first,) = load([jsonl(tmp_path / "d.jsonl", {step: step / 40 for step in reversed(range(40))})])
+    assert latest_first.steps_S.tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("key", ["loss", "eval_loss", "eval/perplexity", "eval/error_rate", "wer"])
+def test_a_lone_loss_is_no_score(tmp_path: Path, key: str) -> None:
+    path = jsonl(tmp_path / "l.jsonl", {step: 1 / (1 + step) for step in range(20)}, key=key)
+    with pytest.raises(InputError, match="smaller values are better"):
+        load([path])
+    (asked,) = load([path], metric=key)
+    assert any("taken as better" in note for note in asked.notes)
+
+
+def test_a_directory_says_each_reason_once(tmp_path: Path) -> None:
+    jsonl(tmp_path / "a.jsonl", {0: 0.1, 1: 0.2})
+    (tmp_path / "b.json").write_text(json.dumps([{"name": n, "foo": {"bar": 1, "baz": i}} for i, n in enumerate("xy")]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load([tmp_path])
+    reasons = [str(w.message) for w in caught]
+    assert len(reasons) == len(set(reasons))
