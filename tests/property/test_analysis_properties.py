@@ -85,7 +85,7 @@ def test_p_values_know_no_units(values_S: FloatArray, factor: float) -> None:
 @given(CURVES)
 def test_upwards_nothing_falls(values_S: FloatArray) -> None:
     assert classify(np.sort(values_S)).label in ("rise", "flat", "too_few_points")
-    assert classify(np.sort(values_S)[::-1]).label in ("decline", "collapse", "flat")
+    assert classify(np.sort(values_S)[::-1]).label in ("decline", "collapse", "flat", "too_few_points")
 
 
 @UNTIMED

@@ -136,7 +136,7 @@ def test_a_program_that_kills_the_grader_each_time_is_to_blame(secret):
                     worker.patched, worker.submit = True, kill(worker, worker.submit)
 
         dispatcher._start_workers = start
-        pairs = [(secret, f"{HONEST}  # {i}" if i != 3 else "kill me") for i in range(8)]
+        pairs = [(secret, f"{HONEST}  # {i}" if i != 3 else "while True: pass  # kill me") for i in range(8)]
         grades = grader.grade_batch(pairs)
         assert [grade.passed for grade in grades] == [i != 3 for i in range(8)]
         assert grades[3].verdict is Verdict.VIOLATION

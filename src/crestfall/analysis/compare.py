@@ -115,6 +115,8 @@ def sign_flip_p_value(differences_N: FloatArray) -> float:
     100,000 random ones (the observed pattern counted)."""
     from scipy.stats import permutation_test
 
+    if len(differences_N) < 2:
+        return 1.0  # either sign is as far from 0 as the other
     found = permutation_test(
         (differences_N,),
         lambda flipped, axis: np.sum(flipped, axis=axis),

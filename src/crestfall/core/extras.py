@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 from crestfall.core.errors import MissingExtraError
 
@@ -35,6 +36,6 @@ def missing_extra(error: ImportError) -> MissingExtraError | None:
 
 def _installed(library: str) -> bool:
     try:
-        return importlib.util.find_spec(library) is not None
+        return library in sys.modules or importlib.util.find_spec(library) is not None
     except (ImportError, ValueError):
         return False

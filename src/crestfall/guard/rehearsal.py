@@ -35,8 +35,8 @@ def misfit(stored: Outline, live: Outline, functions: Functions, classes: Mappin
 
 
 def _other_shapes(stored: Outline, live: Outline) -> str:
-    for name in stored.tensors.keys() & live.tensors.keys():
-        if stored.tensors[name] != live.tensors[name]:
+    for name in live.tensors:
+        if name in stored.tensors and stored.tensors[name] != live.tensors[name]:
             here, there = (_spelt(outline.tensors[name]) for outline in (live, stored))
             return f"{name} is {here} here and {there} there"
     return ""

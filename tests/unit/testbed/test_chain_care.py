@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
 from test_chain import of_type, run, timeless, weights
 
 import fakes
 from crestfall.control.capability import capability
 from crestfall.core.errors import InputError
 from crestfall.core.types import Evaluation
+from crestfall.store.checkpoints import Checkpoints
 from crestfall.store.events import read_events
 from crestfall.testbed.chain import Interrupted
 from crestfall.testbed.config import run_config
@@ -176,7 +176,7 @@ def test_the_capability_of_an_average_is_that_of_the_average(tmp_path: Path) -> 
         number = event["campaign"]
         if number == len(of_type(events, "capability")) - 1:
             engine = config.engine.create(config)
-            engine.load_weights(load_file(tmp_path / "r/checkpoints/handed_on/snapshot.safetensors"))
+            engine.load_weights(Checkpoints(tmp_path / "r/checkpoints").load("handed_on"))
             key = ("evaluate", 0, number, "handed_on", "select")
             found = engine.evaluate(config.tasks.campaign(0, number, config.campaign.sizes).select, 16, key)
             assert event["select"]["handed_on"] == capability(found.evaluation)
