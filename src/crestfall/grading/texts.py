@@ -7,6 +7,8 @@ from typing import Any
 
 # Where APIs (OpenAI's chat, completions, responses and batches, Anthropic's, Gemini's) keep what was written.
 _INSIDE = ("body", "choices", "candidates", "message", "messages", "output", "content", "text")
+# Behind these: what a program is called in an object of its own, as Inspect and structured answers have it.
+_INSIDE += ("completion", "response", "code", "solution", "program", "generated_text", "answer")
 
 
 def texts_of(value: Any) -> list[str | None]:

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from crestfall.core.errors import InputError
+from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.types import CallTests, CodeTests, StdioTests
 from crestfall.grading.extract import extract_code
 from crestfall.grading.problems.formats import load_problems
@@ -115,3 +115,30 @@ def test_samples(write):
 )
 def test_extraction(answer, code):
     assert extract_code(answer, "f") == code
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        ["assert f(1) == 2", "assert f(3) == 4"],
+        [{"input": [1], "output": 2}],
+        [{"input": "1", "output": "2", "testtype": "functional", "metadata": {"func_name": "f"}}],
+    ],
+    ids=["asserts", "arguments", "LiveCodeBench's"],
+)
+def test_own_lines_may_hold_the_data_sets_tests(write, tests):
+    (problem,) = load_problems(write({"task_id": "a", "prompt": "Add one.", "entry_point": "f", "tests": tests}))
+    assert isinstance(problem.tests, CodeTests if isinstance(tests[0], str) else CallTests)
+    if isinstance(problem.tests, CallTests):
+        assert [(case.args, case.expected) for case in problem.tests.cases] == [((1,), 2)]
+
+
+def test_rows_without_an_id_get_their_number(write):
+    bare = {key: value for key, value in HUMANEVAL.items() if key != "task_id"}
+    assert [problem.task_id for problem in load_problems(write(bare, bare))] == ["0", "1"]
+
+
+def test_an_own_line_without_tests_is_left_out(write):
+    good = {"task_id": "a", "entry_point": "f", "tests": [[[1], 2]]}
+    with pytest.warns(CrestfallWarning, match="no tests"):
+        assert len(load_problems(write(good, good | {"task_id": "b", "tests": []}))) == 1

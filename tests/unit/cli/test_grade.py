@@ -94,6 +94,8 @@ SAMPLES = {
     "Gemini": ({"candidates": [{"content": {"role": "model", "parts": [{"text": RIGHT[:9]}, {"text": RIGHT[9:]}]}}]}, ["passed"]),
     "batch": ({"custom_id": "t/0", "response": {"status_code": 200, "body": {"choices": [{"message": {"role": "assistant", "content": RIGHT}}]}}}, ["passed"]),
     "a failed batch": ({"custom_id": "t/0", "response": {"status_code": 500, "error": {"message": "x"}}}, ["no_code"]),
+    "inspect": ({"id": "t/0", "output": {"completion": RIGHT}}, ["passed"]),
+    "code in an object": ({"task_id": "t/0", "solution": {"code": RIGHT}}, ["passed"]),
     "thinking of an API": ({"choices": [{"message": {"role": "assistant", "reasoning_content": RIGHT, "content": None}}]}, ["no_code"]),
     "samples": ({"samples": [RIGHT, WRONG, None]}, ["passed", "wrong_answer", "no_code"]),
     "code_list": ({"question_id": "t/0", "code_list": [RIGHT, ""], "output_list": ["x", "y"]}, ["passed", "no_code"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crestfall.core.types import CodeTests, Problem
+from crestfall.grading.problems.base import id_of
 from crestfall.store.rows import Row
 
 
@@ -12,7 +13,7 @@ def recognises(row: Row) -> bool:
 
 def problem(row: Row) -> Problem:
     """Raises InputError."""
-    number, stub = row.task_id("task_id"), row.text("complete_prompt")
+    number, stub = id_of(row, "task_id"), row.text("complete_prompt")
     solution = row.data.get("canonical_solution")
     return Problem(
         number,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, Tests
+from crestfall.grading.problems.base import id_of
 from crestfall.store.rows import Row
 
 # Where several results are right, by benchmark and function: the names of EvalPlus's special oracles in `evalplus`.
@@ -37,10 +38,10 @@ def problem(row: Row) -> Problem:
     else:
         tests = _differential(row, entry, prompt + row.text("canonical_solution"))
     return Problem(
-        row.task_id("task_id"),
+        id_of(row, "task_id"),
         query if isinstance(query, str) else prompt,
         tests,
-        key=row.task_id("task_id"),
+        key=id_of(row, "task_id"),
         stub=prompt,
         reference=prompt + solution if isinstance(solution, str) else None,
     )
@@ -52,7 +53,7 @@ def _differential(row: Row, entry: str, reference: str) -> CallTests:
         if not all(isinstance(args, list) for args in items):
             raise row.error(name, "a list of lists of arguments")
     cases = tuple(CallCase(tuple(args), None) for items in inputs for args in items)
-    benchmark = row.task_id("task_id").partition("/")[0]
+    benchmark = id_of(row, "task_id").partition("/")[0]
     atol = float(row.data.get("atol") or 0)
     oracle = _ORACLES.get((benchmark, entry), "")
     return CallTests(entry, cases, "evalplus", atol, False, reference, oracle, len(inputs[0]))

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
+from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.truth import truth_of
 from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.jsonl import loads
@@ -69,8 +70,12 @@ def _tests(row: Row) -> Tests:
         return truth_of(tests, row.where, row.data.get("entry_point")).tests
     if isinstance(tests, str):
         return CodeTests(tests, row.data.get("entry_point"))
-    if not isinstance(tests, list) or not tests:
-        raise row.error("tests", "at least one test")
+    if tests == []:
+        raise NoTests(f"{row.where}: no tests")
+    if not isinstance(tests, list):
+        raise row.error("tests", "a list of tests, or code")
+    if _as_data_sets(tests, row.has("entry_point")):
+        return truth_of(tests, row.where, row.data.get("entry_point")).tests
     tolerance = row.data.get("tolerance", TOLERANCE)
     if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0:
         raise row.error("tolerance", "a number of at least 0")
@@ -99,6 +104,15 @@ def _unpacked(tests: Any) -> Any:
         return loads(tests)
     except ValueError:
         return tests
+
+
+def _as_data_sets(tests: list[Any], named: bool) -> bool:
+    """Whether tests have a shape of the data sets: asserts, or inputs and outputs of a function."""
+    first = tests[0]
+    if not isinstance(first, dict):
+        return all(isinstance(test, str) for test in tests)
+    called = named or any(name in first for name in ("fn_name", "metadata", "testtype", "type"))
+    return called and "input" in first and "output" in first
 
 
 def _renamed(test: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from crestfall.core.types import CodeTests, Problem
+from crestfall.grading.problems.base import id_of
 from crestfall.store.rows import Row
 
 
@@ -25,7 +26,7 @@ def problem(row: Row) -> Problem:
         )
     reference = row.text("code")
     code = "\n".join([*setup, *tests])
-    number = row.task_id("task_id")
+    number = id_of(row, "task_id")
     return Problem(
         number,
         row.text("text" if row.has("text") else "prompt"),
