@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Where APIs (OpenAI's chat, completions, responses and batches, Anthropic's, Gemini's) keep what was written.
-_INSIDE = ("body", "choices", "candidates", "message", "messages", "output", "content", "text")
-# Behind these: what a program is called in an object of its own, as Inspect and structured answers have it.
-_INSIDE += ("completion", "response", "code", "solution", "program", "generated_text", "answer")
+# Where APIs (OpenAI's chat, completions, responses and batches, Anthropic's, Gemini's) keep what was written; behind
+# these, what a program is called in an object of its own, as Inspect and structured answers have it.
+_INSIDE = (
+    *("body", "choices", "candidates", "message", "messages", "output", "content", "text"),
+    *("completion", "response", "code", "solution", "program", "generated_text", "answer"),
+)
 
 
 def texts_of(value: Any) -> list[str | None]:
