@@ -114,6 +114,12 @@ def test_a_configuration_is_one(page: Path, block: str, plugins: None, tmp_path:
     assert load_study(str(file)) if "methods:" in block else load_run(str(file))
 
 
+def test_files_that_pages_name_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"`((?:tests|examples|research|src)/[\w/.]+)`", page.read_text()):
+            assert page.name == "CHANGELOG.md" or (ROOT / name).exists(), f"{page}: {name}"
+
+
 def test_modules_and_chores_exist() -> None:
     text = "\n".join(code(page) for page in PAGES)
     modules = set(re.findall(r"python -m ((?:crestfall|research)[\w.]*)", text))

@@ -47,7 +47,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
         "--metric",
         action="append",
         metavar="KEY[,KEY...]",
-        help="judge foreign logs by these keys or globs; KEY@N: N graded samples are behind each value "
+        help="read these keys or globs of foreign logs as scores; KEY@N: N graded samples are behind each value "
         "(default: an evaluation, else the reward)",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`crestfall grade --problems P --samples S`: judge programs against problems."""
+"""`crestfall grade --problems P --samples S`: grade programs against problems."""
 
 from __future__ import annotations
 

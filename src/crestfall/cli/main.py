@@ -26,7 +26,7 @@ VERBS: dict[str, str] = {
     "status": "how far a run or study is",
     "report": "write the HTML report of a run or study",
     "list": "the components that a configuration can name",
-    "grade": "judge programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",
+    "grade": "grade programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",
     "analyze": "when did these runs peak, and was the fall real?",
     "replay": "what would this controller have done on these runs?",
     "watch": "follow logs that are being written, and say when the score has fallen",

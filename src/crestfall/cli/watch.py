@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--control",
         default="alert",
         metavar="NAME",
-        help="the controller that judges (`crestfall list control`); key=value words set its options (default: alert)",
+        help="the controller that decides (`crestfall list control`); key=value words set its options (default: alert)",
     )
     act = parser.add_argument_group("when the score has fallen")
     act.add_argument("--exec", metavar="CMD", help="run this in a shell, once for each run: 'scancel 1234'")

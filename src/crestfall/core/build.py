@@ -202,7 +202,7 @@ def _type_name(hint: Any) -> str:
         return kind or _type_name(inner) + "".join(_bound(bound) for bound in bounds)
     if get_origin(hint) is Literal:
         return " | ".join(repr(value) for value in get_args(hint))
-    if isinstance(hint, types.UnionType):
+    if get_origin(hint) in (types.UnionType, typing.Union):
         return " | ".join(_type_name(arg) for arg in get_args(hint))
     if hint is types.NoneType:
         return "none"

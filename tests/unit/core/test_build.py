@@ -95,6 +95,11 @@ def test_options_are_documented_at_their_fields() -> None:
     assert summary(Outer) == "An outer thing."
 
 
+def test_types_are_shown_as_people_write_them() -> None:
+    types = {option.name: option.type for option in options(EarlyStop)}
+    assert types["patience"] == "int >= 1 | none"
+
+
 def test_digest_does_not_see_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1}) != digest({"b": [2, 1], "a": 1})
 
