@@ -97,3 +97,10 @@ def test_an_example_that_imports_the_function_is_not_its_definition(line):
     assert program_of(DOUBLE, text) == DEF
     alone = "```python\nfrom operator import inv as double\n```\n"
     assert program_of(DOUBLE, alone) == "from operator import inv as double\n"
+
+
+@pytest.mark.parametrize("body", ["...", "pass", '"""Double it."""'])
+def test_a_signature_behind_the_function_is_not_its_last_version(body):
+    signature = f"```python\ndef double(n):\n    {body}\n```\n"
+    assert program_of(DOUBLE, f"```python\n{DEF}```\nIts signature:\n{signature}") == DEF
+    assert body in program_of(DOUBLE, f"Only this:\n{signature}")

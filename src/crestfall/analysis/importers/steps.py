@@ -13,6 +13,8 @@ from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
 
 LARGEST_STEP = 2.0**53
+BEFORE_TRAINING = -1
+"""The step of an evaluation before the first, as some trainers number it. A counter has no smaller value."""
 COVERS = 0.5
 """A counter is taken before a better named one that stands in less than half as many rows with a score."""
 
@@ -78,7 +80,7 @@ def _counters(frame: Frame) -> list[_Counter]:
         values_R, which_R = counters(raws)
         finite_R = np.isfinite(values_R)
         values_R, rows_R = values_R[finite_R], np.asarray(at, dtype=np.int64)[which_R[finite_R]]
-        if len(values_R) and values_R.min() >= 0 and (len(values_R) == 1 or np.ptp(values_R) > 0):
+        if len(values_R) and values_R.min() >= BEFORE_TRAINING and (len(values_R) == 1 or np.ptp(values_R) > 0):
             out.append(_Counter(key, rank, rows_R, values_R))
     return sorted(out, key=lambda c: (c.rank, c.key))
 

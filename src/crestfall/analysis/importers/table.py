@@ -71,7 +71,7 @@ def delimiter_of(line: str) -> str:
 
 
 def _columns(path: Path) -> tuple[list[str], list[Sequence[Any]]]:
-    text = read_text(path)
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     while text.startswith("#") or (text[:1] in "\r\n" and text):
         text = text.partition("\n")[2]  # comments before the header
     head = text.partition("\n")[0]
@@ -81,6 +81,7 @@ def _columns(path: Path) -> tuple[list[str], list[Sequence[Any]]]:
         raise InputError(f"{path}: not a table: {error}") from None
     if not rows:
         raise InputError(f"{path}: empty; expected a header line and rows")
+    rows = [rows[0], *(row for row in rows[1:] if row != rows[0])]  # a run that appends writes its header again
     header = [cell.strip() for cell in rows[0]]
     if len(floats([cell for cell in header if cell])[0]) == len([c for c in header if c]):
         raise InputError(f"{path}, line 1: expected a header with the columns' names, found numbers")

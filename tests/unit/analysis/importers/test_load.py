@@ -202,3 +202,16 @@ def test_a_directory_says_each_reason_once(tmp_path: Path) -> None:
         load([tmp_path])
     reasons = [str(w.message) for w in caught]
     assert len(reasons) == len(set(reasons))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_table_that_was_appended_to_has_its_header_twice(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join(2 * ["step,reward", *(f"{i},{i / 40}" for i in range(40))]).encode())
+    assert [t.steps_S.tolist() for t in load([path])] == 2 * [list(range(40))]
+
+
+def test_an_evaluation_before_training_may_be_step_minus_one(tmp_path: Path) -> None:
+    (run,) = load([jsonl(tmp_path / "s.jsonl", dict.fromkeys(range(-1, 5), 0.1))])
+    assert run.steps_S.tolist() == list(range(-1, 5))
+    assert not run.notes
