@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from crestfall.grading.answers import answer_of
 from crestfall.grading.bare import inline_code, reads_input, runs_of
 from crestfall.grading.fences import Block, blocks_of, without_blocks
-from crestfall.grading.source import Checker, acts, defines, given, is_outline, needed
+from crestfall.grading.source import Checker, acts, defines, given, needed
 
 
 def extract_code(answer: str, entry_point: str | None = None) -> str:
@@ -84,7 +84,6 @@ def _chosen(pool: list[str], names: frozenset[str], check: Checker, is_code: Cal
     indices = range(len(pool))
     if names:  # `from solution import add` beside the block that defines it is a test or an example of use
         own = [i for i in indices if defines(pool[i], names, imports=False)]
-        own = [i for i in own if not is_outline(check.tree(pool[i]))] or own
         wanted = own or [i for i in indices if defines(pool[i], names)]
     else:
         wanted = [i for i in indices if reads_input(pool[i])]

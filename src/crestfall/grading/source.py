@@ -172,15 +172,6 @@ def _bound(node: ast.AST) -> set[str]:
             return set()
 
 
-def is_outline(tree: ast.Module | None) -> bool:
-    """Whether all functions of a program are signatures, with nothing but a docstring, `...` or `pass` in them."""
-    defined = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))] if tree else []
-    empty = (ast.Pass, ast.Constant)
-    return bool(defined) and all(
-        isinstance(node.value if isinstance(node, ast.Expr) else node, empty) for n in defined for node in n.body
-    )
-
-
 @lru_cache(maxsize=1024)
 def names_used(code: str) -> frozenset[str]:
     """The names that test code needs from the program; none where it does not parse."""
