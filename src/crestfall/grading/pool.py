@@ -31,12 +31,14 @@ PROCESSES = "ulimit -u, or the container's limit of processes"
 
 # All that a worker sees of the environment. A fixed hash seed makes the order of sets, and so verdicts, the same on
 # every worker. One malloc arena: each further one reserves address space, of which a program with threads has no more.
+# Symbols are looked up at the start: else every program looks up those that it is the first to call.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
     "MALLOC_ARENA_MAX": "1",
+    "LD_BIND_NOW": "1",
 }
 
 

@@ -3,7 +3,7 @@ handle its objects."""
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
@@ -93,7 +93,7 @@ def _run_inside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[st
     loaded = message_of(program, "the program")
     if loaded != ["v", None]:
         return ("", "the program") if loaded is None else fault(loaded, "the program")
-    code, nonce = plan["tests"], secrets.token_hex(16)
+    code, nonce = plan["tests"], os.urandom(16).hex()
     modules = module_names(plan["code"])
     program.send((code.code, code.collected, plan["entry"], modules, nonce))
     line = program.line(patient=True)

@@ -8,8 +8,10 @@ import os
 import platform
 import resource
 import time
+from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_interpreter = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter lock during a call
 
 MACHINE = platform.machine()
 
@@ -110,13 +112,20 @@ def address_space() -> int:
     return pages * resource.getpagesize() + (128 << 20)
 
 
-def patient_fork(seconds: float) -> int:
+def plain_fork() -> int:
+    """`fork` without what Python does after it on behalf of threads that are no longer there: for a process that has
+    one thread only. What a hook of a module does for the fork itself (`random` takes a new seed) is left to the caller.
+    """
+    return _check(_libc_with_interpreter.fork(), "fork")
+
+
+def patient_fork(seconds: float, fork: Callable[[], int] = os.fork) -> int:
     """`fork`, tried again where the system has no process to give (a limit of the user's, or of the container). Raises
     OSError."""
     end = time.monotonic() + seconds
     while True:
         try:
-            return os.fork()
+            return fork()
         except OSError:
             if time.monotonic() > end:
                 raise

@@ -12,6 +12,7 @@ import fcntl
 import gc
 import math
 import os
+import random
 import resource
 import select
 import signal
@@ -23,8 +24,8 @@ import types
 from dataclasses import dataclass
 
 from crestfall.grading.sandbox import contestant, harness, header, linux, processes, scratch, seccomp, streams
-from crestfall.grading.sandbox.encode import Encoder
 from crestfall.grading.sandbox.pace import AWAKE, SLICE
+from crestfall.grading.sandbox.rehearsal import rehearse
 from crestfall.grading.sandbox.threads import ThreadLimit
 
 START = struct.Struct("<dq")  # CPU seconds, bytes of address space
@@ -79,17 +80,12 @@ def warm() -> None:
     copies pages."""
     for name in WARM:
         __import__(name)
-    for _ in range(20):  # what every program goes through: its bytecode is then specialised here and not in each fork
-        namespace = harness.load("def f(x):\n    return [f'{y}' for y in x]\n", harness.MODULE)
-        assert isinstance(namespace, dict)
-        Encoder(1000, listed=True).encode([namespace["f"]([1]), (1.5, "a", {1: True}), None])
-        harness.load("def f(:", harness.MODULE)
-        harness.fault(ValueError("x"))
     header.names(header.LEETCODE)
     processes.install()
     sys.modules["pypyjit"] = types.SimpleNamespace(set_param=lambda *args, **kwargs: None)  # type: ignore[assignment]
     sys.argv[:] = sys.orig_argv[:] = ["main.py"]
     sys.set_int_max_str_digits(0)  # as judges have it: CPU time bounds the conversion
+    rehearse()
     del sys.modules[harness.MODULE]
     gc.collect()
     gc.freeze()
@@ -160,7 +156,7 @@ class Zygote:
         self._threads.begin()
         start = time.monotonic()
         try:
-            pid = linux.patient_fork(FORK_SECONDS)
+            pid = linux.patient_fork(FORK_SECONDS, linux.plain_fork)
         except OSError as error:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -241,4 +237,5 @@ class Zygote:
         linux.limit(resource.RLIMIT_AS, memory_bytes)
         if self._settings.seccomp:
             self._filter.install(os.getpid())
+        random.seed()
         contestant.main(CHANNEL)
