@@ -35,6 +35,30 @@ def test_programs_that_write_files_pass(grader, name):
     assert grader.grade(SUM, WITH_SCRATCH[name]).passed
 
 
+def test_every_program_has_random_numbers_of_its_own(grader):
+    source = "import random, sys\nprint(int(input()) + int(input()))\nprint(random.random(), file=sys.stderr)"
+    drawn = {grader.grade(SUM, f"{source}  # {i}").stderr for i in range(5)}
+    assert len(drawn) == 5
+
+
+def test_threads_work_after_the_fork(grader):
+    source = """import os, threading
+assert threading.main_thread() is threading.current_thread() and threading.enumerate() == [threading.main_thread()]
+out = []
+thread = threading.Thread(target=lambda: out.append(int(input()) + int(input())))
+thread.start()
+thread.join()
+print(*out)"""
+    grade = grader.grade(SUM, source)
+    assert grade.passed, grade.stderr
+
+
+def test_a_warning_of_the_compiler_is_on_stderr(grader):
+    grade = grader.grade(SUM, "x = int(input())\nprint(x + int(input()) if x is not 5.5 else 0)")
+    assert grade.passed
+    assert 'SyntaxWarning: "is not" with a literal' in grade.stderr
+
+
 OTHERWISE = {
     "prompt": ("print(int(input('a? ')) + int(input('b? ')))", Verdict.WRONG_ANSWER),
     "exit code": ("import sys\nprint(int(input()) + int(input()))\nsys.exit(1)", Verdict.RUNTIME_ERROR),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 import subprocess
 import sys
 
 import pytest
 
-from crestfall.grading.sandbox.judge import SHORT, syntax_error
+from crestfall.grading.sandbox.judge import SHORT, check
 
 NESTED = ["-", "~", "not_", "(", "[", "{", "lambda:", "x=", "1+", "a_if_b_else_", "f(", "**", "await_", "(yield_"]
 NESTED += ["(x:=", 'f"{', "if_1:", "[x_for_x_in_", "try:", "class_A:", "x[-"]
@@ -22,24 +23,36 @@ def nested(piece: str) -> str:
     "source", ["def f(:", "x = = 1", "\0", "é = (", "\ud800 = 1", "return 1", "if x:\n\ty\n        z"]
 )
 def test_what_does_not_parse_is_named(source):
-    assert "Error" in syntax_error(source)
+    assert "Error" in check(source)[0]
 
 
 @pytest.mark.parametrize("source", ["", "x = 1", "def f(x):\n    return x", "while True: pass", "1 / 0"])
 def test_what_parses_is_left_to_run(source):
-    assert syntax_error(source) is None
+    assert check(source)[0] is None
 
 
 def test_long_sources_get_a_process_of_their_own():
-    assert syntax_error("(" * (SHORT + 1)) is None
+    assert check("(" * (SHORT + 1)) == (None, None)
+
+
+def test_a_program_gets_the_code_that_was_compiled_for_it():
+    assert eval(marshal.loads(check("x = 1")[1])) is None
+
+
+TO_MUCH = "\n".join(f"a = ({i},) * 256" for i in range(100))
+
+
+@pytest.mark.parametrize("source", ["x = 1\nx is 1", TO_MUCH, "x" * (SHORT + 1)], ids=["warns", "to much", "long"])
+def test_the_rest_is_compiled_in_its_own_process(source):
+    assert check(source) == (None, None)
 
 
 def test_no_short_source_brings_the_parser_down():
     """In a process of its own: a crash of the parser would take this one along."""
-    script = "import sys; from crestfall.grading.sandbox.judge import syntax_error\n"
+    script = "import sys; from crestfall.grading.sandbox.judge import check\n"
     script += """
 for source in eval(sys.stdin.read()):
-    try: syntax_error(source)
+    try: check(source)
     except MemoryError: pass
 print('alive')"""
     sources = [nested(piece) for piece in NESTED] + ["def f(x):\n    return " + nested(p)[:-25] + "1" for p in NESTED]

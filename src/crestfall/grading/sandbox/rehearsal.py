@@ -19,7 +19,7 @@ from crestfall.grading.sandbox.encode import Encoder
 
 TIMES = 20  # CPython specialises a function once it has been called eight times
 PROGRAM = "def f(x):\n    if not x:\n        raise ValueError('x')\n    return [f'{y}' for y in x]\n"
-REQUESTS = (
+REQUESTS: tuple[tuple[Any, ...], ...] = (
     ("name", "f"),
     ("call", 0, [[1, 2]], {}),
     ("call", 0, ["ab"], {}),
@@ -28,11 +28,12 @@ REQUESTS = (
 
 
 def rehearse() -> None:
+    code = marshal.dumps(harness.compiled(PROGRAM))
     for _ in range(TIMES):
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         linux.limit(resource.RLIMIT_CORE, 0)
         random.seed()
-        _serve(("code", PROGRAM, "", 1000), *REQUESTS)
+        _serve(("code", code, PROGRAM, "", 1000), *REQUESTS)
         _call()
         namespace = harness.load(PROGRAM, harness.MODULE)
         assert isinstance(namespace, dict)
@@ -55,5 +56,5 @@ def _call() -> None:
     """A program with tests that are calls."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        calls = [(([1, 2],), {}), (("ab",), {})]
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [(([1, 2],), {}), (("ab",), {})]
         contestant.run_calls(harness.Channel(theirs.fileno()), PROGRAM, "", "f", calls, 1000, False, True)

@@ -18,6 +18,7 @@ class Runner:
     def __init__(self, zygote: socket.socket, settings: Settings) -> None:
         self._zygote, self.settings = zygote, settings
         self._running: Handle | None = None
+        self.ready: dict[str, bytes | None] = {}  # by source: code that a program's process need not compile
 
     def abandon(self) -> None:
         """End the program that a grading which was broken off has left running."""
@@ -32,6 +33,8 @@ class Runner:
             cpu_seconds = plan.get("cpu_seconds") or self.settings.cpu_seconds
             memory = plan.get("memory_mib")
             memory_bytes = self.settings.memory_bytes if memory is None else memory << 20
+            kind, source, *rest = job
+            job = (kind, self.ready.get(source), source, *rest)
             self._running = Handle(self._zygote, self.settings.output_bytes, cpu_seconds, memory_bytes, job, streams)
             yield self._running
 
@@ -72,7 +75,8 @@ def scratch_file(content: bytes = b"") -> Iterator[int]:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
-        os.lseek(fd, 0, os.SEEK_SET)
+        if content:
+            os.lseek(fd, 0, os.SEEK_SET)
         yield fd
     finally:
         os.close(fd)
