@@ -170,7 +170,7 @@ class CodeGrader:
             if known is None and plan.refusal:
                 known = Grade(Verdict.UNSUPPORTED, plan.refusal)
             if known is None and (not program.strip() or (problem.stub and program.strip() == problem.stub.strip())):
-                known = Grade(Verdict.NO_CODE, "nothing was written")
+                known = Grade(Verdict.NO_CODE, "no program in the answer")
             if known is not None:
                 batch.grades[key] = known
             else:
