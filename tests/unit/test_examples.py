@@ -18,7 +18,7 @@ SAYS = {
     "own_update_rule.py": "[ 0.5625",
     "reinforce_one_file.py": "rolled back to step",
 }
-OPTIONS = {"reinforce_one_file.py": ["--steps", "2"]}
+OPTIONS = {"reinforce_one_file.py": ["--steps", "1"]}
 NEEDS = {"guard_pytorch.py": ("torch",), "reinforce_one_file.py": ("torch",), "guard_trl.py": ("trl",)}
 
 

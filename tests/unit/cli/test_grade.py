@@ -173,7 +173,8 @@ def test_pipes_work_on_every_side(folder):
     assert "3 of 3 passed" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_grading_that_was_broken_off_goes_on(folder, number):
     write(
         "s.jsonl",

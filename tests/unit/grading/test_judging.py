@@ -11,7 +11,7 @@ from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.guard.rewards import trl_reward
 
 
-@pytest.fixture(scope="module", params=["all layers", "no namespaces"])
+@pytest.fixture(scope="module", params=["all layers", pytest.param("no namespaces", marks=pytest.mark.slow)])
 def grader(request):
     without = () if request.param == "all layers" else ("namespaces",)
     with CodeGrader(Limits(workers=1, cpu_seconds=1, wall_seconds=2, without=without)) as grader:

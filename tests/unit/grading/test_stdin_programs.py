@@ -15,7 +15,9 @@ SUM = Problem("t", "", StdioTests((StdioCase("3\n4\n", "7\n"),)), "t")
 WITHOUT = {"all layers": (), "no namespaces": ("namespaces",), "no landlock": ("landlock",)}
 
 
-@pytest.fixture(scope="module", params=WITHOUT)
+@pytest.fixture(
+    scope="module", params=["all layers", *(pytest.param(name, marks=pytest.mark.slow) for name in list(WITHOUT)[1:])]
+)
 def grader(request):
     limits = Limits(workers=1, cpu_seconds=2, wall_seconds=3, keep_output=1000, without=WITHOUT[request.param])
     with CodeGrader(limits) as grader:
