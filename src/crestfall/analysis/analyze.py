@@ -63,7 +63,8 @@ class Analysis:
     def headline(self) -> str:
         t = self.trajectory
         curves = [(t.metric, t.role, self.classification.label)]
-        return headline([*curves, *((o.metric, o.role, o.classification.label) for o in self.others)])
+        said = headline([*curves, *((o.metric, o.role, o.classification.label) for o in self.others)])
+        return said if t.broken_at is None else f"{t.metric} is no number from step {t.broken_at} on; before, {said}"
 
     @property
     def has_cliff(self) -> bool:
@@ -72,10 +73,14 @@ class Analysis:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What cannot be said of this curve, and what would help."""
-        if self.classification.known or len(self.trajectory) >= FEW:
-            return ()
-        few = f"{len(self.trajectory)} points of unknown noise say little"
-        return (f"{few}: --samples N tells how many graded samples are behind each value",)
+        found = []
+        t = self.trajectory
+        if t.broken_at is not None:
+            found.append(f"from step {t.broken_at} on {t.metric} is NaN or infinite: the class is of the steps before")
+        if not self.classification.known and len(t) < FEW:
+            few = f"{len(t)} points of unknown noise say little"
+            found.append(f"{few}: --samples N tells how many graded samples are behind each value")
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         t, m, c = self.trajectory, self.measures, self.classification

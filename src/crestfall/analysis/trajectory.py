@@ -107,6 +107,8 @@ class Trajectory:
     told: bool = False
     facts: CampaignFacts | None = None
     notes: tuple[str, ...] = ()
+    broken_at: int | None = None
+    """The step from which the metric is NaN or infinite to the end of the log; None where it is not."""
 
     def __len__(self) -> int:
         return len(self.steps_S)

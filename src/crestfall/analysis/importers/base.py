@@ -39,6 +39,8 @@ class History:
     columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
+    broken_at: dict[str, int] = field(default_factory=dict)
+    """Per key whose last values are NaN or infinite: the first step from which none is finite any more."""
 
     def add(self, key: str, steps: Sequence[int] | IntArray, values: Sequence[float] | FloatArray) -> None:
         """Take in a column; values that are not finite are counted and left out."""
@@ -49,6 +51,8 @@ class History:
         finite_R = np.isfinite(column.values_R)
         if not finite_R.all():
             self.not_finite[key] = int((~finite_R).sum())
+            if not finite_R[-1] and finite_R.any():
+                self.broken_at[key] = int(column.steps_R[np.flatnonzero(finite_R)[-1] + 1])
             n_R = None if column.n_R is None else column.n_R[finite_R]
             column = Column(column.steps_R[finite_R], column.values_R[finite_R], n_R)
         if len(column):
