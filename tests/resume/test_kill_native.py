@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from test_kill import outcome, wait_for
 
 OPTIONS = {
@@ -51,6 +52,7 @@ def start(path: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_real_run_killed_at_several_points_is_the_undisturbed_run(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole")
     chance = random.Random(0)

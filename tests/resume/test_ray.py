@@ -41,6 +41,7 @@ def kill_worker_of(out: Path, cell: str) -> None:
     os.kill(parent, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed_and_the_results_are_those_of_the_local_executor(tmp_path: Path) -> None:
     local, remote = study_in(tmp_path / "local"), study_in(tmp_path / "ray")
     finish(start(local, "--workers", "2"))

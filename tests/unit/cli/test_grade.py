@@ -208,10 +208,9 @@ def test_a_grading_that_was_broken_off_goes_on(folder, number):
 def test_what_has_changed_is_graded_anew(folder, monkeypatch, capsys):
     from crestfall.cli import grade_files
 
-    monkeypatch.setattr(grade_files, "write_lines", lambda lines, path: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert grade("--out", "r.jsonl") == 130
-    monkeypatch.undo()
-    os.chdir(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(grade_files, "write_lines", lambda lines, path: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert grade("--out", "r.jsonl") == 130
     kept = Path("r.jsonl.partial").read_text()
     Path("r.jsonl.partial").write_text(kept.replace('"passed"', '"violation"'))
     assert grade("--out", "r.jsonl") == 0

@@ -219,6 +219,7 @@ def test_any_trainer_by_its_own_evaluation(tmp_path: Path) -> None:
         train("eval_scores")
 
 
+@pytest.mark.slow
 def test_two_processes_agree_and_both_go_back(tmp_path: Path) -> None:
     """DDP over gloo: the ranks' evaluations differ, rank 0's counts."""
     script = Path(__file__).with_name("ddp_trl.py")
