@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in (("own_control", CONTROL), ("own_update", UPDATE), ("own_penalties", PENALTIES)):
         (tmp_path / f"{name}.py").write_text(text)
-        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "run.yaml").write_text(SMALL)
     return tmp_path
 
