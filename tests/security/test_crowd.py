@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,13 @@ def resident_kib(pid: str) -> int:
     return 0
 
 
-def crowd(pairs: int) -> None:
+def crowd(pairs: int, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem("p", "", CallTests("f", (CallCase((2,), 6), CallCase((5,), 15))), "p")
     before, descriptors = children(), len(os.listdir("/proc/self/fd"))
-    shared = set(os.listdir("/dev/shm")) | set(os.listdir("/tmp"))
+    # A folder of its own: other tests put theirs into /tmp meanwhile.
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    shared = set(os.listdir("/dev/shm"))
     with CodeGrader(Limits(workers=2, cpu_seconds=1, wall_seconds=3, memory_mib=256, output_bytes=1 << 20)) as grader:
         _ = grader.layers
         workers = children() - before
@@ -61,13 +65,14 @@ def crowd(pairs: int) -> None:
         assert max(map(resident_kib, workers)) < 64 << 10
     assert children() == before
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert not {n for n in (set(os.listdir("/dev/shm")) | set(os.listdir("/tmp"))) - shared if "crestfall" in n}
+    assert not os.listdir(scratch)
+    assert not {name for name in set(os.listdir("/dev/shm")) - shared if "crestfall" in name}
 
 
-def test_a_crowd():
-    crowd(120)
+def test_a_crowd(tmp_path, monkeypatch):
+    crowd(120, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_thousand_and_a_thousand():
-    crowd(1000)
+def test_a_thousand_and_a_thousand(tmp_path, monkeypatch):
+    crowd(1000, tmp_path, monkeypatch)
