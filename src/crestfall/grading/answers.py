@@ -15,7 +15,9 @@ _THINK = re.compile(
     r")(?![\"']|`[^`])",
     re.I,
 )
-_FINAL = "<|channel|>final<|message|>"
+_FINAL = re.compile(r"<\|channel\|>final[^<]{0,40}<\|message\|>|(?<=assistant)final")
+# The thinking of a channel, and what is left of it where special tokens are taken out: `analysisWe need`.
+_CHANNEL = re.compile(r"<\|channel\|>.*?(?:<\|(?:end|return|call)\|>|\Z)|\Aanalysis(?=[A-Z]).*\Z", re.S)
 
 # Tokens that end a text or a turn, left in by decoding without `skip_special_tokens`, at the start or end of a line.
 _NAME = r"(?:end_?of_?text|im_end|eot_id|eom_id|eot|end|eos|return|fim_\w+|file_separator|endofprompt|end_of_turn)"
@@ -37,14 +39,15 @@ _MARKS = (
     (r"<\|begin_of_solution\|>", r"<\|end_of_solution\|>", False),
     (r"<code>", r"</code>", False),
     (r"<python>", r"</python>", False),
+    (r"<!\[CDATA\[", r"\]\]>", False),
 )
+_JSON_MARKS = (("```json", "```"), ("<tool_call>", "</tool_call>"))
 
 
 def answer_of(text: str) -> str:
     """The answer in a model's text, with line ends of one kind."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if _FINAL in text:
-        text = text.rpartition(_FINAL)[2]
+    text = _final(text)
     text = without_thinking(text)
     if begin := _BEGIN.match(text):
         text = text[begin.end() :]
@@ -56,15 +59,29 @@ def answer_of(text: str) -> str:
 
 
 def _of_json(text: str) -> str:
-    """The code of an answer in JSON (`{"code": "..."}`), as models write that are asked for structure."""
-    if not text.lstrip().startswith("{") or not text.rstrip().endswith("}"):
+    """The code of an answer in JSON (`{"code": "..."}`, a tool's call), as models write that are asked for
+    structure."""
+    body = text.strip()
+    for opening, closing in _JSON_MARKS:
+        if body.startswith(opening):
+            body = body.removeprefix(opening).removesuffix(closing).strip()
+    if not (body.startswith("{") and body.endswith("}")):
         return text
     try:
-        data = json.loads(text)
+        data = json.loads(body)
+        inner = data.get("arguments", data.get("parameters", data.get("input")))
+        inner = json.loads(inner) if isinstance(inner, str) else inner
     except (ValueError, RecursionError):
         return text
+    data |= inner if isinstance(inner, dict) else {}
     code = next((data[name] for name in ("code", "solution", "program", "answer") if name in data), None)
     return code if isinstance(code, str) else text
+
+
+def _final(text: str) -> str:
+    """What stands in the final channel, where a model has channels."""
+    finals = list(_FINAL.finditer(text)) if "<|channel|>" in text or text.startswith("analysis") else []
+    return text[finals[-1].end() :] if finals else _CHANNEL.sub("", text)
 
 
 def without_thinking(text: str) -> str:

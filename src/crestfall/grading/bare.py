@@ -6,11 +6,12 @@ the time is linear.
 
 from __future__ import annotations
 
+import html
 import re
 import textwrap
 from collections.abc import Callable
 
-from crestfall.grading.source import Checker, defines
+from crestfall.grading.source import Checker, defines, typed
 
 _GOES_ON = re.compile(r"[)\]}]|(?:else|elif|except|finally|case)\b[^\n]*:")
 _TRIPLE = re.compile(r"\"\"\"|'''")
@@ -60,6 +61,29 @@ def _pieces(lines: list[str]) -> list[str]:
             pieces[-1].append(line)
         open_text ^= len(_TRIPLE.findall(line)) % 2 == 1
     return ["\n".join(piece) for piece in pieces]
+
+
+_HTML = re.compile(
+    r"<pre\b[^>]{0,200}>\s*(?:<code\b[^>]{0,200}>)?(.*?)(?:</(?:code|pre)>|\Z)"
+    r"|<code\s[^>]{1,200}>(.*?)(?:</code>|\Z)",
+    re.S | re.I,
+)
+_QUOTED = re.compile(r"^(\"\"\"|''')(?:python|py)3?\n(.*?)(?:^\1|\Z)", re.S | re.M | re.I)
+_PROMPTED = re.compile(r"^[ \t]*(?:>>>|In \[\d+\]:).*(?:\n[ \t]*(?:\.\.\.|\.{3,}:).*)*", re.M)
+
+
+def page_code(text: str) -> list[str]:
+    """What a page of HTML shows as code, or stands in quotes as in a fence."""
+    shown = [html.unescape(match[1] or match[2] or "") for match in _HTML.finditer(text)]
+    return shown or [match[2] for match in _QUOTED.finditer(text)]
+
+
+def transcript(text: str, check: Checker, names: frozenset[str]) -> str | None:
+    """The program that was typed at Python's prompt, without the calls that tried it out; None where none was."""
+    pieces = [typed(match[0]) for match in _PROMPTED.finditer(text)]
+    code = "".join(piece for piece in pieces if check.valid(piece) and not (names and check.expression(piece)))
+    starts = defines(code, names, imports=False) if names else reads_input(code)
+    return code if starts and check.code(code) else None
 
 
 def inline_code(text: str, check: Checker, names: frozenset[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Which code of an answer is the program. The rules are told in docs/grading.md, "Code in an answer".
 
 1. Fenced blocks. Those tagged as Python if there are any, else those without a tag, or with one that is no language's.
-   Without such blocks: the code that stands bare among the lines; then code in the middle of a sentence.
+   Without such blocks: what HTML or Python's prompt marks as code; the code that stands bare among the lines; then
+   code in the middle of a sentence.
 2. Of these the last that defines what the tests call (an answer that corrects itself means its last version); for
    standard input the last that reads it; else the last that does anything.
 3. With it come the blocks that define what it uses and does not define (imports, helpers), in their order, and for
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from crestfall.grading.answers import answer_of
-from crestfall.grading.bare import inline_code, reads_input, runs_of
+from crestfall.grading.bare import inline_code, page_code, reads_input, runs_of, transcript
 from crestfall.grading.fences import Block, blocks_of, without_blocks
 from crestfall.grading.source import Checker, acts, defines, given, needed
 
@@ -47,6 +48,11 @@ def find_code(
             return _chosen([_mended(body, check) for body in pool], names, check, is_code)
     bare = without_blocks(text, blocks)
     whole = check.mended(bare)
+    if whole is None:
+        if pages := [page for page in page_code(bare) if is_code(page)]:
+            return _chosen([_mended(page, check) for page in pages], names, check, is_code)
+        if (typed := transcript(bare, check, names)) is not None:
+            return typed
     runs = [whole] if whole is not None else runs_of(bare, check, continues)
     if runs and "\0" not in bare:  # no editor shows it, Python refuses it, and it is not for us to take out
         return _chosen(runs, names, check, is_code)

@@ -27,7 +27,13 @@ for _category in (SyntaxWarning, DeprecationWarning):
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _ACTS = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.ListComp, ast.SetComp, ast.DictComp)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_DOCTEST = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: |$)")
+_TRANSCRIPT = re.compile(r"[ \t]*(?:>>>|\.\.\.|In \[\d+\]:|\.{3,}:)(?: |$)")
+# Spaces and marks that pages of text put into code and Python refuses: they cannot be told from plain ones by reading.
+_TYPOGRAPHY = {
+    **dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000"), " "),
+    **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff")),
+    **dict.fromkeys(map(ord, "\u2028\u2029"), "\n"),
+}
 
 
 class Checker:
@@ -69,6 +75,11 @@ class Checker:
         tree = self.tree(text)
         return tree is not None and any(_is_prose(node) for node in tree.body)
 
+    def expression(self, text: str) -> bool:
+        """Whether this parses and is nothing but expressions: calls that try something out."""
+        tree = self.tree(text)
+        return tree is not None and all(isinstance(node, ast.Expr) for node in tree.body)
+
     def valid(self, text: str) -> bool:
         """Whether this parses, comments alone included."""
         return self.tree(text) is not None
@@ -101,11 +112,13 @@ def _stray(tree: ast.Module) -> bool:
 
 def _variants(text: str) -> Iterator[str]:
     yield text
+    if (visible := text.translate(_TYPOGRAPHY)) != text:
+        text = visible
+        yield text
     if (dedented := textwrap.dedent(text)) != text:
         yield dedented
-    if text.lstrip().startswith(">>>"):
-        kept = (line.lstrip()[4:] for line in text.split("\n") if _DOCTEST.match(line))
-        yield "\n".join(kept) + "\n"
+    if _TRANSCRIPT.match(text.lstrip()):
+        yield typed(text)
     first, _, rest = text.lstrip().partition("\n")
     if first.strip().lower() in ("python", "python3", "py"):  # the fence's tag, a line too late
         yield rest
@@ -114,6 +127,12 @@ def _variants(text: str) -> Iterator[str]:
         yield "\n".join(line for line in lines if line[:1] not in ("%", "!"))
     if "&" in text and (plain := html.unescape(text)) != text:
         yield plain
+
+
+def typed(text: str) -> str:
+    """What was typed in a transcript of Python's prompt (`>>>`, `In [1]:`), without its output."""
+    lines = ((_TRANSCRIPT.match(line), line) for line in text.split("\n"))
+    return "\n".join(line[prompt.end() :] for prompt, line in lines if prompt) + "\n"
 
 
 def _idle(tree: ast.Module) -> bool:

@@ -31,6 +31,7 @@ def test_verdict(answer: Answer, verdicts):
 
 FRAGMENTS = [
     *("```", "```python\n", "```\n", "~~~\n", "\n", "\n\n", "    ", "<think>", "</think>", "<|im_end|>", "[DONE]", "`"),
+    *(">>> ", "<pre>", "<code class=", "\u00a0", "<|channel|>", "analysisWe", "{", "}", '{"arguments": [', "In [1]: "),
     *(
         '"""',
         "(",
@@ -72,6 +73,12 @@ LONG = {
     "prose": "A line of prose: it has (some) code(x) in it, and an 'apostrophe\n" * 1_500,
     "words": "word\n" * 20_000,
     "list": "- " * 50_000,
+    "tags of HTML": "<pre <code " * 9_000,
+    "pages": "<pre><code> x" * 8_000,
+    "prompts": ">>> def f(:\n... \n" * 6_000,
+    "channels": "<|channel|>analysis" * 5_000,
+    "braces": '```json\n{"code": ' + "}    " * 20_000,
+    "spaces that do not break": "x\u00a0= 1\n" * 16_000,
 }
 
 
