@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crestfall.grading import CodeGrader, Limits
     from crestfall.grading.samples import Sample
 
+SHOWN = 10  # programs that did not pass, on the terminal
 AFTER_INTERRUPT = "with --out, the same command goes on from what was graded"
 
 
@@ -194,8 +195,11 @@ def against(args: argparse.Namespace, samples: list[Sample], grades: list[Grade]
 
 
 def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) -> None:
-    for line in [line for line in lines if not line["passed"]][:10]:
+    failed = [line for line in lines if not line["passed"]]
+    for line in failed[:SHOWN]:
         console.print(f"{line['task_id']}: {line['verdict']} {line['detail']}", markup=False)
+    if len(failed) > SHOWN:
+        console.print(f"and {len(failed) - SHOWN} more that did not pass: --out R.jsonl has them all", markup=False)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result["verdicts"].items()))
     console.print(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})", markup=False)
     for k, e in result.get("base_pass_at_k", {}).items():

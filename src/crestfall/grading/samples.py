@@ -15,14 +15,16 @@ from crestfall.grading.texts import texts_of
 from crestfall.store.rows import Row, read_rows
 
 Form = Literal["completion", "solution", "response"]
-# By what it is called, the first that is there: the rest of a prompt, a whole program, an answer that holds one.
+# By what it is called, the first that is there: the rest of a prompt, an answer that holds a program, a whole program.
+# What only a model writes comes first: rows of a data set, with their own `solution`, are often handed on with it.
 FIELDS: dict[str, Form] = {
     **dict.fromkeys(("completion", "completions"), "completion"),
-    **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
     **dict.fromkeys(("response", "responses", "generation", "generations", "sample", "samples"), "response"),
-    **dict.fromkeys(("output", "outputs", "output_list", "prediction", "predictions", "answer", "text"), "response"),
-    **dict.fromkeys(("content", "generated_text", "model_output", "message", "messages"), "response"),
-    **dict.fromkeys(("choices", "candidates", "filtered_resps", "resps", "result"), "response"),
+    **dict.fromkeys(("prediction", "predictions", "generated_text", "model_output", "choices"), "response"),
+    **dict.fromkeys(("candidates", "filtered_resps", "resps"), "response"),
+    **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
+    **dict.fromkeys(("output", "outputs", "output_list", "answer", "message", "messages"), "response"),
+    **dict.fromkeys(("content", "text", "result"), "response"),
 }
 IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task")
 
@@ -84,7 +86,10 @@ def _written(row: Row) -> list[Written]:
         raise InputError(
             f"{row.where}: none of the fields 'completion', 'solution' and 'response', nor any of their kin"
         )
-    texts = texts_of(row.data[name])
+    try:
+        texts = texts_of(row.data[name])
+    except InputError as error:
+        raise InputError(f"{row.where}: field {name!r}: {error}") from None
     task_id = _task_id(row)
     if texts == [row.data[name]]:
         return [Written(task_id, FIELDS[name], texts[0], row)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crestfall.core.errors import InputError
+
 # Where APIs (OpenAI's chat, completions, responses and batches, Anthropic's, Gemini's) keep what was written; behind
 # these, what a program is called in an object of its own, as Inspect and structured answers have it.
 _INSIDE = (
@@ -17,13 +19,17 @@ def texts_of(value: Any) -> list[str | None]:
     """Every sample in a value; None for one that was never written (an error of an API, a null).
 
     A conversation is one sample: its last message. A list of anything else is a list of samples.
+
+    Raises InputError: a number, or an object without any of the known fields.
     """
     if value is None or isinstance(value, str):
         return [value]
+    if isinstance(value, float) and value != value:  # what pandas writes for nothing
+        return [None]
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, (list, tuple)):
-        return [None]
+        raise InputError(f"{value!r:.60} is no text")
     if value and all(isinstance(item, Mapping) for item in value):
         if any("role" in item for item in value):
             said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool")]
@@ -35,7 +41,7 @@ def texts_of(value: Any) -> list[str | None]:
 
 
 def text_of(value: Any) -> str:
-    """The one text of a completion; the empty string where nothing was written."""
+    """The one text of a completion; the empty string where nothing was written. Raises InputError."""
     return next((text for text in texts_of(value) if text is not None), "")
 
 
@@ -45,9 +51,13 @@ def _is_part(item: Mapping[str, Any]) -> bool:
 
 
 def _of_object(value: Mapping[str, Any]) -> list[str | None]:
-    if value.get("error"):
+    if not value or value.get("error"):
         return [None]
     if isinstance(value.get("parts"), list):
         return ["".join(str(part.get("text") or "") for part in value["parts"] if isinstance(part, Mapping))]
     name = next((name for name in _INSIDE if value.get(name) is not None), None)
-    return [None] if name is None else texts_of(value[name])
+    if name is not None:
+        return texts_of(value[name])
+    if "role" in value or any(name in value for name in _INSIDE):
+        return [None]
+    raise InputError(f"an object with no text that is known by its name; its fields are {', '.join(map(repr, value))}")

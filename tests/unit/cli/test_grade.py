@@ -101,6 +101,8 @@ SAMPLES = {
     "code_list": ({"question_id": "t/0", "code_list": [RIGHT, ""], "output_list": ["x", "y"]}, ["passed", "no_code"]),
     "harness": ({"doc_id": 0, "doc": {"task_id": "t/0", "prompt": "p"}, "resps": [[WRONG]], "filtered_resps": [[RIGHT]]}, ["passed"]),
     "completions": ({"completions": [RIGHT, RIGHT]}, ["passed", "passed"]),
+    "beside a data set's solution": ({"solution": WRONG, "code": WRONG, "response": RIGHT, "text": "Double it."}, ["passed"]),
+    "pandas's nothing": ({"response": float("nan"), "solution": RIGHT}, ["no_code"]),
     "several conversations": ({"responses": [[{"role": "assistant", "content": RIGHT}], [{"role": "assistant", "content": WRONG}]]}, ["passed", "wrong_answer"]),
 }  # fmt: skip
 
@@ -112,6 +114,19 @@ def test_samples_as_people_have_them(name, folder):
     write("s.jsonl", [row if ids else {"task_id": "t/0", **row}])
     grade("--out", "r.jsonl", "--allow-missing")
     assert [line["verdict"] for line in lines()] == verdicts
+
+
+@pytest.mark.parametrize("given", [{"reply": RIGHT}, 5, [{"type": "text", "text": RIGHT}, 7], {"response": {"reply": RIGHT}}])
+def test_samples_of_no_known_shape_are_refused(given, folder, capsys):
+    write("s.jsonl", [{"task_id": "t/0", "response": given}])
+    assert grade("--out", "r.jsonl", "--allow-missing") == 2
+    assert "s.jsonl:1: field 'response': " in capsys.readouterr().err and not Path("r.jsonl").exists()
+
+
+def test_so_many_more_failed(folder, capsys):
+    write("s.jsonl", [{"task_id": "t/0", "solution": f"{WRONG}#{i}\n"} for i in range(12)])
+    grade("--allow-missing")
+    assert "and 2 more that did not pass" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("indent", [None, 1])
