@@ -95,7 +95,7 @@ ANSWERS = [
     Answer("spaces that do not break", _fenced(DEF.replace("    ", "\u00a0" * 4))),
     Answer("full-width spaces", _fenced(DEF.replace("    ", "\u3000" * 4))),
     Answer("marks that nobody sees", _fenced("\ufeff" + DEF.replace(":", ":\u200b"))),
-    Answer("a space that does not break, in a string", _fenced("s = '\u00a0'\n" + DEF.replace("n + n", "n * 2 * len(s)"))),
+    Answer("a space that does not break, in a string", _fenced(f"s = '\u00a0'\n{DEF[:-1]} * len(s)")),
     Answer("escaped for HTML", _fenced("def double(n):\n    return n * 2 if n &gt; 0 else 2 * n\n")),
     Answer("three quotes for a fence", f"'''python\n{DEF}'''\nDone.\n"),
     # --- pages and transcripts ---
@@ -104,7 +104,7 @@ ANSWERS = [
     Answer("a page's code, with its class", f'<code class="language-python">\n{DEF}</code>'),
     Answer("stdin, a page's code", f"<pre>\n{READ}</pre>", problem="stdin"),
     Answer("typed at the prompt", "Try:\n\n>>> def double(n):\n...     return 2 * n\n...\n>>> double(2)\n4\n"),
-    Answer("typed in a notebook", "In [1]: def double(n):\n   ...:     return 2 * n\n   ...:\n\nIn [2]: double(1)\nOut[2]: 2\n"),
+    Answer("typed in a notebook", "In [1]: def double(n):\n   ...:     return 2 * n\n   ...:\n\nIn [2]: double(1)\n"),
     Answer("tried out at the prompt", f"{DEF}\n>>> double(2)\n4\n"),
     Answer("only tried out", "You call it so:\n\n>>> double(2)\n4\n", "no_code"),
     # --- opened or closed by the prompt ---
@@ -157,7 +157,7 @@ ANSWERS = [
     Answer("a call of the interpreter", f"<|python_tag|>{DEF}<|eom_id|>"),
     Answer("in JSON", '{"reasoning": "add", "code": "def double(n):\\n    return n + n\\n"}'),
     Answer("in JSON, in a fence", '```json\n{"code": "def double(n):\\n    return n + n\\n"}\n```'),
-    Answer("a tool's call", '<tool_call>\n{"name": "run", "arguments": {"code": "double = lambda n: 2 * n"}}\n</tool_call>'),
+    Answer("a tool's call", '<tool_call>\n{"arguments": {"code": "double = lambda n: 2 * n"}}\n</tool_call>'),
     Answer("CDATA", f"<solution><![CDATA[\n{DEF}]]></solution>"),
     Answer("marked as answer", f"It is\n<answer>\n{_fenced(DEF)}</answer>"),
     Answer("marked as answer, bare", f"<answer>\n{DEF}</answer>\n"),
