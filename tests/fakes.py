@@ -160,6 +160,9 @@ class FakeEngine:
         self.load_weights(snapshot)
         self.momentum = snapshot["optimizer"]["momentum"].copy()
 
+    def forget_optimizer(self) -> None:
+        self.momentum[:] = 0
+
     def load_weights(self, snapshot: Any) -> None:
         self.weights = snapshot["policy"]["weights"].copy()
         self.averaged = list(snapshot["average"]["all"]) if "average" in snapshot else self.averaged

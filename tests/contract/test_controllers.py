@@ -103,6 +103,7 @@ def test_targets_are_kept(controller: Controller, passed: list[int]) -> None:
         available = kept | {record.step}
         if decision.action != "continue":
             assert decision.target_step in available
+        assert set(decision.average) <= available
         assert controller.last(state, record.step).target_step in available
         kept = available & controller.keep(state)
         assert controller.keep(state) <= available

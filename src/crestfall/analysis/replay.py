@@ -1,7 +1,8 @@
 """What would this controller have done? Controllers run over curves that are already there.
 
-A replay ends at the controller's first action: what a run would have done after a stop or a rollback is unknown. The
-controller is fed one record after the other and never holds the rest, so it cannot look ahead.
+A replay ends at the controller's first action: what a run would have done after a stop, after a rollback, or with
+another learning rate, an optimizer that starts anew or averaged weights, is unknown. The controller is fed one record
+after the other and never holds the rest, so it cannot look ahead.
 
 The step that is kept was chosen on one curve; scored on the same curve its value is biased upwards. It is scored on a
 second one where the run has one: our own run directories have `report`, of a foreign log the user may name another
@@ -22,17 +23,22 @@ from crestfall.core.types import Decision, Record
 
 @dataclass(frozen=True)
 class Replay:
-    """`decision` is the first that is no `continue`, made at `acted_at`; where there was none, `acted_at` is None and
-    `decision` the controller's last word. `alerted_at`: the first step at which it had something to say, if any."""
+    """`decision` is the first that changes the run, made at `acted_at`; where there was none, `acted_at` is None and
+    `decision` the controller's last word. `alerted_at`: the first step at which it had something to say, if any.
+
+    `kept_step`: whose weights the run would have had after the decision; where it changes how training goes on, those
+    that the controller would have handed on then.
+    """
 
     decision: Decision
     acted_at: int | None
     alerted_at: int | None
-    last_step: int
+    kept_step: int
 
     @property
-    def kept_step(self) -> int:
-        return self.last_step if self.decision.target_step is None else self.decision.target_step
+    def beyond(self) -> str:
+        """What the decision does that no log can show; "" for a stop at the weights of a step."""
+        return self.decision.changes
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,17 @@ def replay(controller: Controller, records: Iterable[Record]) -> Replay:
         state, decision = controller.decide(state, record)
         if alerted is None and decision.reason:
             alerted = record.step
-        if decision.action != "continue":
-            return Replay(decision, record.step, alerted, record.step)
+        if decision.action != "continue" or decision.changes_training:
+            kept = controller.last(state, record.step) if decision.action == "continue" else decision
+            return Replay(decision, record.step, alerted, _target(kept, record.step))
     if record is None:
         raise ValueError("nothing to replay: the curve has no points")
-    return Replay(controller.last(state, record.step), None, alerted, record.step)
+    last = controller.last(state, record.step)
+    return Replay(last, None, alerted, _target(last, record.step))
+
+
+def _target(decision: Decision, step: int) -> int:
+    return step if decision.target_step is None else decision.target_step
 
 
 def records_of(trajectory: Trajectory) -> list[Record]:

@@ -315,7 +315,7 @@ def _campaigns(events: Sequence[dict[str, Any]], path: Path, run: str) -> Iterat
         facts = CampaignFacts(
             campaign=campaign,
             budget=int(started.get(campaign, {}).get("budget", steps[-1]["step"])),
-            decisions={e["step"]: Decision(**e["decision"]) for e in steps if e.get("decision")},
+            decisions={e["step"]: Decision.from_json(e["decision"]) for e in steps if e.get("decision")},
             rollbacks=tuple(
                 Rollback(e["step"], e["target_step"], e.get("reason", ""))
                 for e in rollbacks

@@ -120,7 +120,7 @@ def rows_of(
                 "steps_saved": last - ended,
                 "scored_on": f"{BIASED} {score.name}" if score.biased else score.name,
                 "biased": score.biased,
-                "note": _caution(trajectory) if done.alerted_at is None else "",
+                "note": _beyond(name, done) or (_caution(trajectory) if done.alerted_at is None else ""),
             }
         )
     return rows
@@ -184,8 +184,17 @@ def _table(*headings: str) -> Table:
 
 def _acted(row: Mapping[str, Any]) -> str:
     if row["stopped_at"] is not None:
-        return f"{row['stopped_at']}" if row["action"] == "stop" else f"{row['stopped_at']} (back)"
+        how = {"stop": "", "rollback": " (back)", "continue": " (goes on)"}[row["action"]]
+        return f"{row['stopped_at']}{how}"
     return "never" if row["alerted_at"] is None else f"alert {row['alerted_at']}"
+
+
+def _beyond(name: str, done: replay.Replay) -> str:
+    """What cannot be replayed of a decision."""
+    if not done.beyond:
+        return ""
+    where = "at the end" if done.acted_at is None else f"at step {done.acted_at}"
+    return f"{name}: {done.beyond} {where}: what that leads to cannot be replayed"
 
 
 def _caution(trajectory: Trajectory) -> str:

@@ -274,8 +274,15 @@ class Decision:
 
     `continue`: train on. `stop`: end the campaign and hand on the weights of `target_step`. `rollback`: restore weights
     *and* optimizer of `target_step` and train on from there (the step counter goes on: it never runs backwards).
-    `learning_rate_scale`: with a rollback, what the learning rate is multiplied with from here on, in the campaigns
-    that follow too.
+
+    `learning_rate_scale`: where training goes on, what the learning rate is multiplied with from here on, in the
+    campaigns that follow too. `forget_optimizer`: where training goes on, the optimizer starts anew, without the
+    momenta that it has. `average`: the mean of the weights of these steps (the present one may be among them) takes
+    the place of the weights: of those to train on from, or, with a stop, of those that are handed on. A controller
+    keeps the steps that it averages.
+
+    Raises:
+        ValueError: a learning rate times what is no positive number; a stop that changes how training goes on.
     """
 
     action: Action
@@ -283,19 +290,57 @@ class Decision:
     reason: str = ""
     evidence: Mapping[str, float] = field(default_factory=dict)
     learning_rate_scale: float = 1.0
+    forget_optimizer: bool = False
+    average: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.learning_rate_scale != 1.0 and self.action != "rollback":
-            raise ValueError(f"a decision to {self.action} leaves the learning rate as it is")
+        scale = self.learning_rate_scale
+        if not (math.isfinite(scale) and scale > 0):
+            raise ValueError(f"learning_rate_scale={scale}: expected a positive number")
+        if self.action == "stop" and (scale != 1.0 or self.forget_optimizer):
+            raise ValueError("a decision to stop leaves learning rate and optimizer as they are")
+
+    @property
+    def changes_training(self) -> bool:
+        """Training goes on from here, in another way than it would have by itself, without a rollback."""
+        touched = self.learning_rate_scale != 1.0 or self.forget_optimizer or bool(self.average)
+        return self.action == "continue" and touched
+
+    @property
+    def changes(self) -> str:
+        """What is done to a run that trains on, in words; "" where nothing is."""
+        parts = [f"learning rate x {self.learning_rate_scale:g}"] if self.learning_rate_scale != 1.0 else []
+        parts += ["optimizer forgotten"] if self.forget_optimizer else []
+        parts += [f"mean of the weights of steps {', '.join(map(str, self.average))}"] if self.average else []
+        return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        """What a run's events hold. The rarer actions are named where they are taken alone."""
+        out: dict[str, Any] = {
             "action": self.action,
             "target_step": self.target_step,
             "reason": self.reason,
             "evidence": dict(self.evidence),
             "learning_rate_scale": self.learning_rate_scale,
         }
+        if self.forget_optimizer:
+            out["forget_optimizer"] = True
+        if self.average:
+            out["average"] = list(self.average)
+        return out
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
+        return cls(
+            data["action"],
+            data["target_step"],
+            data["reason"],
+            data["evidence"],
+            float(data.get("learning_rate_scale", 1.0)),  # it was not always there
+            bool(data.get("forget_optimizer", False)),
+            tuple(map(int, data.get("average", ()))),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ this project's study (docs/study.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from crestfall.core.errors import ConfigError
 
@@ -25,9 +25,16 @@ class WeightAverage:
     def __init__(self, model: Any, decay: float | None = None) -> None:
         if decay is not None and not 0 < decay < 1:
             raise ConfigError(f"WeightAverage: decay={decay}; between 0 and 1")
-        self._model, self._decay = model, decay
-        self._count = 0
+        self._weights: Callable[[], Mapping[str, Any]] = lambda: trainable(model)
+        self._decay, self._count = decay, 0
         self._average: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, weights: Callable[[], Mapping[str, Any]]) -> Self:
+        """The plain mean of the tensors that a function names."""
+        mean = cls(None)
+        mean._weights = weights
+        return mean
 
     def update(self) -> None:
         """Take the weights in as they are now: once before training, then after every step."""
@@ -60,5 +67,7 @@ class WeightAverage:
         weights = self._weights()
         self._average = {name: value.to(weights[name].device) for name, value in state["average"].items()}
 
-    def _weights(self) -> dict[str, Any]:
-        return {n: p for n, p in self._model.named_parameters() if p.requires_grad and p.is_floating_point()}
+
+def trainable(model: Any) -> dict[str, Any]:
+    """Floating-point weights that are trained, by name."""
+    return {n: p for n, p in model.named_parameters() if p.requires_grad and p.is_floating_point()}

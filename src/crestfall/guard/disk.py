@@ -10,6 +10,7 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.guard import sharded
+from crestfall.guard.average import WeightAverage
 from crestfall.guard.history import History, Outcome
 from crestfall.guard.keeper import Held, Keeper
 from crestfall.guard.ranks import Ranks, decided_by_first
@@ -149,6 +150,28 @@ class Disk:
         )
 
     # --- back ---------------------------------------------------------------------------------------------------------
+
+    def carry_out(self, outcome: Outcome, history: History | None) -> None:
+        """Put back what an outcome names, and the mean that it names in place of the weights. Collective."""
+        assert self._keeper is not None
+        mean = WeightAverage.of(self._keeper.weights) if outcome.mean_of else None
+        if mean is not None and not self._keeper.weights():
+            self._say("weights are to be averaged, and there are none in reach: put the model into `state`")
+            mean = None
+        if mean is not None:
+            here = self._keeper.copy_of_now() if outcome.target is None else None
+            if outcome.current in outcome.mean_of:
+                mean.update()
+            for identity in outcome.mean_of:
+                if identity != outcome.current:
+                    self.put_back(identity, history)
+                    mean.update()
+            if here is not None:
+                self._keeper.put_back(here)
+        if outcome.target is not None:
+            self.put_back(outcome.target, history)
+        if mean is not None:
+            mean.hand_on()
 
     def put_back(self, target: int, history: History | None) -> None:
         """Put a snapshot back: from memory, else from the disk, else the next best one that can be read. Collective."""

@@ -57,7 +57,8 @@ class Guard:
         schedule: what a rollback does to the schedulers in `state`: `back`, they go back with the weights; `on`, they
             and the learning rate stay where they are.
         max_rollbacks: after this many, a rollback becomes a stop at the same target.
-        on_rollback: called after every rollback, on every rank: empty your replay buffer, sync your sampler's weights.
+        on_rollback: called after every rollback or averaging, on every rank: empty your replay buffer, sync your
+            sampler's weights.
         hand_on: an average of weights that takes the place of the weights when training ends.
         keep, checkpoints: `keep="best"` only decides, and protects the trainer's own checkpoints of the steps that
             matter; `checkpoints` is where they are, "out/checkpoint-{step}".
@@ -186,9 +187,10 @@ class Guard:
         return self._announce(outcome, message["step"])
 
     def carry_out(self, decision: Decision) -> bool:
-        """Put back what the last decision names, and say whether training is to end.
+        """Do what the last decision says, and say whether training is to end.
 
-        Collective in a distributed run. Nothing happens for `continue`, nor where the target is the step just observed.
+        Collective in a distributed run. Nothing happens for a plain `continue`, nor where the target is the step just
+        observed.
 
         A decision that changes the learning rate, where the guard was given none, is carried out without that and with
         a warning: a run is not ended for it. A guard that only decides has nothing to put back: it ends training for a
@@ -200,15 +202,18 @@ class Guard:
             if decision.action == "rollback":
                 where = self.checkpoint or "your own checkpoint"
                 self._say(f"this guard only decides: go on from {where} of step {decision.target_step}")
+            if decision.changes:
+                self._say(f"this guard only decides: {decision.changes} is yours to carry out")
             return decision.action != "continue"
-        if self._outcome.target is not None:
-            self._disk.put_back(self._outcome.target, self._history)
-        if self._outcome.rate_factor != 1.0 and decision.action != "continue":
+        self._disk.carry_out(self._outcome, self._history)
+        if decision.forget_optimizer:
+            self._within_reach("the optimizer is to be forgotten", self._functions.forget_optimizer)
+        if self._outcome.rate_factor != 1.0 and (decision.action != "continue" or decision.changes_training):
             self._scale_learning_rate(self._functions.scale_learning_rate, self._outcome.rate_factor)
-        if decision.action == "rollback":
+        if decision.action == "rollback" or (decision.action == "continue" and decision.average):
             for call in self._on_rollback:
                 call()
-        if decision.action == "stop" and self._hand_on is not None:
+        if decision.action == "stop" and self._hand_on is not None and not decision.average:
             self._hand_on.hand_on()
         return decision.action == "stop"
 
@@ -261,7 +266,7 @@ class Guard:
 
     @property
     def learning_rate_scale(self) -> float:
-        """What rollbacks have left of the learning rate (rank 0 only; 1.0 elsewhere)."""
+        """What decisions have made of the learning rate (rank 0 only; 1.0 elsewhere)."""
         return 1.0 if self._history is None else self._history.rate
 
     def flush(self) -> None:
@@ -312,6 +317,12 @@ class Guard:
             f"the learning rate is to be multiplied by {factor:g}, and there is none in reach: put the optimizer into "
             "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
         )
+
+    def _within_reach(self, what: str, call: Callable[[], None] | None) -> None:
+        if call is None:
+            self._say(f"{what}, and there is none in reach: put it into `state`")
+        else:
+            call()
 
     def _say_unseen(self, not_finite: str) -> None:
         if not not_finite and "noise" not in self._said:

@@ -38,8 +38,9 @@ class Outcome:
     """What rank 0 tells the others. Snapshots go by the `id` of their observation, which unlike a step is never seen
     twice.
 
-    `target`: the snapshot to put back, None where the weights are right as they are. `rate_factor`: what to multiply
-    the learning rate with that is in force then. `snapshot`: the one to take now. `wanted`: those to keep from now on.
+    `target`: the snapshot to put back, None where the weights are right as they are. `mean_of`: those whose weights'
+    mean then takes the place of the weights. `rate_factor`: what to multiply the learning rate with that is in force
+    then. `snapshot`: the one to take now. `wanted`: those to keep from now on. `current`: the present observation.
     """
 
     decision: Decision
@@ -49,6 +50,8 @@ class Outcome:
     wanted: frozenset[int] = frozenset()
     place: str = ""
     """Name of the directory of the snapshot to take."""
+    mean_of: tuple[int, ...] = ()
+    current: int = -1
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,12 +61,15 @@ class Outcome:
             "snapshot": self.snapshot,
             "wanted": sorted(self.wanted),
             "place": self.place,
+            "mean_of": list(self.mean_of),
+            "current": self.current,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        fields = {name: data[name] for name in ("target", "rate_factor", "snapshot", "place")}
-        return cls(Decision(**data["decision"]), wanted=frozenset(data["wanted"]), **fields)
+        fields = {name: data[name] for name in ("target", "rate_factor", "snapshot", "place", "current")}
+        decision, mean = Decision.from_json(data["decision"]), tuple(data["mean_of"])
+        return cls(decision, wanted=frozenset(data["wanted"]), mean_of=mean, **fields)
 
 
 class History:
@@ -132,7 +138,7 @@ class History:
 
     @property
     def rate(self) -> float:
-        """What rollbacks have left of the learning rate."""
+        """What decisions have made of the learning rate."""
         return self._active[-1].rate_after if self._active else 1.0
 
     def needed(self, target: int | None) -> frozenset[int]:
@@ -169,18 +175,21 @@ class History:
             decision = self._away_from_here(scores, best)
         decision = self._bounded(decision)
         take, target, wanted = False, None, frozenset[int]()
+        mean: tuple[int, ...] = ()
         if can_capture:
             take = not hidden and (
                 (not scores.not_finite and (record.step in keep or best is None or record.value > self._value(best)))
                 or (decision.action == "stop" and decision.target_step == record.step)
             )
             decision, target = self._resolve(decision, kept_before | keep)
-            wanted = self._wanted(keep, target, take)
+            decision, mean = self._averaged(decision)
+            wanted = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
         observation = replace(observation, decision=decision)
         self._by_id[identity] = self._active[-1] = observation
         self._pending = observation
         place = snapshot_name(identity, record.step) if take else ""
-        return Outcome(decision, target, self._factor(target), identity if take else None, wanted, place)
+        factor = self._factor(target)
+        return Outcome(decision, target, factor, identity if take else None, wanted, place, mean, identity)
 
     def write_journal(self) -> None:
         """Put the last observation on the disk. Raises RunDirectoryError; it is written with the next one then."""
@@ -197,7 +206,9 @@ class History:
         if self._active[-1].scores.not_finite == "weights" and decision.target_step == self._active[-1].record.step:
             decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
         decision, target = self._resolve(decision, self._controller.keep(self._state))
-        return Outcome(decision, target, self._factor(target), wanted=self.available())
+        decision, mean = self._averaged(decision)
+        now = self._active[-1].id
+        return Outcome(decision, target, self._factor(target), wanted=self.available(), mean_of=mean, current=now)
 
     def close(self) -> None:
         self._lock.release()
@@ -233,7 +244,7 @@ class History:
         if decision.action != "rollback" or done < self._max_rollbacks:
             return decision
         reason = f"{decision.reason}; rolled back {done} times already (max_rollbacks)"
-        return replace(decision, action="stop", reason=reason, learning_rate_scale=1.0)
+        return replace(decision, action="stop", reason=reason, learning_rate_scale=1.0, forget_optimizer=False)
 
     # --- restarts -----------------------------------------------------------------------------------------------------
 
@@ -309,6 +320,16 @@ class History:
             reason = f"{decision.reason}; {why}: step {step} ({value:.3f}) takes its place"
             decision = replace(decision, target_step=step, reason=reason)
         return decision, None if chosen == current.id else chosen
+
+    def _averaged(self, decision: Decision) -> tuple[Decision, tuple[int, ...]]:
+        """The decision and the snapshots that it averages, as far as they are there; the present weights are."""
+        current = self._active[-1].id
+        named = {step: self._identity(step) for step in decision.average}
+        found = {step: i for step, i in named.items() if i == current or i in self.available()}
+        if missing := [str(step) for step in named if step not in found]:
+            reason = f"{decision.reason}; left out of the mean, since no snapshot is kept: step {', '.join(missing)}"
+            decision = replace(decision, average=tuple(found), reason=reason)
+        return decision, tuple(i for i in found.values() if i is not None)
 
     def _factor(self, target: int | None) -> float:
         """From the learning rate in force, once `target` is put back, to the one that is to be."""

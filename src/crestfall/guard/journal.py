@@ -35,7 +35,7 @@ class Observation:
     scores: Scores
     decision: Decision
     rate_before: float = 1.0
-    """What rollbacks had left of the learning rate when the observation was made, before its own decision."""
+    """What decisions had made of the learning rate when the observation was made, before its own decision."""
 
     @property
     def record(self) -> Record:
@@ -76,9 +76,8 @@ class Observation:
             None if counts is None else int(data["n"]) // len(counts),
             {key: float(value) for key, value in data.items() if key not in RESERVED},
         )
-        # Guards did not always know of learning rates.
-        scale, rate = float(data.get("learning_rate_scale", 1.0)), float(data.get("rate_before", 1.0))
-        decision = Decision(data["action"], data["target_step"], data["reason"], data["evidence"], scale)
+        rate = float(data.get("rate_before", 1.0))  # guards did not always know of learning rates
+        decision = Decision.from_json(data)
         scores = Scores(record, data.get("report"), samples, data.get("score"), data.get("not_finite", ""))
         return cls(int(data["id"]), scores, decision, rate)
 

@@ -106,10 +106,22 @@ class Keeper:
         outline = statetree.outline(live)
         changed = misfit(self.outline, outline, self._functions) if self.outline is not None else ""
         self.outline = outline
-        held = self._copy(live) if self._ranks.size == 1 else self._shared_copy(live)
+        held = self._held(live)
         if self.in_memory:
             self.memory[identity] = held
         return held, changed
+
+    def copy_of_now(self) -> Held:
+        """The state as it is, beside the snapshots. Collective."""
+        return self._held(statetree.look(self._functions.capture()))
+
+    @property
+    def weights(self) -> Callable[[], Mapping[str, Any]]:
+        """What a mean over snapshots is taken of."""
+        return self._functions.weights
+
+    def _held(self, live: Packed) -> Held:
+        return self._copy(live) if self._ranks.size == 1 else self._shared_copy(live)
 
     def _copy(self, live: Packed, only: set[str] | None = None) -> Held:
         packed = statetree.copied(live, self._buffers.copy, only)

@@ -1,4 +1,4 @@
-"""The learning rates of optimizers and schedulers: multiplied for good, and kept where only the weights go back."""
+"""What a decision does to optimizers and schedulers: learning rates multiplied for good or kept, momenta forgotten."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 _IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 _LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 _NUMBERS = ("eta_min", "eta_max", "min_lr", "lr_min")
+_COUNTERS = ("k", "weight_sum", "lr_max", "scheduled_lr", "d", "d_max", "d_numerator")
+"""What schedule-free optimizers and Prodigy remember in their groups; where they begin is in their defaults."""
 _PARTS = ("_schedulers", "after_scheduler", "scheduler", "lr_scheduler")
 
 
@@ -60,3 +62,17 @@ def keep_rates(optimizer: Any) -> Callable[[], None]:
             group.update(kept)
 
     return put_back
+
+
+def forget(optimizer: Any) -> None:
+    """Let an optimizer (or accelerate's wrapper of one) start anew: its state as of the day it was made, its options
+    and learning rates as they are."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if type(inner).__name__ == "Adagrad":  # the one of torch's that makes its state beforehand
+        for state in inner.state.values():
+            state["step"].zero_()
+            state["sum"].fill_(inner.defaults["initial_accumulator_value"])
+    else:
+        inner.state.clear()
+    for group in inner.param_groups:
+        group.update({key: inner.defaults[key] for key in group.keys() & set(_COUNTERS) & inner.defaults.keys()})

@@ -30,6 +30,8 @@ RESERVED = (
     "reason",
     "evidence",
     "learning_rate_scale",
+    "forget_optimizer",
+    "average",
     "rate_before",
     "not_finite",
 )

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from crestfall.core.errors import ConfigError
+from crestfall.guard.average import trainable
 from crestfall.guard.exact import finite, load_module, load_optimizer, module_state, refuse_uncapturable
-from crestfall.guard.learning_rate import is_optimizer, is_scheduler, keep_rates, scale_learning_rate
+from crestfall.guard.learning_rate import forget, is_optimizer, is_scheduler, keep_rates, scale_learning_rate
 from crestfall.store.statetree import Outline
 
 Tree = Any
@@ -44,6 +45,10 @@ class Functions:
     """Parts of the tree that differ from rank to rank as they should: a restart does without another rank's."""
     lacks: Callable[[Outline], str] = lambda stored: ""
     """Why a stored snapshot misses something of the state, or has what the state has no place for."""
+    forget_optimizer: Callable[[], None] | None = None
+    """Lets the optimizers start anew; None where none is within reach."""
+    weights: Callable[[], Mapping[str, Any]] = dict
+    """The tensors that a mean over several snapshots is taken of; none where they are not within reach."""
     prepare: Callable[[], None] = lambda: None
     """Gives optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
 
@@ -85,6 +90,8 @@ class Objects:
             self._schedule == "on",
             lambda: all(finite(item) for item in items if _is_module(item) or _is_tensor(item)),
             generators=frozenset(name for name, item in self._objects.items() if isinstance(item, GlobalRng)),
+            forget_optimizer=self._forget if any(is_optimizer(item) for item in items) else None,
+            weights=self._weights,
             prepare=self._prepare,
         )
 
@@ -116,6 +123,19 @@ class Objects:
     def _scale(self, factor: float) -> None:
         for item in _flat(self._objects):
             scale_learning_rate(item, factor)
+
+    def _forget(self) -> None:
+        for item in filter(is_optimizer, _flat(self._objects)):
+            forget(item)
+
+    def _weights(self) -> dict[str, Any]:
+        weights: dict[str, Any] = {}
+        for i, item in enumerate(_flat(self._objects)):
+            if _is_module(item):
+                weights |= {f"{i}.{name}": weight for name, weight in trainable(item).items()}
+            elif _is_tensor(item) and item.is_floating_point():
+                weights[str(i)] = item
+        return weights
 
     def _prepare(self) -> None:
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict

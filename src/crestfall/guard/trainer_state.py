@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
-from crestfall.guard.average import WeightAverage
+from crestfall.guard.average import WeightAverage, trainable
 from crestfall.guard.exact import bare_name, finite, load_optimizer, refuse_uncapturable
-from crestfall.guard.learning_rate import keep_rates, scale_learning_rate
+from crestfall.guard.learning_rate import forget, keep_rates, scale_learning_rate
 from crestfall.guard.state import Functions, Schedule
 from crestfall.store import statetree
 from crestfall.store.checksums import checksums
@@ -52,6 +52,8 @@ class TrainerState:
             rates_stay=self._schedule == "on",
             finite=self.finite,
             lacks=self._lacks,
+            forget_optimizer=lambda: forget(self._optimizer),
+            weights=lambda: trainable(self._model),
         )
 
     def capture(self) -> dict[str, Any]:

@@ -288,9 +288,10 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if decision.action == "stop" or (decision.action == "rollback" and self._keep == "best"):
             self._stop = decision
             control.should_training_stop = True
-        elif decision.action == "rollback":
+        elif decision.action == "rollback" or decision.changes_training:
             self.guard.carry_out(decision)
-            forget_rollouts(self._trainer, args)
+            if decision.action == "rollback" or decision.average:
+                forget_rollouts(self._trainer, args)
         best = self.guard.best_score
         if (
             self._keep == "best"
@@ -326,6 +327,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
     def _log(self, state: Any, numbers: Mapping[str, float], decision: Decision) -> None:
         if state.is_world_process_zero:
             words = {f"{_OWN}decision": decision.action, f"{_OWN}reason": decision.reason}
+            words |= {f"{_OWN}changes": decision.changes} if decision.changes else {}
             log(self._trainer, state, numbers, words if decision.reason else {})
 
     def _is_news(self, step: int) -> bool:

@@ -207,7 +207,7 @@ class DecisionRow:
 
 
 def decision_rows(groups: Sequence[Group]) -> tuple[list[DecisionRow], int]:
-    """Stops and rollbacks, in order; and how many more there are than are shown.
+    """Stops, rollbacks and changes of how training goes on, in order; and how many more there are than are shown.
     A campaign that used up its budget and handed on its last weights decided nothing and is left out."""
     rows = [row for g in groups for run in g.runs for row in _decisions(g, run)]
     return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
@@ -217,9 +217,9 @@ def _decisions(g: Group, run: Run) -> list[DecisionRow]:
     rows = []
     for curve in run.campaigns:
         for step, decision in sorted((curve.facts.decisions if curve.facts else {}).items()):
-            if decision.action != "continue" and not _used_up(curve, step, decision):
+            if (decision.action != "continue" or decision.changes_training) and not _used_up(curve, step, decision):
                 target = "–" if decision.target_step is None else f"step {decision.target_step}"
-                reason = visible(decision.reason, 200)
+                reason = visible("; ".join(filter(None, (decision.reason, decision.changes))), 200)
                 rows.append(
                     _row(g, run, number_of(curve), str(step), decision.action, target, reason, decision.evidence)
                 )

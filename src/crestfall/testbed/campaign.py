@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from crestfall.control.capability import capability
+from crestfall.core.errors import ConfigError
 from crestfall.core.rng import stream
 from crestfall.core.types import CampaignSummary, Decision, Evaluation, Problem, Record, Rollouts, Snapshot
 from crestfall.testbed.config import RunConfig
@@ -38,7 +39,7 @@ class CampaignState:
     learning_rate_scale: float = 1.0
     """The chain controller's wish for this campaign."""
     slowed: float = 1.0
-    """What rollbacks, of earlier campaigns too, have left of the learning rate."""
+    """What decisions, of earlier campaigns too, have made of the learning rate."""
     step: int = -1
     """The last finished step; 0 is the evaluation before any update."""
     select_S: tuple[float, ...] = ()
@@ -55,6 +56,8 @@ class CampaignState:
     stop: str | None = None
     """Why the campaign is over: `budget`, or its controller's reason. None while it runs."""
     handed_on_step: int | None = None
+    handed_on_average: tuple[int, ...] = ()
+    """Steps whose weights' mean is handed on in place of that step's, where the controller decided so."""
 
     @property
     def rate(self) -> float:
@@ -145,10 +148,12 @@ def run_campaign(
         )
         state = keep_snapshots(state, control.keep(control_state), decision, engine, store)
         if decision.action == "stop":
-            state = replace(state, stop="budget" if used_up else decision.reason, handed_on_step=decision.target_step)
-        elif decision.action == "rollback":
-            state = roll_back(state, decision, options.restore, engine, store)
-            events.append(rollback_event(campaign, step, decision))
+            stop = "budget" if used_up else decision.reason
+            state = replace(state, stop=stop, handed_on_step=decision.target_step, handed_on_average=decision.average)
+        elif decision.action == "rollback" or decision.changes_training:
+            state = carry_out(state, decision, options.restore, engine, store)
+            if decision.action == "rollback":
+                events.append(rollback_event(campaign, step, decision))
         store.commit(events, state)
     return state
 
@@ -179,7 +184,7 @@ def keep_snapshots(
     their evaluations (those of step 0 stay: the campaign's start)."""
     name = f"campaign-{state.campaign:03d}-step-{state.step:03d}"
     store.save(name, engine.snapshot())
-    wanted = keep | {state.peak_step, state.step}
+    wanted = keep | {state.peak_step, state.step, *decision.average}
     if decision.target_step is not None:
         wanted |= {decision.target_step}
     known = {**state.snapshots, str(state.step): name}
@@ -191,17 +196,49 @@ def keep_snapshots(
     )
 
 
-def roll_back(state: CampaignState, decision: Decision, what: str, engine: Engine, store: Store) -> CampaignState:
-    """Go back to the decision's target. The step counter, and with it every random stream, goes on."""
-    target = state.snapshots[str(decision.target_step)]
-    go_back(engine, store.load(target), what)
+def carry_out(state: CampaignState, decision: Decision, what: str, engine: Engine, store: Store) -> CampaignState:
+    """Do what a decision with which training goes on says: go back, average, forget, change the learning rate.
+
+    The step counter, and with it every random stream, goes on.
+    """
+    current = state.current
+    if decision.action == "rollback":
+        current = snapshot_of(state, decision.target_step)
+        go_back(engine, store.load(current), what)
+    if decision.average:
+        engine.load_weights(mean_weights(state, decision.average, store))
+    if decision.forget_optimizer:
+        engine.forget_optimizer()
     state = replace(state, slowed=state.slowed * decision.learning_rate_scale)
     engine.scale_learning_rate(state.rate)
-    if what != "weights":  # the target's snapshot is all that there is: tens of GB for a large model
-        return replace(state, current=target)
-    name = f"campaign-{state.campaign:03d}-step-{state.step:03d}-rolled-back"
+    halfway = decision.action == "rollback" and what == "weights"
+    if not (halfway or decision.average or decision.forget_optimizer):
+        return replace(state, current=current)  # that snapshot is all that there is: tens of GB for a large model
+    name = f"campaign-{state.campaign:03d}-step-{state.step:03d}-{'rolled-back' if halfway else 'changed'}"
     store.save(name, engine.snapshot())
     return replace(state, current=name)
+
+
+def snapshot_of(state: CampaignState, step: int | None) -> str:
+    """The snapshot of a step that a decision names. Raises ConfigError where the controller has not kept it."""
+    if str(step) not in state.snapshots:
+        kept = ", ".join(state.snapshots)
+        raise ConfigError(f"control: the decision names step {step}, which `keep` did not name; kept are: {kept}")
+    return state.snapshots[str(step)]
+
+
+def mean_weights(state: CampaignState, steps: Sequence[int], store: Store) -> Snapshot:
+    """The mean of the weights of these steps, as a snapshot of weights."""
+    total: dict[str, Any] = {}
+    for step in steps:
+        weights = {name: _wide(w) for name, w in store.load(snapshot_of(state, step))["policy"].items()}
+        total = {name: weight + total[name] if name in total else weight for name, weight in weights.items()}
+    return {"policy": {name: weight / len(steps) for name, weight in total.items()}}
+
+
+def _wide(weight: Any) -> Any:
+    """A sum of half-precision weights would be rounded at every step."""
+    return weight.float() if weight.itemsize < 4 else weight
 
 
 def go_back(engine: Engine, snapshot: Snapshot, what: str) -> None:

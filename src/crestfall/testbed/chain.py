@@ -20,7 +20,7 @@ from crestfall.core.types import CampaignSummary, Snapshot
 from crestfall.store.events import Sink
 from crestfall.store.layout import STATE_FILE
 from crestfall.store.run_directory import RunDirectory
-from crestfall.testbed.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, run_campaign
+from crestfall.testbed.campaign import HANDED_ON, CampaignState, Event, Stopwatch, go_back, mean_weights, run_campaign
 from crestfall.testbed.config import RunConfig, digest_of
 from crestfall.testbed.engines.base import Engine
 from crestfall.testbed.slices import Slices, origin
@@ -201,8 +201,11 @@ class _Chain:
         events = [self.final_event(number, "end", last, known)]
         if target != last:
             go_back(self.engine, self.directory.load(campaign.snapshots[str(target)]), self.config.campaign.restore)
-        if self.config.campaign.hand_on != "weights":
-            self.engine.load_weights(averaged(self.engine.snapshot()))
+        mean = mean_weights(campaign, campaign.handed_on_average, self) if campaign.handed_on_average else None
+        if mean is None and self.config.campaign.hand_on != "weights":
+            mean = averaged(self.engine.snapshot())
+        if mean is not None:
+            self.engine.load_weights(mean)
             known.pop(target, None)  # the average of the steps up to here is not what this step scored
             campaign = replace(campaign, evaluations={**campaign.evaluations, HANDED_ON: self.slices.held_out(number)})
         events += [self.final_event(number, "handed_on", target, known)]

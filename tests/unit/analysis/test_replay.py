@@ -1,5 +1,6 @@
 """Replay: what a controller would have done, scored where it did not choose, without looking ahead."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from crestfall import Guard
 from crestfall.analysis import replay
+from crestfall.analysis.importers.load import load
 from crestfall.cli.main import main
+from crestfall.cli.replay import rows_of, show
 from crestfall.control.early_stop import EarlyStop
 from crestfall.core.build import component
 from crestfall.core.registry import components
-from crestfall.core.types import Record
+from crestfall.core.types import Decision, Record
 
 
 def write_log(path: Path, **curves: list[float]) -> Path:
@@ -141,9 +145,25 @@ def test_no_controller_looks_ahead(name: str, data: st.DataObject) -> None:
             seen.append(decision)
         decisions.append(seen[: len(past)])
         played = replay.replay(controller, records)
-        first = next((i for i, d in enumerate(seen) if d.action != "continue"), None)
+        first = next((i for i, d in enumerate(seen) if d.action != "continue" or d.changes_training), None)
         assert played.acted_at == first
     assert decisions[0] == decisions[1]
+
+
+class Raises(EarlyStop):
+    """Raises the learning rate at step 3, of which no log can show what it leads to."""
+
+    def decide(self, state: Any, record: Record) -> Any:
+        state, _ = super().decide(state, record)
+        return state, Decision("continue", learning_rate_scale=1.5 if record.step == 3 else 1.0)
+
+
+def test_what_cannot_be_replayed_ends_the_replay_and_is_said(tmp_path: Path) -> None:
+    (run,) = load([write_log(tmp_path / "a.jsonl", accuracy=ACCURACY)], None)
+    (row,) = rows_of(run, {"raises": Raises()}, None)
+    assert (row["action"], row["stopped_at"], row["kept_step"], row["steps_saved"]) == ("continue", 3, 1, 2)
+    assert row["note"] == "raises: learning rate x 1.5 at step 3: what that leads to cannot be replayed"
+    show(Console(file=io.StringIO()), [row])
 
 
 def test_an_empty_curve_is_no_replay() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fakes
+from crestfall.core.errors import ConfigError
 from crestfall.core.types import Decision, Record
 from crestfall.store.checkpoints import flat
 from crestfall.testbed.campaign import CampaignState, draw, finite, run_campaign
@@ -220,3 +221,65 @@ def assert_equal(a: Any, b: Any) -> None:
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
+
+
+def scripted(base: RunConfig, script: dict[int, Decision], last: Decision | None = None) -> RunConfig:
+    """A controller that says what it is told to, and keeps every step."""
+
+    class Scripted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def decide(self, state: Any, record: Record) -> Any:
+            return {"steps": record.step}, script.get(record.step, Decision("continue"))
+
+        def keep(self, state: Any) -> frozenset[int]:
+            return frozenset(range(state["steps"] + 1))
+
+        def last(self, state: Any, step: int) -> Decision:
+            return last or Decision("stop", step, "used up")
+
+    return replace(base, control=Scripted())
+
+
+def test_a_decision_may_change_the_rate_and_train_on() -> None:
+    options = scripted(config(steps=3), {1: Decision("continue", learning_rate_scale=1.5)})
+    state, store, engine = run(options)
+    assert (state.slowed, engine.scale, state.step) == (1.5, 1.5, 3)
+    assert [commit.current for _, commit in store.commits][1] == "campaign-000-step-001"  # nothing more to save
+    assert not [event for events, _ in store.commits for event in events if event["type"] == "rollback"]
+
+
+def test_a_decision_may_forget_the_optimizer() -> None:
+    options = scripted(config(steps=2), {1: Decision("continue", forget_optimizer=True)})
+    _, store, _ = run(options)
+    before, after = (store.snapshots[name] for name in ("campaign-000-step-001", "campaign-000-step-001-changed"))
+    np.testing.assert_array_equal(before["policy"]["weights"], after["policy"]["weights"])
+    assert before["optimizer"]["momentum"].any()
+    assert not after["optimizer"]["momentum"].any()
+    assert store.commits[1][1].current == "campaign-000-step-001-changed"  # a resume goes on from there
+
+
+def test_a_decision_may_average_and_train_on_or_go_back() -> None:
+    for decision in (Decision("continue", average=(1, 2, 3)), Decision("rollback", 1, average=(1, 2, 3))):
+        _, store, _ = run(scripted(config(steps=3, campaign={"steps": 4}), {3: decision}))
+        names = [f"campaign-000-step-{step:03d}" for step in (1, 2, 3)]
+        mean = np.mean([store.snapshots[name]["policy"]["weights"] for name in names], axis=0)
+        changed = store.snapshots["campaign-000-step-003-changed"]
+        np.testing.assert_allclose(changed["policy"]["weights"], mean)
+        source = names[0] if decision.action == "rollback" else names[2]
+        np.testing.assert_array_equal(
+            changed["optimizer"]["momentum"], store.snapshots[source]["optimizer"]["momentum"]
+        )
+
+
+def test_a_mean_that_is_handed_on_is_remembered() -> None:
+    last = Decision("stop", 3, "used up", average=(2, 3))
+    state, _, _ = run(scripted(config(steps=3), {}, last))
+    assert (state.handed_on_step, state.handed_on_average) == (3, (2, 3))
+    assert {"2", "3"} <= set(state.snapshots)
+
+
+def test_a_step_that_was_not_kept_is_said_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"names step 99, which `keep` did not name; kept are: 0, 1"):
+        run(scripted(config(steps=3), {1: Decision("continue", average=(0, 99))}))

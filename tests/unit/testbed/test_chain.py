@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import fakes
 from crestfall.control.care.base import Plan
 from crestfall.core.errors import ConfigError
-from crestfall.core.types import CampaignSummary
+from crestfall.core.types import CampaignSummary, Decision
 from crestfall.store.events import read_events
 from crestfall.store.run_directory import read_meta
 from crestfall.testbed.chain import Interrupted
@@ -151,6 +151,28 @@ def test_an_average_is_handed_on_and_scored_as_such(tmp_path: Path) -> None:
     assert "evaluate" in scored["seconds"]
     # The next campaign starts from the average: it is the first of its own.
     np.testing.assert_array_equal(handed_on["average/all"][0], first_average(tmp_path / "first"))
+
+
+def test_a_mean_that_a_controller_names_is_handed_on_and_scored_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_config(fakes.options(chain={"campaigns": 1, "final": 10}))
+    control, update, seen = type(config.control), fakes.FakeEngine.update, [np.zeros(4)]
+    monkeypatch.setattr(control, "keep", lambda self, state: frozenset(range(7)))
+    monkeypatch.setattr(control, "last", lambda self, state, step: Decision("stop", step, "up", average=(0, 5, 6)))
+
+    def noted(engine: fakes.FakeEngine, rollouts: Any) -> Any:
+        signals = update(engine, rollouts)
+        seen.append(engine.weights.copy())
+        return signals
+
+    monkeypatch.setattr(fakes.FakeEngine, "update", noted)
+    events = run(tmp_path / "r", config)
+    handed_on = load_file(tmp_path / "r" / "checkpoints" / "handed_on" / "snapshot.safetensors")["policy/weights"]
+    np.testing.assert_allclose(handed_on, (seen[0] + seen[5] + seen[6]) / 3)
+    end, scored = of_type(events, "final")[1:3]
+    assert (end["when"], scored["when"], scored["step"]) == ("end", "handed_on", 6)
+    assert end["evaluation"] != scored["evaluation"]
 
 
 def first_average(path: Path) -> Any:

@@ -128,7 +128,8 @@ class _Judge:
                 break
             self._state, decision = self._controller.decide(self._state, record)
             self.p_value = decision.evidence.get("p_value", self.p_value)
-            if self._alarm is None and (decision.action != "continue" or decision.reason):
+            said = decision.reason and not decision.changes_training
+            if self._alarm is None and (decision.action != "continue" or said):
                 self._alarm = Alarm(record.step, decision)
             self._ended = decision.action != "continue"
         self._fed = len(records)

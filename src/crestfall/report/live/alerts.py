@@ -27,7 +27,8 @@ _WAITING = 100
 
 def message(decision: Decision, step: int) -> str:
     """One line for people."""
-    what = "alert" if decision.action == "continue" else decision.action
+    what: str = "alert" if decision.action == "continue" else decision.action
+    what = decision.changes if decision.changes_training else what
     where = f" to step {decision.target_step}" if decision.action == "rollback" else ""
     reason = decision.reason.removeprefix("alert: ")
     return f"crestfall: {what}{where} at step {step}: {reason}"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crestfall.core.types import Decision
+
 
 @dataclass(frozen=True)
 class Point:
@@ -32,9 +34,11 @@ class StepAxis:
         kind = event["type"]
         if kind == "step":
             self._position += 1
-            decision = event["decision"]
-            alert = decision["reason"] if decision["action"] == "continue" else ""
-            return Point(self._position, _step_values(event), alert)
+            decision = Decision.from_json(event["decision"])
+            notice = decision.reason if decision.action == "continue" else ""
+            if decision.changes_training:
+                notice = f"{decision.changes}: {decision.reason}"
+            return Point(self._position, _step_values(event), notice)
         if kind == "rollback":
             notice = f"rollback to step {event['target_step']}: {event['reason']}"
             return Point(self._here, {"rollback/target_step": event["target_step"]}, notice)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from crestfall.report.live.progress import RunProgress
-from crestfall.report.live.words import decision, duration, percent, verdict_mix
+from crestfall.report.live.words import acts, decision, duration, percent, verdict_mix
 
 SCORED = "pass@1 on report; peak: of the step that is best on select, as in the report's page"
 
@@ -41,7 +41,7 @@ class PlainView:
                 f"pass@1 {percent(scores['end'])}",
                 f"peak {percent(scores['peak'])} at {scores['peak_step']}",
                 verdict_mix(event["verdicts"]),
-                decision(event) if event["decision"]["action"] != "continue" else "",
+                decision(event) if acts(event) else "",
                 f"{duration(progress.seconds_left())} left",
             ]
             return "  ".join(part for part in parts if part)

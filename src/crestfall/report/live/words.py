@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crestfall.core.types import Decision
+
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -41,9 +43,18 @@ def verdict_mix(verdicts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count / total:.0%}" for name, count in ranked)
 
 
+def acts(event: Mapping[str, Any]) -> bool:
+    """Whether the controller did something at a `step` event."""
+    choice = Decision.from_json(event["decision"])
+    return choice.action != "continue" or choice.changes_training
+
+
 def decision(event: Mapping[str, Any]) -> str:
     """What the controller made of a `step` event."""
     choice = event["decision"]
+    changes = Decision.from_json(choice).changes
+    if choice["action"] == "continue" and changes:
+        return f"goes on, {changes}: {choice['reason']}"
     if choice["action"] == "continue":
         waited = choice["evidence"].get("waited")
         return f"goes on, {waited} past the peak" if waited else "goes on"

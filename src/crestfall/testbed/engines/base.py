@@ -64,6 +64,10 @@ class Engine(Protocol):
 
     def restore(self, snapshot: Snapshot) -> None: ...
 
+    def forget_optimizer(self) -> None:
+        """Start the optimizer anew, without momenta. Warm-up, schedule and what the rule remembers go on."""
+        ...
+
     def load_weights(self, snapshot: Snapshot) -> None:
         """Take the weights of a snapshot and leave the optimizer as it is."""
         ...

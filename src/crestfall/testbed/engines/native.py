@@ -113,6 +113,9 @@ class NativeEngine(SamplingEngine):
         self.kl_state = _numbers(snapshot.get("kl", {}))
         self.pace.restore(snapshot.get("pace", {}))
 
+    def forget_optimizer(self) -> None:
+        self.optimizer.forget()
+
     @torch.no_grad()
     def load_weights(self, snapshot: Snapshot) -> None:
         for name, value in snapshot["policy"].items():

@@ -29,6 +29,10 @@ class Optimizer:
         )
         self.updates = 0
 
+    def forget(self) -> None:
+        """Forget all moments, and go on counting updates."""
+        self.adam.state.clear()
+
     def zero(self) -> None:
         self.adam.zero_grad(set_to_none=True)
 

@@ -98,6 +98,17 @@ def test_loading_weights_leaves_the_optimizer(problems):
     assert same(now["optimizer"], moments)
 
 
+def test_a_forgotten_optimizer_counts_on_without_moments(problems):
+    engine = make(Reinforce(learning_rate=1e-3, warmup_updates=4))
+    for number in (1, 2):
+        step(engine, problems, number)
+    weights = engine.snapshot()["policy"]
+    engine.forget_optimizer()
+    assert same(engine.snapshot()["policy"], weights)
+    assert {name: int(value) for name, value in engine.snapshot()["optimizer"].items()} == {"updates": 2}
+    assert step(engine, problems, 3)["rate_warmup"] == 0.75
+
+
 @pytest.mark.parametrize(("kept", "updates"), [("fresh", 0), ("kept", 1)])
 def test_adam_between_campaigns(problems, kept, updates):
     engine = make(Reinforce(learning_rate=1e-3, optimizer_state=kept))

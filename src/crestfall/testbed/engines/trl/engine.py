@@ -103,6 +103,9 @@ class TrlEngine(SamplingEngine):
         put_back_moments(self.parameters, self.adam, adam)
         self.rule_state = {name: float(value) for name, value in snapshot.get("update", {}).items()}
 
+    def forget_optimizer(self) -> None:
+        self.adam.state.clear()
+
     def load_weights(self, snapshot: Snapshot) -> None:
         put_back(self.parameters, snapshot["policy"])
 

@@ -91,6 +91,9 @@ class Leader:
     def restore(self, snapshot: Snapshot) -> None:
         self._with_snapshot("restore", snapshot)
 
+    def forget_optimizer(self) -> None:
+        self._all("forget_optimizer")
+
     def load_weights(self, snapshot: Snapshot) -> None:
         self._with_snapshot("load_weights", snapshot)
 

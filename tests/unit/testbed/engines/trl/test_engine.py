@@ -57,6 +57,14 @@ def test_restoring_a_snapshot_is_as_if_nothing_had_followed(problems: Any) -> No
     assert same(other.snapshot(), after)
 
 
+def test_a_forgotten_optimizer_counts_on_without_moments(problems: Any) -> None:
+    engine = trl_engine(configured(warmup_updates=4))
+    step(engine, problems, 1)
+    engine.forget_optimizer()
+    assert {name: int(value) for name, value in engine.snapshot()["optimizer"].items()} == {"updates": 1}
+    assert step(engine, problems, 2)["rate_warmup"] == 0.5
+
+
 def test_going_back_to_before_the_first_update(problems: Any) -> None:
     engine = trl_engine(configured())
     start = engine.snapshot()
