@@ -25,6 +25,9 @@ from crestfall.grading.progress import progress_bar
 
 __all__ = ["CodeGrader", "Statistics"]
 
+MAX_PLANS, MAX_PLAN_BYTES = 4096, 256 << 20
+"""Of prepared tests that are kept; those of a batch are held besides."""
+
 
 class CodeGrader:
     """Judges programs against the tests of problems, each program in a fresh confined process.
@@ -46,6 +49,7 @@ class CodeGrader:
         self.statistics = Statistics()
         self._cache = Cache()
         self._plans: OrderedDict[tuple[Any, ...], tuple[Any, Plan]] = OrderedDict()
+        self._held = 0
         self._lock = threading.Lock()
         self._running: Dispatcher | None = None
         self._end: Any = None
@@ -125,6 +129,7 @@ class CodeGrader:
         """Drop the tests that are kept for problems seen so far; they are prepared anew when they come again."""
         with self._lock:
             self._plans.clear()
+            self._held = 0
 
     def _results(self, batch: Batch, keys: list[bytes]) -> list[Grade]:
         self._warn()
@@ -191,9 +196,12 @@ class CodeGrader:
             return known[1]
         plan = plan_of(problem, self.limits)
         with self._lock:
+            if key not in self._plans:
+                self._held += plan.size
             self._plans[key] = (problem.tests, plan)
-            if len(self._plans) > 4096:
-                self._plans.popitem(last=False)
+            while len(self._plans) > 1 and (len(self._plans) > MAX_PLANS or self._held > MAX_PLAN_BYTES):
+                _, (_, oldest) = self._plans.popitem(last=False)
+                self._held -= oldest.size
         return plan
 
     def _forked(self) -> None:

@@ -115,7 +115,7 @@ def _lots(placed: Iterable[Sequence[Placed]], programs: int) -> Iterator[list[Pl
     for samples in placed:
         if not samples:
             continue
-        new = _size(samples[0].sample.problem)
+        new = size_of(samples[0].sample.problem)
         if lot and (size + new > CHUNK_BYTES or len(lot) >= programs):
             yield lot
             lot, size = [], 0
@@ -125,7 +125,7 @@ def _lots(placed: Iterable[Sequence[Placed]], programs: int) -> Iterator[list[Pl
         yield lot
 
 
-def _size(problem: Problem) -> int:
+def size_of(problem: Problem) -> int:
     """About how many bytes a problem's tests take."""
     tests = problem.tests
     if isinstance(tests, StdioTests):

@@ -20,6 +20,7 @@ from crestfall.grading.problems.base import NoTests
 from crestfall.store.rows import Row, read_rows
 from crestfall.testbed.hub import use_cache_where_unreachable
 from crestfall.testbed.tasks.base import CampaignSets, Sizes
+from crestfall.testbed.tasks.shelf import Shelf
 from crestfall.testbed.tasks.split import Pool, Pools, Shares, distinct
 
 
@@ -110,10 +111,16 @@ class Benchmark(ABC):
 
 @lru_cache(maxsize=4)
 def _pools(source: Benchmark) -> Pools:
-    """Read once per process: the campaigns of a chain draw from the same problems."""
+    """Read once per process: the campaigns of a chain draw from the same problems. One problem's tests are held at a
+    time; large ones lie on the disk."""
     rows: dict[str, Row] = {}
+    known = distinct(_problems(source, rows), source.excluded, Shelf().put)
+    return Pools.of([source.pose(problem, rows) for problem in known], source.pools, source.where)
+
+
+def _problems(source: Benchmark, rows: dict[str, Row]) -> Iterator[Problem]:
+    """The problems as they stand in the file; `rows` gets theirs, if the source poses from rows."""
     seen: set[str] = set()
-    problems: list[Problem] = []
     for row in source.rows():
         try:
             problem = source.read(row)
@@ -127,8 +134,6 @@ def _pools(source: Benchmark) -> Pools:
         seen.add(problem.task_id)
         if source.poses_from_rows:
             rows[problem.task_id] = row
-        problems.append(problem)
-    if not problems:
+        yield problem
+    if not seen:
         raise InputError(f"{source.where}: no problems in it")
-    known = [source.pose(problem, rows) for problem in distinct(problems, source.excluded)]
-    return Pools.of(known, source.pools, source.where)

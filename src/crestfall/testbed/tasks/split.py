@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
@@ -89,12 +89,16 @@ class Pools:
         return sorted(known, key=lambda problem: digest("benchmark order", pool, *path, problem.key))[start:stop]
 
 
-def distinct(problems: Iterable[Problem], without: Container[str] = ()) -> list[Problem]:
+def distinct(
+    problems: Iterable[Problem], without: Container[str] = (), kept: Callable[[Problem], Problem] = lambda one: one
+) -> list[Problem]:
     """One problem of each set of equal ones, with the set's key. Which one, and which key, depends on no order.
 
-    `without`: ids that are not wanted; their whole sets are left out.
+    Args:
+        without: ids that are not wanted; their whole sets are left out.
+        kept: what is to be held of a problem once it is known which ones it equals.
     """
-    marked = [(_marks(problem), problem) for problem in problems]
+    marked = [(_marks(problem), kept(problem)) for problem in problems]
     groups = _Groups()
     for marks, _ in marked:
         groups.join(marks)
