@@ -1,4 +1,4 @@
-"""A guard beside a run: for OpenRLHF, prime-rl, and every trainer that logs its evaluations and saves on its own.
+"""A guard beside a run: for prime-rl, and every trainer that logs its evaluations and saves on its own.
 
     python examples/guard_beside.py                                               on a log made on the spot
     python examples/guard_beside.py metrics.jsonl 'eval/gsm8k/all/agent/avg@4' 'outputs/checkpoints/step_{step}' 800
@@ -8,8 +8,7 @@ own clean-up (hard links), and when the run is past its peak prints how to go on
 
 Read in November 2026. prime-rl, `src/prime_rl/configs/rl.py` at commit 5390892: `--ckpt.interval`, `--ckpt.keep-last`,
 `--ckpt.resume-step`, the step's directory `checkpoints/step_N`; newer versions call the last one `--resume.step`. Its
-evaluations are `eval/ENV/all/agent/avg@K` in metrics.jsonl. OpenRLHF: evaluations `eval/eval_SET_passK`, checkpoints
-`global_stepN` below `--ckpt.path` (`--ckpt_path` before), `--ckpt.load_enable` to go on. Neither was run here.
+evaluations are `eval/ENV/all/agent/avg@K` in metrics.jsonl. It was not run here.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     python examples/guard_verl.py              what it does, on a stand-in trainer
     guarded(get_trainer_cls("sync"), metric="val-core/my_data/acc/mean@8", n=800)      in a launcher of your own
 
-Read in November 2026: verl's `trainer/ppo/v1/trainer_base.py` at commit 39574b5 (`PPOTrainer.fit`: save, then
-`on_validate_begin`, `_validate`, `on_validate_end`), and `trainer/ppo/ray_trainer.py`, whose `fit` calls `_validate`
-and `_save_checkpoint` alone. verl is not imported here, and this was not run inside it: a test runs it on stand-ins
-with the same methods.
+Read in November 2026: verl's `trainer/ppo/v1/trainer_base.py` at commit 39574b5 and in verl 0.9.1 (`PPOTrainer.fit`:
+save, then `on_validate_begin`, `_validate`, `on_validate_end`), and `trainer/ppo/ray_trainer.py`, whose `fit` calls
+`_validate` and `_save_checkpoint` alone, and takes one step more before it ends. verl is not imported here, and this
+was not run inside it: a test runs it on stand-ins with the same methods.
 
 The weights live in workers that this process does not hold, so the guard only decides. Set `trainer.save_freq` to
 `trainer.test_freq`. Go on from the peak with `trainer.resume_mode=resume_path trainer.resume_from_path=<the checkpoint
@@ -46,6 +46,8 @@ def guarded(
             self._decide()
 
         def _decide(self) -> None:
+            if self.guard is not None and self.guard.decision.action == "stop":
+                return  # the one step that a loop takes before it ends
             if not self._validated or metric not in self._validated:
                 raise KeyError(f"validation has no {metric!r}; it has {', '.join(self._validated or ())}")
             if self.guard is None:

@@ -2,6 +2,10 @@
 
 import importlib.util
 import json
+import math
+import os
+import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +34,7 @@ class Verl:
         self.saved, self.total_training_steps, self.trained = saved, 120, 0
 
     def _validate(self, merged: bool = False) -> dict[str, float]:
-        return {METRIC: SCORES[self.global_steps]}
+        return {METRIC: SCORES[self.global_steps - self.global_steps % 20]}
 
     def _save_checkpoint(self) -> None:
         import shutil
@@ -76,7 +80,7 @@ class V0(Verl):
         for self.global_steps in range(1, 121):
             is_last_step = self.global_steps >= self.total_training_steps
             self.trained += 1
-            if self.global_steps % 20 == 0:
+            if is_last_step or self.global_steps % 20 == 0:
                 self._save_checkpoint()
                 self._validate()
             if is_last_step:
@@ -115,8 +119,96 @@ def test_beside_a_run_of_prime_rl(tmp_path: Path) -> None:
     assert (log.with_suffix(".crestfall") / "kept" / "step-40" / "weights").read_text() == "40"
 
 
-@pytest.mark.parametrize("name", ["guard_verl", "guard_beside"])
+class OpenRLHF:
+    """openrlhf 0.11.2, trainer/ppo_trainer.py, PPOTrainer: keeps one regular checkpoint and the best, as
+    `--ckpt.max_num 1` does; `latest` names the last one saved."""
+
+    def __init__(self, saved: Path, flat: bool = False) -> None:
+        path = str(saved)
+        self.args = SimpleNamespace(ckpt_path=path) if flat else SimpleNamespace(ckpt=SimpleNamespace(path=path))
+        self.actor, self.batches, self.best = saved / "_actor", 12, -math.inf
+        self.samples_generator = SimpleNamespace(generate_samples=self.generate_samples)
+        self.closed = False
+
+    def generate_samples(self, **options: Any) -> tuple[list[str], float, int, bool]:
+        self.batches -= 1
+        return ["rollouts"] * 4, 1.0, 4, self.batches <= 0
+
+    def save(self, tag: str, replaces: str) -> None:
+        for old in self.actor.glob(replaces):
+            shutil.rmtree(old)
+        (self.actor / tag).mkdir(parents=True)
+        (self.actor / tag / "mp_rank_00_model_states.pt").write_text(tag)
+        (self.actor / "latest").write_text(tag)
+
+    def save_logs_and_checkpoints(self, global_step: int, logs_dict: Any = None, client_states: Any = None) -> None:
+        self.save(f"global_step{global_step}", "global_step*")
+
+    def evaluate(self, global_step: int, **options: Any) -> dict[str, float]:
+        return {"eval_default_pass1": SCORES[global_step * 10], "eval_default_pass8": 0.9}
+
+    def save_best_checkpoint(self, eval_metrics: Any, global_step: int, client_states: Any = None) -> None:
+        if eval_metrics["eval_default_pass1"] > self.best:
+            self.best = eval_metrics["eval_default_pass1"]
+            self.save(f"best_global_step{global_step}", "best_*")
+
+    def fit(self, global_step: int = 0) -> int:
+        for _ in range(3):  # episodes
+            while True:
+                rollout_samples, _, _, is_exhausted = self.samples_generator.generate_samples(temperature=1.0)
+                if not rollout_samples:
+                    if is_exhausted:
+                        break
+                    continue
+                global_step += 1
+                self.save_logs_and_checkpoints(global_step, {}, {})
+                if global_step % 2 == 0:
+                    self.save_best_checkpoint(self.evaluate(global_step, temperature=0.6), global_step, {})
+                if is_exhausted:
+                    break
+        self.closed = True  # its trackers
+        return global_step
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_openrlhf_ends_past_the_peak_in_its_own_way(flat: bool, tmp_path: Path) -> None:
+    recipe = example("guard_openrlhf")
+    trainer = recipe.guarded(OpenRLHF, metric="eval_default_pass1", n=800)(tmp_path, flat)
+    assert trainer.fit() == 6
+    assert trainer.closed
+    assert trainer.guard.decision.target_step == 4
+    assert (tmp_path / "_actor" / "latest").read_text() == "global_step6"
+    assert not (tmp_path / "_actor" / "global_step4").exists()
+    back = recipe.go_back(tmp_path, 4)
+    assert (tmp_path / "_actor" / "latest").read_text() == back.name == "global_step4"
+    assert (back / "mp_rank_00_model_states.pt").read_text() == "global_step4"
+    with pytest.raises(FileNotFoundError, match="global_step2"):
+        recipe.go_back(tmp_path, 2)
+
+
+def test_openrlhf_says_which_metrics_there_are(tmp_path: Path) -> None:
+    trainer = example("guard_openrlhf").guarded(OpenRLHF, metric="eval_default_pass2")(tmp_path)
+    with pytest.raises(KeyError, match="eval_default_pass8"):
+        trainer.fit()
+
+
+@pytest.mark.slow
+def test_openrlhf_s_trainer_is_a_ray_actor(tmp_path: Path) -> None:
+    """As `launch` does it: the class inside OpenRLHF's actor class, guarded, made an actor again."""
+    ray = pytest.importorskip("ray")
+    plain = ray.remote(OpenRLHF).__ray_metadata__.modified_class
+    actor = ray.remote(example("guard_openrlhf").guarded(plain, metric="eval_default_pass1", n=800))
+    path = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}  # for this file
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=path)
+    try:
+        assert ray.get(actor.remote(tmp_path).fit.remote()) == 6
+    finally:
+        ray.shutdown()
+    assert (tmp_path / "crestfall" / "kept" / "step-4").exists()
+
+
+@pytest.mark.parametrize("name", ["guard_verl", "guard_openrlhf", "guard_beside"])
 def test_they_run_as_they_stand(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", [name])
     example(name).main()
-    assert "go on from" in capsys.readouterr().out
+    assert "from" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""A guard in OpenRLHF: decides at every evaluation, ends the run past its peak, and protects the peak's checkpoint.
+
+    python examples/guard_openrlhf.py                                       what it does, on a stand-in trainer
+    python examples/guard_openrlhf.py eval_default_pass1 800 --actor.model_name_or_path ...     in place of
+                                                     `python -m openrlhf.cli.train_ppo_ray ...`; 800: samples behind it
+
+Read in November 2026: OpenRLHF 0.11.2, and its repository at commit db825a2 (flat option names). In
+`trainer/ppo_trainer.py`, `PPOTrainer.fit` saves (`save_logs_and_checkpoints`), evaluates (`evaluate`) and calls
+`save_best_checkpoint(eval_metrics, global_step, client_states)`; it ends where the sampler has no prompts left.
+OpenRLHF itself keeps the best checkpoint (`--ckpt.best_metric_key`), goes on to the end of its budget, and exports the
+last weights. OpenRLHF is not imported here, and this was not run inside it: a test runs it on a stand-in with the same
+methods, and through Ray. Asynchronous training (`--train.async_enable`) has another trainer: follow its logs instead
+(guard_beside.py).
+
+The weights live in DeepSpeed's workers, so the guard only decides. Set `--ckpt.save_steps` to `--eval.steps`. Go on
+from the peak with `go_back(...)`, which is printed, and `--ckpt.load_enable`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import crestfall
+
+
+def guarded(
+    trainer_class: type, *, metric: str, n: int | None = None, control: Any = "significant_fall", directory: str = ""
+) -> type:
+    """An OpenRLHF trainer class that looks at `metric` after every evaluation.
+
+    Args:
+        metric: a key of what `evaluate` returns. n: samples behind it all told (prompts x samples of each).
+        directory: of the guard; by default `crestfall` beside the checkpoints.
+    """
+
+    class Guarded(trainer_class):  # type: ignore[misc]
+        guard: crestfall.Guard | None = None
+
+        def save_best_checkpoint(self, eval_metrics: Any, global_step: int, client_states: Any = None) -> None:
+            super().save_best_checkpoint(eval_metrics, global_step, client_states)
+            if metric not in (eval_metrics or {}):
+                raise KeyError(f"the evaluation has no {metric!r}; it has {', '.join(eval_metrics or ())}")
+            saved = checkpoints_of(self.args)
+            if self.guard is None:
+                pattern = f"{saved}/_actor/global_step{{step}}"
+                where = directory or f"{saved}/crestfall"
+                self.guard = crestfall.Guard(where, control=control, keep="best", checkpoints=pattern)
+            decision = self.guard.observe(global_step, select=eval_metrics[metric], n=n)
+            if self.guard.carry_out(decision):
+                print(f"past the peak: {decision.reason}; go_back({saved!r}, {decision.target_step}) goes on from it")
+                self.samples_generator.generate_samples = no_more
+
+    Guarded.__name__ = f"Guarded{trainer_class.__name__}"
+    return Guarded
+
+
+def no_more(**options: Any) -> tuple[list[Any], float, int, bool]:
+    """A sampler whose prompts are used up: rollouts, pass rate of the filter, prompts consumed, exhausted."""
+    return [], 0.0, 0, True
+
+
+def checkpoints_of(args: Any) -> str:
+    """`--ckpt.path`, which is called `--ckpt_path` in older versions."""
+    return str(args.ckpt.path if hasattr(args, "ckpt") else args.ckpt_path)
+
+
+def go_back(path: str | Path, step: int) -> Path:
+    """Make DeepSpeed load the actor's checkpoint of a step when it is next started from `path`.
+
+    The protected copy takes the place of a checkpoint that OpenRLHF has deleted. Raises FileNotFoundError without both.
+    """
+    actor, tag = Path(path) / "_actor", f"global_step{step}"
+    kept = Path(path) / "crestfall" / "kept" / f"step-{step}"
+    if not (actor / tag).exists():
+        if not kept.exists():
+            raise FileNotFoundError(f"neither {actor / tag} nor {kept} is there")
+        shutil.copytree(kept, actor / tag)
+    (actor / "latest").write_text(tag)  # the file from which DeepSpeed knows what to load
+    return actor / tag
+
+
+def launch(metric: str, n: int) -> None:
+    """OpenRLHF's own command, with the guarded trainer in place of its own."""
+    import runpy
+
+    import openrlhf.trainer.ppo_trainer as module  # type: ignore[import-not-found]
+    import ray
+
+    plain = module.PPOTrainer.__ray_metadata__.modified_class
+    module.PPOTrainer = ray.remote(guarded(plain, metric=metric, n=n))
+    runpy.run_module("openrlhf.cli.train_ppo_ray", run_name="__main__")
+
+
+def main() -> None:
+    if len(sys.argv) > 2:
+        metric, n = sys.argv[1], int(sys.argv[2])
+        sys.argv = [sys.argv[0], *sys.argv[3:]]
+        launch(metric, n)
+        return
+    from types import SimpleNamespace
+
+    class StandIn:
+        def __init__(self, saved: str) -> None:
+            self.args = SimpleNamespace(ckpt=SimpleNamespace(path=saved))
+            self.samples_generator = SimpleNamespace(generate_samples=lambda: (["rollouts"], 1.0, 1, False))
+
+        def save_best_checkpoint(self, eval_metrics: Any, global_step: int, client_states: Any = None) -> None: ...
+
+        def fit(self) -> int:
+            step = 0
+            while True:
+                rollouts, _, _, exhausted = self.samples_generator.generate_samples()
+                if exhausted or not rollouts:
+                    return step
+                step += 1
+                if step % 20 == 0:
+                    Path(self.args.ckpt.path, "_actor", f"global_step{step}").mkdir(parents=True)
+                    score = {20: 0.5, 40: 0.7, 60: 0.3}.get(step, 0.1)
+                    self.save_best_checkpoint({"eval_default_pass1": score}, step)
+
+    saved = tempfile.mkdtemp()
+    ended = guarded(StandIn, metric="eval_default_pass1", n=800)(saved).fit()
+    print(f"ended at step {ended}; next time from {go_back(saved, 40).name}")
+
+
+if __name__ == "__main__":
+    main()
