@@ -12,6 +12,7 @@ SAYS = {
     "guard_trl.py": "handed on: step",
     "guard_verl.py": "past the peak",
     "guard_beside.py": "go on from step 20",
+    "guard_openrlhf.py": "next time from global_step40",
     "analyze_foreign_log.py": "rise_and_collapse",
     "easy_problems.py": "150 problems",
     "own_controller.py": "acted at step 4",
