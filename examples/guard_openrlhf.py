@@ -54,7 +54,6 @@ def guarded(
                 print(f"past the peak: {decision.reason}; go_back({saved!r}, {decision.target_step}) goes on from it")
                 self.samples_generator.generate_samples = no_more
 
-    Guarded.__name__ = f"Guarded{trainer_class.__name__}"
     return Guarded
 
 
@@ -105,22 +104,18 @@ def main() -> None:
 
     class StandIn:
         def __init__(self, saved: str) -> None:
-            self.args = SimpleNamespace(ckpt=SimpleNamespace(path=saved))
+            self.args = SimpleNamespace(ckpt_path=saved)
             self.samples_generator = SimpleNamespace(generate_samples=lambda: (["rollouts"], 1.0, 1, False))
 
         def save_best_checkpoint(self, eval_metrics: Any, global_step: int, client_states: Any = None) -> None: ...
 
         def fit(self) -> int:
             step = 0
-            while True:
-                rollouts, _, _, exhausted = self.samples_generator.generate_samples()
-                if exhausted or not rollouts:
-                    return step
-                step += 1
-                if step % 20 == 0:
-                    Path(self.args.ckpt.path, "_actor", f"global_step{step}").mkdir(parents=True)
-                    score = {20: 0.5, 40: 0.7, 60: 0.3}.get(step, 0.1)
-                    self.save_best_checkpoint({"eval_default_pass1": score}, step)
+            while self.samples_generator.generate_samples()[0]:
+                step += 20
+                Path(self.args.ckpt_path, "_actor", f"global_step{step}").mkdir(parents=True)
+                self.save_best_checkpoint({"eval_default_pass1": {20: 0.5, 40: 0.7}.get(step, 0.2)}, step)
+            return step
 
     saved = tempfile.mkdtemp()
     ended = guarded(StandIn, metric="eval_default_pass1", n=800)(saved).fit()
