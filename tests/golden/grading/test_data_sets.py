@@ -79,6 +79,18 @@ LCB = {"question_title": "t", "question_content": "q", "platform": "leetcode", "
        "private_test_cases": packed([{"input": "4", "output": "8", "testtype": "functional"}]),
        "metadata": '{"func_name": "double"}'}  # fmt: skip
 
+HUMANEVAL_X = {"task_id": "Python/0", "prompt": "import math\n\ndef double(x):\n    # Double.\n", "declaration": "def double(x):\n",
+               "canonical_solution": "    return x * 2\n", "example_test": "", "test": "METADATA = {'author': 'jt'}\n\n\n"
+               "def check(double):\n    assert double(2) == 4\n\ncheck(double)"}  # fmt: skip
+MULTIPL_E = {"name": "HumanEval_0_double", "language": "py", "prompt": "def double(x: int) -> int:\n    # Double.\n",
+             "doctests": "transform", "original": "o", "prompt_terminology": "reworded", "stop_tokens": ["\ndef"],
+             "tests": "def check(candidate):\n    assert candidate(2) == 4\n\ndef test_check():\n    check(double)\n\ntest_check()\n"}  # fmt: skip
+CLASSEVAL = {"task_id": "ClassEval_0", "skeleton": "class Solution:\n", "class_name": "Solution", "solution_code": METHOD,
+             "test": UNIT.replace("double(2)", "Solution().double(2)")}  # fmt: skip
+LIVEBENCH = {"question_id": "lb", "category": "coding", "turns": ["q"], "question_title": "t", "original_json": {"metadata": LCB["metadata"]},
+             "public_test_cases": LCB["public_test_cases"], "private_test_cases": LCB["private_test_cases"]}  # fmt: skip
+
+STUBBED = (HUMANEVAL_X["prompt"] + "    return x * 2\n", HUMANEVAL_X["prompt"] + "    return x * 3\n")
 PROGRAM, FUNCTION, SOLUTION = (READ, READ_WRONG), (DEF, DEF_WRONG), (METHOD, METHOD_WRONG)
 DATA_SETS = {
     "APPS, stdin": (APPS | {"input_output": dumps(IO)}, "7", StdioTests, PROGRAM),
@@ -107,6 +119,33 @@ DATA_SETS = {
     "LeetCodeDataset": (LEETCODE, "double", CodeTests, SOLUTION),
     "BigCodeBench": (BIGCODE, "BigCodeBench/1", CodeTests, FUNCTION),
     "LiveCodeBench": (LCB, "3", CallTests, SOLUTION),
+    "HumanEval-X": (HUMANEVAL_X, "Python/0", CodeTests, STUBBED),
+    "HumanEvalPack": (HUMANEVAL_X | {"entry_point": "double", "buggy_solution": "", "test_setup": "", "import": ""}, "Python/0", CodeTests, STUBBED),
+    "MultiPL-E": (MULTIPL_E, "HumanEval_0_double", CodeTests, STUBBED),
+    "ClassEval": (CLASSEVAL, "ClassEval_0", CodeTests, SOLUTION),
+    "LBPP": ({"task_id": "lbpp/0", "language": "python", "instruction": "i", "completion": DEF, "test_setup": "from code import double\n", "test_list": ["assert double(2) == 4"]}, "lbpp/0", CodeTests, FUNCTION),
+    "NeMo-Gym": ({"responses_create_params": {"input": [{"role": "user", "content": "q"}]}, "verifier_metadata": {"unit_tests": IO}, "hash_id": "h1"}, "h1", StdioTests, PROGRAM),
+    "NeMo-Gym, calls": ({"verifier_metadata": {"unit_tests": CALLS, "problem_id": "p"}, "hash_id": "h1"}, "h1", CallTests, FUNCTION),
+    "open-instruct": ({"messages": [{"role": "user", "content": "q"}], "ground_truth": dumps(["assert double(2) == 4"]), "dataset": "code", "id": "x"}, "x", CodeTests, FUNCTION),
+    "open-instruct, in a list": ({"messages": [], "ground_truth": [dumps(["assert double(2) == 4"])], "dataset": ["code"]}, "0", CodeTests, FUNCTION),
+    "open-instruct, standard input": ({"messages": [], "ground_truth": dumps([{"input": "3", "output": "6"}]), "dataset": "code_stdio"}, "0", StdioTests, PROGRAM),
+    "rllm": ({"question": "q", "ground_truth": dumps(CALLS), "data_source": "taco", "uid": "deepcoder_0", "index": 0}, "deepcoder_0", CallTests, FUNCTION),
+    "ROLL": ({"id": "0", "domain": "code_sandbox", "case_type": "input", "prompt": "q", "test_cases": dumps([{"stdin": "3\n", "expected_stdout": "6\n"}])}, "0", StdioTests, PROGRAM),
+    "ROLL, asserts": ({"id": "0", "case_type": "assert", "prompt": "q", "test_cases": dumps([{"assert_code": "\nassert double(2) == 4\n"}])}, "0", CodeTests, FUNCTION),
+    "guru": (EURUS | {"reward_model": {"ground_truth": dumps({"functional": "def check(candidate):\n    assert candidate(2) == 4\n\ncheck(Solution().double)"})}}, "455261", CodeTests, SOLUTION),
+    "Skywork": (EURUS | {"reward_model": {"ground_truth": dumps({"entry_point": "Solution().double", "import_prefix": "from typing import *\n", "test_code": "def check(candidate):\n    assert candidate(2) == 4\n"})}}, "455261", CodeTests, SOLUTION),
+    "rStar-Coder": ({"question_id": "s", "question": "q", "inputs": dumps(["3\n"]), "outputs": dumps(["6\n"]), "func_name": ""}, "s", StdioTests, PROGRAM),
+    "rStar-Coder, calls": ({"question_id": "s", "question": "q", "inputs": dumps([[3]]), "outputs": dumps([6]), "func_name": "double"}, "s", CallTests, FUNCTION),
+    "OpenCoder": ({"seq_id": 1, "instruction": "q", "code": DEF, "entry_point": "double", "testcase": ["assert double(2) == 4"]}, "1", CodeTests, FUNCTION),
+    "HardTests": ({"pid": "x", "question_content": "q", "test_cases": [{"input": "3", "output": "6"}]}, "x", StdioTests, PROGRAM),
+    "LiveBench": (LIVEBENCH, "lb", CallTests, SOLUTION),
+    "unit tests under that name": ({"task_id": "o", "prompt": "q", "unit_tests": ["assert double(2) == 4"]}, "o", CodeTests, FUNCTION),
+    "own, by name": ({"task_id": "o", "entry_point": "double", "tests": [{"input": {"x": 3}, "output": 6}]}, "o", CallTests, FUNCTION),
+    "own, as LeetCode writes them": ({"task_id": "o", "function_name": "double", "tests": [{"input": "x = 3", "output": "6"}]}, "o", CallTests, FUNCTION),
+    "own, texts": ({"task_id": "o", "fn_name": "rev", "tests": [{"input": "abc", "expected": "cba"}, {"input": "5", "expected": "5"}]}, "o", CallTests, ("def rev(s): return s[::-1]", "def rev(s): return s")),
+    "own, nothing": ({"task_id": "o", "entry_point": "f", "tests": [{"input": [3], "output": None}]}, "o", CallTests, ("def f(n): pass", "def f(n): return 1")),
+    "own, expected_output": ({"task_id": "o", "tests": [{"stdin": "3\n", "expected_output": "6\n"}]}, "o", StdioTests, PROGRAM),
+    "own, in and out": ({"task_id": "o", "tests": [{"in": "3\n", "out": "5\n", "accepted": ["6\n"]}]}, "o", StdioTests, PROGRAM),
     "own, input and output": ({"task_id": "o", "tests": [{"input": "3\n", "output": "6\n"}]}, "o", StdioTests, PROGRAM),
     "own, JSON in a string": ({"task_id": "o", "entry_point": "double", "tests": "[[[3], 6]]"}, "o", CallTests, FUNCTION),
     "own, inputs and outputs": ({"task_id": "o", "tests": IO}, "o", StdioTests, PROGRAM),
@@ -148,6 +187,14 @@ USELESS = {
     "codeforces, files": CODEFORCES | {"input_mode": "file"},
     "PRIME, empty": EURUS | {"reward_model": {"ground_truth": dumps({"inputs": [], "outputs": []})}},
     "verifiable, none": VERIFIABLE | {"verification_info": {"language": "python", "test_cases": []}},
+    "PRIME, mathematics": EURUS | {"ability": "math", "reward_model": {"ground_truth": "34", "style": "rule"}},
+    "PRIME, more of it": EURUS | {"ability": "math", "reward_model": {"ground_truth": r"\frac{1}{2}", "style": "rule"}},
+    "open-instruct, mathematics": {"messages": [], "ground_truth": "42", "dataset": "math"},
+    "SYNTHETIC, mathematics": VERIFIABLE | {"verification_info": dumps({"ground_truth": "12"})},
+    "SYNTHETIC, for a judge": VERIFIABLE | {"verification_info": "{}"},
+    "CodeContests+, a checker in C++": {"id": "1_A", "description": "d", "test_cases": [{"input": "3", "output": "6"}], "checker": "#include <testlib.h>"},
+    "HumanEval-X, C++": HUMANEVAL_X | {"task_id": "CPP/0", "prompt": "int f(int x) {", "test": "int main() {}"},
+    "mxeval, Java": {"task_id": "HumanEval/0", "language": "java", "prompt": "class A {", "test": "x", "entry_point": "f"},
     "DeepCoder, none": DEEPCODER | {"tests": "[]"},
     "LiveCodeBench, none": LCB | {"public_test_cases": "[]", "private_test_cases": "[]"},
 }  # fmt: skip
@@ -161,6 +208,22 @@ def test_a_row_that_nothing_could_grade_is_left_out_and_said(name, tmp_path):
     assert [problem.task_id for problem in problems] == ["good"]
     with pytest.raises(InputError, match="no problems in it: left out"):
         load(tmp_path, USELESS[name])
+
+
+ELSEWHERE = {
+    "SWE-bench": {"instance_id": "a__b-1", "repo": "a/b", "patch": "d", "test_patch": "d", "problem_statement": "p", "FAIL_TO_PASS": "[]"},
+    "DS-1000": {"prompt": "p", "reference_code": "x = 1", "metadata": {}, "code_context": "def test_execution(solution): ..."},
+    "AIME": {"problem": "q", "answer": "42"},
+    "own, a test without an output": {"task_id": "o", "tests": [{"input": "3"}]},
+    "own, calls of nothing": {"task_id": "o", "tests": [["3\n", "6\n"]]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_row_of_something_else_is_refused(name, tmp_path):
+    good = {"task_id": "good", "tests": [{"stdin": "", "stdout": ""}]}
+    with pytest.raises(InputError, match=r"p\.jsonl:2: "):
+        load(tmp_path, good, ELSEWHERE[name])
 
 
 def test_integers_of_any_length(tmp_path, grader):

@@ -1,10 +1,14 @@
-"""HumanEval (openai/human-eval), HumanEval+ (EvalPlus) and LeetCodeDataset, as rows with `test` code or with
-`base_input`/`plus_input`."""
+"""HumanEval (openai/human-eval), HumanEval+ (EvalPlus), HumanEval-X, MultiPL-E and LeetCodeDataset, as rows with `test`
+code or with `base_input`/`plus_input`."""
 
 from __future__ import annotations
 
+import ast
+from typing import Any
+
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, Tests
-from crestfall.grading.problems.base import id_of
+from crestfall.grading.names import parse
+from crestfall.grading.problems.base import NoTests, id_of
 from crestfall.store.rows import Row
 
 # Where several results are right, by benchmark and function: the names of EvalPlus's special oracles in `evalplus`.
@@ -21,30 +25,74 @@ _ORACLES |= {("Mbpp", name): "set" for name in _SETS}
 _ORACLES |= {("Mbpp", name): "something" for name in ("check_str", "text_match_three", "text_starta_endb")}
 
 
+# Of HumanEval-X, MultiPL-E and their kin, by `language` or by what stands before the number of a task.
+_OTHER_LANGUAGES = frozenset(
+    (
+        *(
+            "c",
+            "cc",
+            "cpp",
+            "c++",
+            "csharp",
+            "c#",
+            "cs",
+            "java",
+            "javascript",
+            "js",
+            "typescript",
+            "ts",
+            "go",
+            "golang",
+        ),
+        *("rust", "ruby", "php", "perl", "lua", "r", "julia", "kotlin", "swift", "scala", "haskell", "bash", "sh"),
+    )
+)
+
+
 def recognises(row: Row) -> bool:
-    return row.has("prompt", "entry_point") and (row.has("test") or row.has("base_input"))
+    if row.has("prompt", "entry_point"):
+        return row.has("test") or row.has("base_input")
+    code = "tests" if row.has("stop_tokens") or row.has("doctests") else "test"
+    return row.has("prompt", code) and (_language(row) is not None or _last_function(row.data["prompt"]) is not None)
 
 
 def problem(row: Row) -> Problem:
-    """Raises InputError."""
-    entry = row.text("entry_point")
+    """Raises NoTests: it is in another language; InputError."""
+    if (language := _language(row)) in _OTHER_LANGUAGES:
+        raise NoTests(f"{row.where}: its language is {language}")
     prompt = row.text("prompt")
+    entry = row.text("entry_point", _last_function(prompt))
     # LeetCodeDataset: `prompt` is the imports, `query` what a model is asked, `completion` the reference.
     query = row.data.get("query")
     solution = row.data.get("canonical_solution", row.data.get("completion"))
     tests: Tests
-    if row.has("test"):
-        tests = CodeTests(row.text("test"), entry)
-    else:
+    if row.has("base_input") and not row.has("test"):
         tests = _differential(row, entry, prompt + row.text("canonical_solution"))
+    else:
+        tests = CodeTests(row.text("test" if row.has("test") else "tests"), entry)
+    number = id_of(row, "task_id", "name")
     return Problem(
-        id_of(row, "task_id"),
+        number,
         query if isinstance(query, str) else prompt,
         tests,
-        key=id_of(row, "task_id"),
+        key=number,
         stub=prompt,
         reference=prompt + solution if isinstance(solution, str) else None,
     )
+
+
+def _language(row: Row) -> str | None:
+    """The programming language that a row names."""
+    named = row.data.get("language") or row.data.get("lang") or id_of(row, "task_id").partition("/")[0]
+    name = str(named).lower()
+    return name if name in _OTHER_LANGUAGES or name in ("python", "py") else None
+
+
+def _last_function(prompt: Any) -> str | None:
+    """The function that a prompt leaves open."""
+    tree = parse(prompt) if isinstance(prompt, str) else None
+    last = tree.body[-1] if tree is not None and tree.body else None
+    return last.name if isinstance(last, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
 
 
 def _differential(row: Row, entry: str, reference: str) -> CallTests:

@@ -13,12 +13,13 @@ before every program, or "leetcode"), and limits: `time_limit` in seconds, `memo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
-from crestfall.grading.problems.truth import truth_of
+from crestfall.grading.problems.truth import NAMES, truth_of
 from crestfall.grading.sandbox.header import LEETCODE
 from crestfall.store.jsonl import loads
 from crestfall.store.rows import Row
@@ -66,34 +67,51 @@ def _limits(row: Row) -> ProblemLimits:
 
 def _tests(row: Row) -> Tests:
     tests = _unpacked(row.data["tests"])
-    if isinstance(tests, dict):
-        return truth_of(tests, row.where, row.data.get("entry_point")).tests
+    name = next((row.data[key] for key in NAMES if row.data.get(key)), None)
     if isinstance(tests, str):
-        return CodeTests(tests, row.data.get("entry_point"))
+        return CodeTests(tests, name)
     if tests == []:
         raise NoTests(f"{row.where}: no tests")
-    if not isinstance(tests, list):
+    if not isinstance(tests, (list, dict)):
         raise row.error("tests", "a list of tests, or code")
-    if _as_data_sets(tests, row.has("entry_point")):
-        return truth_of(tests, row.where, row.data.get("entry_point")).tests
+    if _as_data_sets(tests):
+        return _with_options(row, _truth(row, tests, name))
+    if isinstance(tests[0], dict) and "stdin" in tests[0]:
+        return _with_options(row, StdioTests(tuple(_stdio(row, index, test) for index, test in enumerate(tests))))
+    cases = [_call(row, index, test) for index, test in enumerate(tests)]
+    if not isinstance(name, str):
+        raise row.error("entry_point", "the name of the function that is called")
+    tests = _with_options(row, CallTests(name, tuple(cases), "json"))
+    return _as_quixbugs(tests) if row.has("buggy", "correct") else tests
+
+
+def _truth(row: Row, tests: Any, name: Any) -> Tests:
+    """Tests of a data set's shape. Rows of our own are not left out for tests that are broken."""
+    try:
+        return truth_of(tests, row.where, name).tests
+    except NoTests as error:
+        if str(error).endswith(": no tests"):
+            raise
+        raise InputError(str(error)) from None
+
+
+def _with_options(row: Row, tests: Tests) -> Tests:
+    """Tests that are compared as the row says."""
     tolerance = row.data.get("tolerance", TOLERANCE)
     if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0:
         raise row.error("tolerance", "a number of at least 0")
-    tests = [_renamed(test) for test in tests]
-    if isinstance(tests[0], dict) and "stdin" in tests[0]:
-        cases_io = tuple(_stdio(row, index, test) for index, test in enumerate(tests))
-        return StdioTests(cases_io, tolerance, row.text("checker") if row.has("checker") else None)
+    if isinstance(tests, StdioTests):
+        return replace(tests, tolerance=tolerance, checker=row.text("checker") if row.has("checker") else None)
+    if not isinstance(tests, CallTests):
+        return tests
     compare = row.text("compare", "json")
     if compare not in ("exact", "json"):
         raise row.error("compare", "'exact' or 'json'")
-    cases = [_call(row, index, test) for index, test in enumerate(tests)]
-    if row.has("buggy", "correct"):
-        cases, tolerance = _as_quixbugs(row, cases, tolerance)
     in_place = row.data.get("in_place")
     if in_place not in (None, True, False):
         raise row.error("in_place", "true or false")
     compared = cast(Literal["exact", "json"], compare)
-    return CallTests(row.text("entry_point"), tuple(cases), compared, tolerance, in_place)
+    return replace(tests, compare=compared, tolerance=tolerance, in_place=in_place)
 
 
 def _unpacked(tests: Any) -> Any:
@@ -106,20 +124,15 @@ def _unpacked(tests: Any) -> Any:
         return tests
 
 
-def _as_data_sets(tests: list[Any], named: bool) -> bool:
-    """Whether tests have a shape of the data sets: asserts, or inputs and outputs of a function."""
+def _as_data_sets(tests: Any) -> bool:
+    """Whether tests have a shape of the data sets: asserts, or inputs and outputs under other names than ours."""
+    if isinstance(tests, dict):
+        return True
     first = tests[0]
     if not isinstance(first, dict):
         return all(isinstance(test, str) for test in tests)
-    called = named or any(name in first for name in ("fn_name", "metadata", "testtype", "type"))
-    return called and "input" in first and "output" in first
-
-
-def _renamed(test: Any) -> Any:
-    """A test with `input` and `output` texts is one of standard input and output."""
-    if isinstance(test, dict) and isinstance(test.get("input"), str) and isinstance(test.get("output"), str):
-        return {"stdin": test["input"], "stdout": test["output"], **test}
-    return test
+    ours = {"stdin", "stdout"}, {"args", "expected"}
+    return not any(pair <= first.keys() for pair in ours) and any("in" in name for name in first)
 
 
 def _call(row: Row, index: int, test: Any) -> CallCase:
@@ -152,9 +165,10 @@ def _accepted(row: Row, index: int, test: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(accepted)
 
 
-def _as_quixbugs(row: Row, cases: list[CallCase], tolerance: float) -> tuple[list[CallCase], float]:
-    name = row.text("entry_point")
-    if name == "sqrt":
-        tolerance = min(case.args[1] for case in cases)
+def _as_quixbugs(tests: Tests) -> Tests:
+    assert isinstance(tests, CallTests)
+    name = tests.entry_point
+    tolerance = min(case.args[1] for case in tests.cases) if name == "sqrt" else tests.tolerance
     endless = _QUIXBUGS_ENDLESS.get(name)
-    return [case for case in cases if endless is None or not endless(case.args)], tolerance
+    cases = tuple(case for case in tests.cases if endless is None or not endless(case.args))
+    return replace(tests, cases=cases, tolerance=tolerance)

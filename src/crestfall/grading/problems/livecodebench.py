@@ -17,7 +17,7 @@ from crestfall.store.rows import Row
 
 
 def recognises(row: Row) -> bool:
-    return row.has("public_test_cases", "question_content")
+    return row.has("public_test_cases") and (row.has("question_content") or row.has("private_test_cases"))
 
 
 def problem(row: Row) -> Problem:
@@ -33,7 +33,7 @@ def problem(row: Row) -> Problem:
     number = row.task_id("question_id")
     return Problem(
         number,
-        row.text("question_content"),
+        row.text("question_content", row.text("question_title", "")),
         _functional(row, cases) if kinds == {"functional"} else _stdin(cases),
         key=number,
         header=LEETCODE,
@@ -67,6 +67,8 @@ def _plain(value: Any) -> Any:
 
 def _functional(row: Row, cases: list[dict[str, str]]) -> CallTests:
     metadata = row.embedded("metadata")
+    if metadata is None and isinstance(original := row.data.get("original_json"), dict):  # LiveBench's rows
+        metadata = loads(original.get("metadata") or "null")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("func_name"), str):
         raise row.error("metadata", "an object with the string 'func_name'")
     try:

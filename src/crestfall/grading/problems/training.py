@@ -1,37 +1,50 @@
 """Rows of data sets for training, whose tests are the ground truth of a reward: verl and PRIME/Eurus, SkyRL, DeepCoder,
-open-r1's verifiable-coding-problems and SYNTHETIC, KodCode, AceCode."""
+open-r1's verifiable-coding-problems and SYNTHETIC, KodCode, AceCode, NeMo-Gym, open-instruct, rStar-Coder, ROLL; and
+rows of any other kind that hold tests under one of the usual names."""
 
 from __future__ import annotations
 
 import ast
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from crestfall.core.types import Problem
-from crestfall.grading.problems.base import first_python, id_of, text_of
-from crestfall.grading.problems.truth import truth_of
+from crestfall.core.errors import InputError
+from crestfall.core.types import Problem, StdioTests
+from crestfall.grading.problems.base import NoTests, first_python, id_of, text_of
+from crestfall.grading.problems.truth import NAMES, truth_of
 from crestfall.store.rows import Row
 
 _SPECS = ("reward_model", "reward_spec")
+_TRUTHS = (
+    *("verification_info", "verifier_metadata", "ground_truth", "tests", "test_cases", "unit_tests"),
+    *("testcase", "test_list", "input_output", "test"),
+)
+_IDS = ("task_id", "problem_id", "question_id", "uid", "id", "pid", "hash_id", "_id", "seq_id")
+_REFERENCES = ("solution", "gold_standard_solution", "canonical_solution", "solution_code", "completion", "code")
 _META = ("difficulty", "starter_code", "data_source", "source")
-_PROMPTS = ("question", "problem", "prompt", "problem_statement")
+_PROMPTS = ("question", "problem", "prompt", "problem_statement", "instruction", "messages", "description")
 
 
 def recognises(row: Row) -> bool:
-    return (
-        any(isinstance(_plain(row.data.get(name)), Mapping) for name in _SPECS)
-        or row.has("verification_info")
-        or row.has("question", "solution", "test")
-        or (any(row.has(name) for name in _PROMPTS) and (row.has("tests") or row.has("test_cases")))
-    )
+    """Anything with tests in it: this is asked last."""
+    return _truth(row) is not None
 
 
 def problem(row: Row) -> Problem:
-    """Raises NoTests: an empty or unusable ground truth; InputError."""
-    truth = truth_of(_ground_truth(row), row.where, _name(row))
+    """Raises NoTests: an empty or unusable ground truth, as of the mathematics in mixed data sets; InputError."""
+    value = _truth(row)
+    try:
+        truth = truth_of(value, row.where, _name(row))
+    except NoTests:
+        raise
+    except InputError as error:
+        raise NoTests(str(error)) from None
+    if row.data.get("checker") and isinstance(truth.tests, StdioTests):
+        truth = replace(truth, tests=replace(truth.tests, checker=_python(row, "checker")))
     extra = _plain(row.data.get("extra_info"))
-    own = id_of(row, "task_id", "problem_id", "question_id", "uid", "id")
+    own = id_of(row, *_IDS)
     index = extra.get("index") if isinstance(extra, Mapping) and own == str(row.line - 1) else None
     number = own if index is None else str(index)
     prompt = next((text for name in _PROMPTS if (text := text_of(row.data.get(name)))), "")
@@ -39,14 +52,28 @@ def problem(row: Row) -> Problem:
     return truth.problem(number, prompt, _reference(row), **meta)
 
 
-def _ground_truth(row: Row) -> Any:
+def _truth(row: Row) -> Any:
+    """The ground truth; None where there is nothing of the kind, an empty list where it is empty."""
     for name in _SPECS:
         if isinstance(spec := _plain(row.data.get(name)), Mapping):
             return spec.get("ground_truth") or []
-    for name in ("verification_info", "tests", "test_cases", "test"):
-        if row.data.get(name) is not None:
-            return _plain(row.data[name])
-    return []
+    if row.has("inputs", "outputs"):
+        return {"inputs": row.data["inputs"], "outputs": row.data["outputs"]}
+    given = [row.data[name] for name in _TRUTHS if row.has(name)]
+    if not given:
+        return None
+    return _plain(next((value for value in given if value not in (None, "", [])), []))
+
+
+def _python(row: Row, name: str) -> str:
+    """A field that has to hold a program of ours. Raises NoTests: it holds another language's, or none at all."""
+    text = row.data[name]
+    try:
+        if isinstance(text, str) and ast.parse(text).body:
+            return text
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass
+    raise NoTests(f"{row.where}: its {name} is no Python")
 
 
 def _plain(value: Any) -> Any:
@@ -68,12 +95,12 @@ def _name(row: Row) -> str | None:
     info = _plain(row.data.get("test_info"))
     first = info[0] if isinstance(info, list) and info else _plain(row.data.get("metadata"))
     name = (first.get("function_name") or first.get("func_name")) if isinstance(first, Mapping) else None
-    return name or row.data.get("entry_point") or row.data.get("fn_name")
+    return name or next((row.data[key] for key in (*NAMES, "class_name") if row.data.get(key)), None)
 
 
 def _reference(row: Row) -> str | None:
     given = row.data.get("solutions")
     if isinstance(given, str):
         given = _plain(given)
-    one = row.data.get("solution") or row.data.get("gold_standard_solution")
-    return first_python(given if isinstance(given, list) else [given]) or first_python([one])
+    ones = [row.data.get(name) for name in _REFERENCES]
+    return first_python(given if isinstance(given, list) else [given]) or first_python(ones)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crestfall.core.errors import InputError
@@ -29,7 +29,10 @@ from crestfall.store.jsonl import loads
 # APPS's own checker compares with numpy.allclose.
 TOLERANCE = 1e-5
 _INSIDE = ("ground_truth", "test_cases", "tests", "input_output", "verification_info", "unit_tests", "test_list")
-_CODE = ("assert_case", "functional", "test_code", "test", "asserts")
+_CODE = ("assert_case", "functional", "test_code", "test", "asserts", "assert_code")
+NAMES = ("fn_name", "func_name", "function_name", "entry_point")
+_INPUTS = ("input", "stdin", "inputs", "in", "args")
+_OUTPUTS = ("output", "stdout", "outputs", "expected_output", "expected_stdout", "expected", "out")
 _CALLS = ("functional", "function_call", "call", "call_based")
 
 
@@ -76,8 +79,12 @@ def truth_of(value: Any, where: str, name: str | None = None) -> Truth:
         if not value:
             raise NoTests(f"{where}: no tests")
         if all(isinstance(item, Mapping) for item in value):
+            if all("assert_code" in item for item in value):
+                return Truth(_code("\n".join(str(item["assert_code"]) for item in value), where, name))
             return Truth(_of_cases(value, where, name))
         if all(isinstance(item, str) for item in value):
+            if len(value) == 1 and value[0].lstrip().startswith(("[", "{")):  # a list of tests in a list
+                return truth_of(value[0], where, name)
             return Truth(_code("\n".join(value), where, name))
     raise InputError(f"{where}: tests of no known shape: {str(value)[:60]!r}")
 
@@ -100,7 +107,7 @@ def _is_packed(text: str) -> bool:
 
 
 def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
-    name = next((value[key] for key in ("fn_name", "func_name", "entry_point") if value.get(key)), name)
+    name = next((value[key] for key in NAMES if value.get(key)), name)
     for inputs, outputs in (("inputs", "outputs"), ("input", "output")):
         if inputs in value and outputs in value and _plain(value[inputs], where) not in ([], None):
             return Truth(_of_lists(value[inputs], value[outputs], where, name))
@@ -136,12 +143,13 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
     kinds = set()
     for case in cases:
         own = _plain(case.get("metadata"), where)
-        name = case.get("fn_name") or (own.get("func_name") if isinstance(own, Mapping) else None) or name
+        own = own if isinstance(own, Mapping) else {}
+        name = next((value for key in NAMES if (value := case.get(key) or own.get(key))), name)
         kinds.add(str(case.get("testtype") or case.get("type") or "").lower())
-    inputs = [_first(case, "input", "stdin", "inputs") for case in cases]
-    outputs = [_first(case, "output", "stdout", "outputs", "expected_output", "expected") for case in cases]
-    if None in outputs:
-        raise NoTests(f"{where}: a test without an output")
+    if not all(any(key in case for key in _INPUTS) and any(key in case for key in _OUTPUTS) for case in cases):
+        raise NoTests(f"{where}: a test without an input or an output")
+    inputs, outputs = ([_first(case, keys) for case in cases] for keys in (_INPUTS, _OUTPUTS))
+    accepted = [tuple(case.get("accepted") or ()) for case in cases]
     functional = {kind for kind in kinds if kind in _CALLS}
     if functional and len(kinds) > 1:
         raise NoTests(f"{where}: tests of several kinds: {', '.join(sorted(kinds))}")
@@ -149,28 +157,72 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
         raise NoTests(f"{where}: tests that call a function without its name")
     if functional or (name and kinds == {""}):
         # SYNTHETIC's tests hold the output in a list of its own, as APPS's do.
-        if all(isinstance(output, list) and len(output) == 1 for output in outputs):
+        if functional and all(isinstance(output, list) and len(output) == 1 for output in outputs):
             outputs = [output[0] for output in outputs]
-        return _calls(str(name), inputs, outputs, where)
-    return stdio(inputs, outputs)
+        calls = _calls(str(name), inputs, outputs, where, typed=bool(functional))
+        return replace(calls, cases=tuple(replace(c, accepted=a) for c, a in zip(calls.cases, accepted, strict=True)))
+    if None in outputs:
+        raise NoTests(f"{where}: a test without an output")
+    io = stdio(inputs, outputs)
+    return replace(
+        io,
+        cases=tuple(replace(c, accepted=tuple(map(_lines, a))) for c, a in zip(io.cases, accepted, strict=True)),
+    )
 
 
-def _first(case: Mapping[str, Any], *names: str) -> Any:
+def _first(case: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((case[name] for name in names if case.get(name) is not None), None)
 
 
-def _calls(name: str, inputs: Sequence[Any], outputs: Sequence[Any], where: str) -> CallTests:
-    """Arguments as a list, or as lines of JSON, one each (LiveCodeBench)."""
+def _calls(name: str, inputs: Sequence[Any], outputs: Sequence[Any], where: str, typed: bool = True) -> CallTests:
+    """Arguments as a list, as an object by name, as lines of JSON, one each (LiveCodeBench), or as Python writes them.
+
+    `typed`: texts have to be one of these; else they are the one argument, and the result, themselves.
+    """
     try:
-        cases = tuple(
-            CallCase(tuple(loads(line) for line in args.split("\n") if line.strip()), loads(str(output)))
-            if isinstance(args, str)
-            else CallCase(tuple(args) if isinstance(args, list) else (args,), output)
-            for args, output in zip(inputs, outputs, strict=True)
-        )
+        cases = tuple(_call(args, output) for args, output in zip(inputs, outputs, strict=True))
     except ValueError:
-        raise NoTests(f"{where}: arguments or results that are not JSON") from None
+        if typed or not all(isinstance(args, str) for args in inputs):
+            raise NoTests(f"{where}: arguments or results that are not JSON") from None
+        cases = tuple(CallCase((args,), output) for args, output in zip(inputs, outputs, strict=True))
     return CallTests(name, cases, "json", TOLERANCE)
+
+
+def _call(args: Any, output: Any) -> CallCase:
+    """Raises ValueError."""
+    if isinstance(args, Mapping) and args and all(isinstance(key, str) and key.isidentifier() for key in args):
+        return CallCase((), output, dict(args))
+    if not isinstance(args, str):
+        return CallCase(tuple(args) if isinstance(args, list) else (args,), output)
+    try:
+        return CallCase(tuple(loads(line) for line in args.split("\n") if line.strip()), _result(output))
+    except ValueError:
+        positional, named = _written(args)
+        return CallCase(positional, _result(output), named)
+
+
+def _written(args: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """`nums = [3, 3], target = 6` and `[3, 3], 6`. Raises ValueError."""
+    try:
+        call = ast.parse(f"f({args})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        named = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg is not None}
+        return tuple(ast.literal_eval(arg) for arg in call.args), named
+    except (SyntaxError, AssertionError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _result(output: Any) -> Any:
+    """Raises ValueError."""
+    if not isinstance(output, str):
+        return output
+    try:
+        return loads(output)
+    except ValueError:
+        try:
+            return ast.literal_eval(output)
+        except (SyntaxError, MemoryError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 def stdio(inputs: Sequence[Any], outputs: Sequence[Any]) -> StdioTests:

@@ -16,9 +16,12 @@ from typing import Any
 from crestfall.grading.sandbox import pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 
+CHECK = "check"
+
 
 def uncalled(source: str) -> list[str]:
-    """Names of the test functions and classes at the top level of `source` that it does not call itself."""
+    """Names of the test functions and classes at the top level of `source` that it does not call itself; `check`, which
+    is called with the function that is tested, first."""
     tree = ast.parse(source)
     named = [
         node.name
@@ -27,7 +30,22 @@ def uncalled(source: str) -> list[str]:
         and (node.name.lower().startswith("test") or isinstance(node, ast.ClassDef))
     ]
     calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return [name for name in dict.fromkeys(named) if name not in calls]
+    check = [CHECK] if _leaves_check(tree) else []
+    return check + [name for name in dict.fromkeys(named) if name not in calls]
+
+
+def _leaves_check(tree: ast.Module) -> bool:
+    """Whether `check` is given and nothing calls it when the tests are run: HumanEval-X's call it themselves."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    bound = any(
+        (isinstance(node, kinds) and node.name == CHECK)
+        or (isinstance(node, ast.Name) and node.id == CHECK and isinstance(node.ctx, ast.Store))
+        for node in ast.walk(tree)
+    )
+    run = [node for statement in tree.body if not isinstance(statement, kinds) for node in ast.walk(statement)]
+    return bound and not any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == CHECK for node in run
+    )
 
 
 def start(
@@ -44,9 +62,9 @@ def start(
     except SystemExit as error:  # of the tests themselves, at their end
         if error.code or hasattr(error, "__notes__"):
             raise
-    if "check" in names:
-        names["check"](candidate())
-    run(names, collected, candidate, log, every)
+    if CHECK in collected:
+        names[CHECK](candidate())
+    run(names, [name for name in collected if name != CHECK], candidate, log, every)
     if log.swallowed:
         raise AssertionError("an assertion failed, and the tests went on as if it had held")
 
