@@ -10,7 +10,6 @@ policy is an arm that costs nothing. Needs two seeds.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,8 @@ from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE, measure_campaign, measure_chain
 from crestfall.analysis.null import against_null
 from crestfall.analysis.trajectory import Run, Study, Trajectory, read_study
-from crestfall.core.entry import guarded
-from crestfall.core.errors import CrestfallError, InputError
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
 from crestfall.core.types import Evaluation
 from crestfall.store.files import write_atomic
@@ -193,19 +192,11 @@ def report(study: Study) -> tuple[list[str], list[Campaign]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.batch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser("research.batch", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, help="stem of a .md and a .csv to write as well")
     args = parser.parse_args(argv)
-    try:
-        lines, campaigns = report(read_study(args.study))
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    lines, campaigns = report(read_study(args.study))
     print("\n".join(lines))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

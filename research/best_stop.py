@@ -8,7 +8,6 @@ select and report together, is highest; of equals the earliest.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray, Trajectory, read_study
-from crestfall.core.entry import guarded
-from crestfall.core.errors import CrestfallError, InputError
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
 
 
 def mean_curve(campaigns: Sequence[Trajectory]) -> FloatArray:
@@ -33,20 +32,12 @@ def mean_curve(campaigns: Sequence[Trajectory]) -> FloatArray:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.best_stop",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser("research.best_stop", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--method", default="naive")
     args = parser.parse_args(argv)
-    try:
-        runs = [r for r in read_study(args.study).by_method().get(args.method, []) if r.status == "done"]
-        curve_S = mean_curve([run.campaigns[0] for run in runs])
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    runs = [r for r in read_study(args.study).by_method().get(args.method, []) if r.status == "done"]
+    curve_S = mean_curve([run.campaigns[0] for run in runs])
     print("mean score by step: " + " ".join(f"{100 * value:.1f}" for value in curve_S))
     print(f"best stop: step {int(np.argmax(curve_S))}, seeds {', '.join(str(run.seed) for run in runs)}")
     return 0

@@ -6,7 +6,6 @@ pattern of files that are one run), judgement one of rise-and-collapse, collapse
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from crestfall.analysis.classify import CurveClass, classify
 from crestfall.analysis.importers.load import load
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def balanced_accuracy(curves: Sequence[Judged]) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m research.labelled", description=__doc__)
+    parser = script_parser("research.labelled", __doc__)
     parser.add_argument("directory", type=Path)
     curves = judge_all(parser.parse_args(argv).directory)
     for c in curves:

@@ -10,7 +10,6 @@ unless `--unfinished` asks for what they have.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from crestfall.analysis.trajectory import Run, Trajectory, read_study
-from crestfall.core.errors import CrestfallError, InputError
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
 from crestfall.core.types import Evaluation, Verdict
 
 WITHOUT_FORM = {Verdict.NO_CODE.value, Verdict.SYNTAX_ERROR.value}
@@ -140,18 +140,12 @@ def write_curves(path: Path, arms: Mapping[str, Sequence[Run]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.llm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser("research.llm", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--curves", type=Path, metavar="CSV", help="write every curve there")
     parser.add_argument("--unfinished", action="store_true", help="cells that were stopped, too")
     args = parser.parse_args(argv)
-    try:
-        arms = arms_of(args.study, args.unfinished)
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    arms = arms_of(args.study, args.unfinished)
     print(table(arms))
     if args.curves:
         write_curves(args.curves, arms)
@@ -159,4 +153,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -6,7 +6,6 @@ show; two kinds of noise: binomial evaluations (counts known to the classifier) 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import numpy as np
 from crestfall.analysis.classify import CLASSES, CurveClass, classify
 from crestfall.analysis.noise import ar1
 from crestfall.analysis.trajectory import FloatArray
-from crestfall.core.entry import guarded
+from crestfall.cli.numbers import count
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.rng import stream
 
 LENGTHS = (10, 20, 50, 100, 300)
@@ -177,8 +177,8 @@ def _print_rates(each: int, seed: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m research.simulate", description=__doc__)
-    parser.add_argument("--each", type=int, default=20, help="curves per class and setting (default: %(default)s)")
+    parser = script_parser("research.simulate", __doc__)
+    parser.add_argument("--each", type=count(), default=20, help="curves per class and setting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--rates", action="store_true", help="false classes on flat and sparse curves, recoveries found"

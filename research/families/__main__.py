@@ -6,13 +6,17 @@ python -m research.families --only Mamba Lfm2
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from research.families.check import Result, check
-from research.families.zoo import FAMILIES
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
+from crestfall.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from research.families.check import Result
 
 BEGIN, END = "<!-- families: made by python -m research.families docs/models.md -->", "<!-- /families -->"
 
@@ -34,13 +38,26 @@ def table(results: list[Result], version: str) -> str:
     return "\n".join(rows)
 
 
+def parts(page: Path) -> tuple[str, str]:
+    """What stands before and behind the table. Raises InputError for a page without its two marks."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"{page}: expected the lines {BEGIN} and {END} in it")
+    return before, after
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser("research.families", __doc__)
     parser.add_argument("page", type=Path, nargs="?", help="the page to write into (default: print)")
     parser.add_argument("--only", nargs="*", metavar="FAMILY")
     args = parser.parse_args(argv)
+    before, after = parts(args.page) if args.page is not None else ("", "")
     import torch
     import transformers
+
+    from research.families.check import check
+    from research.families.zoo import FAMILIES
 
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -55,11 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.page is None:
         print(made)
     else:
-        before, _, rest = args.page.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        args.page.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+        write_atomic(args.page, f"{before}{BEGIN}\n{made}\n{END}{after}")
     return 0 if all(r.right for r in results) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

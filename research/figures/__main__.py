@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from crestfall.analysis.trajectory import read_run, read_study
-from crestfall.core.entry import guarded
-from crestfall.core.errors import CrestfallError
+from crestfall.core.entry import guarded, script_parser
 from crestfall.store.layout import is_run
 from research import figures
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(prog="python -m research.figures", description=__doc__)
+    parser = script_parser("research.figures", __doc__)
     what = parser.add_subparsers(dest="what", required=True)
     for name, source in (("study", "run or study directory"), ("regime", "CSV, one row per cell and seed")):
         sub = what.add_parser(name)
         sub.add_argument("source", type=Path, help=source)
         sub.add_argument("out", type=Path, help="directory to write to")
     args = parser.parse_args(argv)
-    try:
-        written = study(args.source, args.out) if args.what == "study" else regime(args.source, args.out)
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    written = study(args.source, args.out) if args.what == "study" else regime(args.source, args.out)
     print("\n".join(str(path) for saved in written for path in (saved.svg, saved.pdf)))
     return 0
 

@@ -8,7 +8,6 @@ The bands are two binomial standard errors of one evaluation. Writes OUT.svg, fo
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.core.errors import CrestfallError, InputError
+from crestfall.core.entry import guarded, script_parser
+from crestfall.core.errors import InputError
 from research.figures.style import PALETTE, new_figure, percent_axis, save, styled
 
 PANELS: Mapping[str, Mapping[str, str]] = {
@@ -66,22 +66,16 @@ def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.figures.llm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser("research.figures.llm", __doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="path without a suffix")
     args = parser.parse_args(argv)
-    try:
-        with args.curves.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        for suffix, theme in (("", LIGHT), ("-dark", DARK)):
-            print(save(draw(rows, theme), args.out.with_name(args.out.name + suffix)).svg)
-    except (OSError, CrestfallError) as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    with args.curves.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
+        print(save(draw(rows, theme), args.out.with_name(args.out.name + suffix)).svg)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

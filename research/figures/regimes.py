@@ -8,7 +8,6 @@ An outcome is read off the last campaign, on report, with the peak chosen on sel
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from crestfall.analysis.measures import COLLAPSE, CampaignMeasures, measure_campaign
 from crestfall.analysis.trajectory import Run, read_study
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.store.files import write_atomic
 from research.figures.regime_map import write_regime_map
@@ -115,11 +114,7 @@ def effects(table: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m research.figures.regimes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser("research.figures.regimes", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument(
         "--out", type=Path, required=True, help="stem of the files to write (.csv, .table.md, .effects.md, .svg, .pdf)"

@@ -8,7 +8,6 @@ No network. What is not installed is skipped with a line. Ends with 0 when nothi
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import signal
 import sys
@@ -19,25 +18,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from crestfall.core.entry import guarded, script_parser
+
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser("research.gpu_check", __doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rehearse", action="store_true")
     parser.add_argument("--budget", type=float, default=520.0, help="seconds for everything (default: %(default)s)")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="checks to make (default: all)")
     args = parser.parse_args(argv)
     end = time.monotonic() + args.budget
-    try:
-        import torch
-        import transformers
+    import torch
+    import transformers
 
-        from research.gpu_check.checks import checks
-        from research.gpu_check.place import Place
-        from research.gpu_check.report import Report
-    except ImportError as error:
-        print(f"gpu_check needs {error.name}: pip install {error.name}", file=sys.stderr)
-        return 2
+    from research.gpu_check.checks import checks
+    from research.gpu_check.place import Place
+    from research.gpu_check.report import Report
+
     transformers.logging.set_verbosity_error()
     if not (args.rehearse or torch.cuda.is_available()):
         print("gpu_check: torch finds no GPU here; --rehearse runs it at a small size on the CPU", file=sys.stderr)
@@ -97,4 +95,4 @@ def _limit(seconds: float) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

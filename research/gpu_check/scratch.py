@@ -18,7 +18,8 @@ from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.policy import LoadedTiny
 from research.gpu_check.place import Place
 from research.gpu_check.report import Section
-from research.warmstart import Example, supervised_loss, vocabulary
+from research.warmstart.corpus import Example, vocabulary
+from research.warmstart.train import supervised_loss
 
 
 @dataclass(frozen=True)

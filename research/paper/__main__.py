@@ -7,14 +7,12 @@ says how many there are.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from crestfall.core.entry import guarded
-from crestfall.core.errors import CrestfallError
+from crestfall.core.entry import guarded, script_parser
 from crestfall.store.files import write_atomic, writing
 from research.paper.arm_tables import arms, free
 from research.paper.arms import Results, read_results
@@ -64,20 +62,14 @@ def make(study: Path, out: Path, page: Path, figures: bool = True) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.paper", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser("research.paper", __doc__)
     parser.add_argument("study", type=Path, help="study directory")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where tables and figures go")
     parser.add_argument("--page", type=Path, metavar="F", help="page with marked blocks to fill (default: OUT.md)")
     parser.add_argument("--no-figures", action="store_true", help="tables only (needs no matplotlib)")
     args = parser.parse_args(argv)
-    try:
-        page = args.page or args.out.with_name(args.out.name + ".md")
-        print(make(args.study, args.out, page, figures=not args.no_figures))
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    page = args.page or args.out.with_name(args.out.name + ".md")
+    print(make(args.study, args.out, page, figures=not args.no_figures))
     return 0
 
 

@@ -36,7 +36,7 @@ def tiny(_: Any) -> Case:
     from crestfall.testbed.policies.tiny.policy import LoadedTiny
     from crestfall.testbed.policies.tiny.tokenizer import CODE, EOS
     from crestfall.testbed.policies.tiny.tree import padded
-    from research.warmstart import vocabulary
+    from research.warmstart.corpus import vocabulary
 
     tokenizer = vocabulary()
     model = TinyTransformer(Shape(len(tokenizer), width=32, layers=2, heads=2))

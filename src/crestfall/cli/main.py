@@ -14,10 +14,10 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import crestfall
-from crestfall.core.entry import BAD, INTERRUPTED, guarded
+from crestfall.core.entry import INTERRUPTED, Parser, guarded
 from crestfall.core.errors import CrestfallWarning
 
 VERBS: dict[str, str] = {
@@ -38,13 +38,6 @@ VERBS: dict[str, str] = {
 
 AFTER_INTERRUPT = "nothing was written"
 """What is said of a verb that was interrupted and does not say itself what becomes of its work."""
-
-
-class Parser(argparse.ArgumentParser):
-    """One line on stderr, as for all bad input; argparse would print the usage first."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
 
 
 def parser(verb: str | None) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 usage or bad input, 130 interrupted. `CRESTFALL_TRACEBACK=
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import os
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 from crestfall.core.errors import CrestfallError
 from crestfall.core.extras import missing_extra
@@ -19,6 +21,19 @@ from crestfall.core.extras import missing_extra
 BAD, INTERRUPTED = 2, 130
 TRACEBACK = "CRESTFALL_TRACEBACK"
 UNEXPECTED = "an error that crestfall did not expect"
+
+
+class Parser(argparse.ArgumentParser):
+    """One line on stderr, as for all bad input; argparse would print the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
+
+
+def script_parser(module: str, doc: str | None) -> Parser:
+    """The parser of `python -m MODULE`, whose help is the module's docstring."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return Parser(prog=f"python -m {module}", description=doc, formatter_class=raw, allow_abbrev=False)
 
 
 def guarded(main: Callable[[], int]) -> int:

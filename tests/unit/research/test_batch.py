@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.entry import guarded
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_runs import write_run, write_study
 
@@ -75,5 +77,5 @@ def test_without_a_naive_chain_there_is_nothing_to_judge(tmp_path):
 def test_a_study_that_measured_no_competence_costs_one_line(tmp_path, capsys):
     write_run(tmp_path / "cells/naive/seed-1", seed=1, competence=False)
     (tmp_path / "study.json").write_text("{}")
-    assert main([str(tmp_path)]) == 2
+    assert guarded(lambda: main([str(tmp_path)])) == 2
     assert "a batch needs competence" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.core.entry import guarded
 from crestfall.core.errors import InputError
 from crestfall.core.types import Evaluation
 from research.best_stop import main, mean_curve
@@ -40,5 +41,5 @@ def test_the_command_names_step_and_seeds(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("best stop: step ")
     assert said[-1].endswith("seeds 5, 6")
-    assert main([str(study), "--method", "es"]) == 2
+    assert guarded(lambda: main([str(study), "--method", "es"])) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

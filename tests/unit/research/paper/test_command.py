@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.entry import guarded
 from research.paper.__main__ import TABLES, main
 from research.paper.arms import read_results
 
@@ -43,6 +44,6 @@ def test_without_figures_no_figure_is_made(study: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_study_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path), "--out", str(tmp_path / "o")]) == 2
+    assert guarded(lambda: main([str(tmp_path), "--out", str(tmp_path / "o")])) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "o").exists()

@@ -11,7 +11,7 @@ from crestfall.testbed.policies.tiny.tokenizer import CODE, PAD
 from crestfall.testbed.policies.tiny.tree import padded
 from crestfall.testbed.tasks.base import Sizes
 from crestfall.testbed.tasks.builtin import Builtin
-from research.warmstart import vocabulary
+from research.warmstart.corpus import vocabulary
 
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.hf

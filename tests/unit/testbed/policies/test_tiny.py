@@ -20,7 +20,7 @@ from crestfall.testbed.policies.tiny.tokenizer import EOS, PAD
 from crestfall.testbed.policies.tiny.tree import grow, padded, score
 from crestfall.testbed.tasks.base import Sizes
 from crestfall.testbed.tasks.builtin import Builtin
-from research.warmstart import vocabulary
+from research.warmstart.corpus import vocabulary
 
 T = 24
 TEMPERATURE = 0.7

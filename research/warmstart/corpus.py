@@ -1,31 +1,19 @@
-"""Make the tiny policy's warm-started weights: supervised, on problems of the warm pool alone.
+"""The corpus of the warm start: problems of the warm pool alone.
 
-    python -m research.warmstart OUT.safetensors
-
-The corpus is a fair model of what a base model has read: most programs right, some wrong, and several conventions of
+It is a fair model of what a base model has read: most programs right, some wrong, and several conventions of
 answering, of which the grader accepts one (`return`). What share of a later rise is only the convention is measured
 (`competence` beside `pass@1`).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import torch
 
-from crestfall.core.entry import guarded
-from crestfall.core.rng import seed_of, stream
-from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
-from crestfall.testbed.policies.tiny.policy import LoadedTiny
-from crestfall.testbed.policies.tiny.tokenizer import CODE, EOS, Tokenizer
-from crestfall.testbed.policies.tiny.tree import padded
+from crestfall.core.rng import stream
+from crestfall.testbed.policies.tiny.tokenizer import EOS, Tokenizer
 from crestfall.testbed.tasks.builtin import CONVENTIONS, drawn
 from crestfall.testbed.tasks.builtin.composition import STUB, Composition
 from crestfall.testbed.tasks.builtin.operations import CONSTANTS, OPERATIONS, Stage
@@ -101,53 +89,3 @@ def near(stage: Stage, rng: np.random.Generator) -> Stage:
     same = [o for o in OPERATIONS if (o.takes, o.gives) == (op.takes, op.gives)]
     other = same[int(rng.integers(len(same)))]
     return Stage(other, int(rng.choice(CONSTANTS)) if other.has_constant else None)
-
-
-def train(recipe: Recipe) -> LoadedTiny:
-    tokenizer = vocabulary()
-    model = TinyTransformer(Shape(len(tokenizer), recipe.width, recipe.layers, recipe.heads))
-    model.initialise(torch.Generator().manual_seed(seed_of("warm start weights", recipe.seed)))
-    corpus = Corpus(recipe, tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.schedule, pct_start=0.05
-    )
-    for step in range(recipe.steps):
-        loss = supervised_loss(model, corpus.batch(step))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0 or step == recipe.steps - 1:
-            print(f"step {step}: loss {loss.item():.3f}", flush=True)
-    return LoadedTiny(model, tokenizer)
-
-
-def supervised_loss(model: TinyTransformer, batch: Sequence[Example]) -> torch.Tensor:
-    """Mean negative log-likelihood per token of the completions."""
-    specs, codes = zip(*batch, strict=True)
-    device = model.embed.weight.device
-    targets, lengths = (tensor.to(device) for tensor in padded(codes))
-    inputs = torch.cat((targets.new_full((len(targets), 1), CODE), targets[:, :-1]), dim=1)
-    prefix = model.prefix(*(tensor.to(device) for tensor in padded(specs)))
-    log_p = model.completions(inputs, prefix).log_softmax(dim=-1)
-    mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
-    return -log_p.gather(-1, targets[..., None]).squeeze(-1)[mask].mean()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    recipe = Recipe()
-    print(json.dumps(asdict(recipe)))
-    train(recipe).write(args.out, {**asdict(recipe), "threads": args.threads, "torch": torch.__version__})
-    print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(guarded(main))

@@ -1,31 +1,21 @@
-"""What sampling and an update cost beside `transformers.generate` and a plain loop, in one run on the same model.
-
-    python -m research.llm_profile models/smollm2 [--threads 2] [--problems 4] [--group 8] [--tokens 48] [--lora 16]
-
-The peers do what one writes first: every sample computes its prompt, and the update has the logits of all tokens. The
-completions differentiated are the same for both.
-"""
+"""Tokens a second of ours and of the peers, one after another on the same model."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from crestfall.testbed.policies.base import Samples, distinct
-from crestfall.testbed.policies.hf import HfPolicy, Lora
 from crestfall.testbed.policies.hf.decode import left_padded
 from crestfall.testbed.policies.hf.policy import LoadedHf
 from crestfall.testbed.policies.hf.scoring import right_padded
 from crestfall.testbed.tasks.base import Sizes
 from crestfall.testbed.tasks.sentences import Sentences
 from research.gpu_check.peers import generate, plain_loop
-from research.smollm2 import GGUF
 
 T = TypeVar("T")
 
@@ -83,21 +73,3 @@ def compare(policy: LoadedHf, problems: int, group: int, tokens: int) -> dict[st
         "gradient, crestfall": written / updating,
         "gradient, plain loop": written / plainly,
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    for name, value in (("threads", 2), ("problems", 4), ("group", 8), ("tokens", 48), ("lora", 16)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    lora = Lora(rank=args.lora) if args.lora else None
-    options: dict[str, Any] = {"prompt": "chat", "max_tokens": args.tokens, "lora": lora}
-    policy = HfPolicy(model=str(args.model), gguf_file=GGUF, tokens_per_microbatch=512, sampled_tokens=8192, **options)
-    for name, rate in compare(policy.load(), args.problems, args.group, args.tokens).items():
-        print(f"{name}: {rate:.0f} tokens a second")
-
-
-if __name__ == "__main__":
-    main()

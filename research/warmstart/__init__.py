@@ -1,0 +1,1 @@
+"""Makes the tiny policy's warm-started weights: see `__main__`."""
