@@ -9,7 +9,7 @@ import pytest
 from answers import ANSWERS, PROBLEMS
 from crestfall.core.types import CallTests, CodeTests, Grade, Problem, Verdict
 from crestfall.grading.programs import program_of
-from crestfall.grading.samples import Assembly, load_samples
+from crestfall.grading.samples import Assembly, assembled, read_samples
 from crestfall.guard import ground_truths, rewards
 from crestfall.guard.code_evaluation import CodeEvaluation
 from crestfall.testbed.policies.hf.text import Text
@@ -56,8 +56,8 @@ def by_grade(tmp_path, monkeypatch):
     path = tmp_path / "s.jsonl"
     for field, extract in (("response", False), ("completion", True), ("solution", True)):
         path.write_text("".join(json.dumps({"task_id": p.task_id, field: answer}) + "\n" for p, answer in TEXTS))
-        samples = load_samples(path, list(PROBLEMS.values()), Assembly(extract))
-        yield [sample.program for sample in samples]
+        written = read_samples(path)
+        yield [assembled(w, PROBLEMS[w.task_id], Assembly(extract)).program for w in written]
 
 
 def by_verl(tmp_path, monkeypatch):

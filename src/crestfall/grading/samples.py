@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -134,22 +134,6 @@ class Matcher:
 
 def _number(task_id: str) -> str:
     return task_id.rpartition("/")[2]
-
-
-def load_samples(path: Path, problems: Iterable[Problem], assembly: Assembly | None = None) -> list[Sample]:
-    """The samples of those tasks that the problems have.
-
-    Raises InputError: names file, row and field; also if no sample is of any of the problems.
-    """
-    written = read_samples(path)
-    matcher = Matcher(written)
-    samples: dict[int, Sample] = {}
-    for problem in problems:
-        for index, sample in matcher.take(problem.task_id):
-            samples[index] = assembled(sample, problem, assembly or Assembly())
-    if not samples:
-        raise none_known(written)
-    return [samples[index] for index in sorted(samples)]
 
 
 def none_known(written: Sequence[Written]) -> InputError:

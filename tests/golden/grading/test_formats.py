@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import pickle
+import re
 import zlib
 
 import pytest
@@ -14,7 +15,7 @@ from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.types import CallTests, CodeTests, StdioTests
 from crestfall.grading.extract import extract_code
 from crestfall.grading.problems.formats import load_problems
-from crestfall.grading.samples import Assembly, load_samples
+from crestfall.grading.samples import Assembly, Matcher, assembled, none_known, read_samples
 
 HUMANEVAL = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",  # noqa: E501
              "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip
@@ -94,10 +95,11 @@ def test_samples(write):
         {"task_id": "HumanEval/0", "response": "```python\ndef f(x): return x\n```"},
     ]
     path = write(*rows, name="s.jsonl")
-    programs = [sample.program for sample in load_samples(path, problems, Assembly(stop=("\nprint",)))]
+    taken = Matcher(read_samples(path)).take("HumanEval/0")
+    programs = [assembled(written, problems[0], Assembly(stop=("\nprint",))).program for _, written in taken]
     assert programs == ["def f(x):\n    return x", "def f(x): return x", "def f(x): return x\n"]
-    with pytest.raises(InputError, match=r"s\.jsonl:1: field 'task_id' is 'nope'"):
-        load_samples(write({"task_id": "nope", "completion": ""}, name="s.jsonl"), problems)
+    unknown = Matcher(read_samples(write({"task_id": "nope", "completion": ""}, name="s.jsonl"))).unknown()
+    assert re.match(r".*s\.jsonl:1: field 'task_id' is 'nope'", str(none_known(unknown)))
 
 
 @pytest.mark.parametrize(
