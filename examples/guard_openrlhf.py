@@ -1,16 +1,14 @@
 """A guard in OpenRLHF: decides at every evaluation, ends the run past its peak, and protects the peak's checkpoint.
 
     python examples/guard_openrlhf.py                                       what it does, on a stand-in trainer
-    python examples/guard_openrlhf.py eval_default_pass1 800 --actor.model_name_or_path ...     in place of
-                                                     `python -m openrlhf.cli.train_ppo_ray ...`; 800: samples behind it
+    python examples/guard_openrlhf.py eval_default_pass1 800 --actor...     for `python -m openrlhf.cli.train_ppo_ray`
 
 Read in November 2026: OpenRLHF 0.11.2, and its repository at commit db825a2 (flat option names). In
 `trainer/ppo_trainer.py`, `PPOTrainer.fit` saves (`save_logs_and_checkpoints`), evaluates (`evaluate`) and calls
 `save_best_checkpoint(eval_metrics, global_step, client_states)`; it ends where the sampler has no prompts left.
-OpenRLHF itself keeps the best checkpoint (`--ckpt.best_metric_key`), goes on to the end of its budget, and exports the
-last weights. OpenRLHF is not imported here, and this was not run inside it: a test runs it on a stand-in with the same
-methods, and through Ray. Asynchronous training (`--train.async_enable`) has another trainer: follow its logs instead
-(guard_beside.py).
+OpenRLHF itself keeps the best checkpoint, goes on to the end of its budget, and exports the last weights. It was not
+run here: a test runs this on a stand-in with the same methods, and through Ray. Asynchronous training
+(`--train.async_enable`) has another trainer: follow its logs instead (guard_beside.py).
 
 The weights live in DeepSpeed's workers, so the guard only decides. Set `--ckpt.save_steps` to `--eval.steps`. Go on
 from the peak with `go_back(...)`, which is printed, and `--ckpt.load_enable`.
@@ -44,7 +42,7 @@ def guarded(
             super().save_best_checkpoint(eval_metrics, global_step, client_states)
             if metric not in (eval_metrics or {}):
                 raise KeyError(f"the evaluation has no {metric!r}; it has {', '.join(eval_metrics or ())}")
-            saved = checkpoints_of(self.args)
+            saved = str(self.args.ckpt.path if hasattr(self.args, "ckpt") else self.args.ckpt_path)
             if self.guard is None:
                 pattern = f"{saved}/_actor/global_step{{step}}"
                 where = directory or f"{saved}/crestfall"
@@ -60,11 +58,6 @@ def guarded(
 def no_more(**options: Any) -> tuple[list[Any], float, int, bool]:
     """A sampler whose prompts are used up: rollouts, pass rate of the filter, prompts consumed, exhausted."""
     return [], 0.0, 0, True
-
-
-def checkpoints_of(args: Any) -> str:
-    """`--ckpt.path`, which is called `--ckpt_path` in older versions."""
-    return str(args.ckpt.path if hasattr(args, "ckpt") else args.ckpt_path)
 
 
 def go_back(path: str | Path, step: int) -> Path:
