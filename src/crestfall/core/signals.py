@@ -198,6 +198,23 @@ TABLE: tuple[Signal, ...] = (
         ("clipfrac", "clip frac", "clip fraction"),
         compared=True,
     ),
+    Signal(
+        "off_policy_kl",
+        "KL(old || new) per token over the updates of a batch, old being the policy before the first of them: 0 where "
+        "a batch is one update",
+        "nats per token",
+        (
+            "actor/ppo_kl",
+            "ppo_kl",
+            "ppo_actor/update/approx_kl/avg",
+            "policy/approxkl_avg",
+            "approx_kl",
+            "approxkl",
+            "train/approx_kl",
+        ),
+        ("ppo kl", "approx kl", "approxkl"),
+        compared=True,
+    ),
     # Other keys of the reward: the rules of `analysis.importers.metrics`.
     Signal("reward", "mean reward of the training batch", "", ("reward",), shown=True, compared=True),
     Signal(

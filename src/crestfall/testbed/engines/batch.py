@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crestfall.guard.step_meter import k3
 from crestfall.testbed.policies.base import Rows, TokenScores, separate
 from crestfall.testbed.updates.base import Normalization
 
@@ -74,6 +75,21 @@ def aligned(per_row: Sequence[Tensor] | None, rows_R: NDArray[np.int64], like_RT
     return out
 
 
+class Mean:
+    """Over tokens, each counted as often as its completion was drawn."""
+
+    def __init__(self) -> None:
+        self.total = self.count = 0.0
+
+    def add(self, value_RT: Tensor, count_RT: Tensor) -> None:
+        self.total += float((value_RT * count_RT).sum())
+        self.count += float(count_RT.sum())
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count
+
+
 class Tally:
     """Penalty and ratios, summed over the updates of a step."""
 
@@ -81,6 +97,7 @@ class Tally:
         self.penalty: float | None = None
         self.pull: float | None = None
         self.ratio_max, self.clipped, self.tokens = 0.0, 0.0, 0.0
+        self.update, self.mismatch, self.kl = 0, Mean(), Mean()
 
     def see_penalty(self, value_RT: Tensor, weight_RT: Tensor) -> None:
         self.penalty = (self.penalty or 0.0) + float((value_RT * weight_RT).sum())
@@ -94,9 +111,19 @@ class Tally:
         self.clipped += float((clipped_RT * count_RT).sum())
         self.tokens += float(count_RT.sum())
 
+    def see_policy(self, now_RT: Tensor, drawn_RT: Tensor, old_RT: Tensor | None, count_RT: Tensor) -> None:
+        """Log-probs of the trainer now, of the sampler, and of the trainer before the step's first update (None: not
+        known). Before that update the trainer should say what the sampler says."""
+        if self.update == 0:
+            self.mismatch.add((now_RT - drawn_RT).abs(), count_RT)
+        if old_RT is not None:
+            self.kl.add(k3(now_RT - old_RT), count_RT)
+
     def signals(self, updates: int) -> dict[str, float]:
-        """Penalties as means over so many updates."""
-        out = {}
+        """Penalties as means over so many updates. What kernels differ by in float32 is rounded away."""
+        out = {"mismatch": round(self.mismatch.value, 5)}
+        if self.kl.count:
+            out["off_policy_kl"] = round(self.kl.value, 9)
         if self.penalty is not None:
             out["kl_penalty"] = self.penalty / updates
         if self.pull is not None:

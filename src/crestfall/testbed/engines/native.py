@@ -171,10 +171,11 @@ class NativeEngine(SamplingEngine):
         """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
-        norms = []
+        norms: list[float] = []
         for epoch in range(self.rule.epochs):
             for part in self._minibatches(batch.rows):
                 self.optimizer.zero()
+                tally.update = len(norms)
                 self._accumulate(batch, part, observed if epoch == 0 else None, tally)
                 if held is not None:
                     tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
@@ -199,6 +200,7 @@ class NativeEngine(SamplingEngine):
         rows, rule = batch.rows.take(part), self.rule
         scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
         advantages_R, count_R = batch.advantages_of(rows), torch.from_numpy(rows.count_R)
+        drawn = [torch.from_numpy(rows.samples.logprobs_N[n]) for n in rows.first_R]
 
         def loss(scores: TokenScores) -> Tensor:
             if watch is not None:
@@ -206,10 +208,15 @@ class NativeEngine(SamplingEngine):
             index, logprobs_RT = torch.from_numpy(scores.rows_R), scores.logprobs_RT
             weight_RT = scores.mask_RT * scale_R[index, None]
             old_RT = aligned(batch.old, part[scores.rows_R], logprobs_RT)
-            if old_RT is not None and tally is not None:
-                ratio_RT = (logprobs_RT.detach() - old_RT).exp()
-                clipped_RT = rule.clipped(ratio_RT, advantages_R[index])
-                tally.see_ratio(ratio_RT, clipped_RT, scores.mask_RT * count_R[index, None])
+            if tally is not None:
+                count_RT, now_RT = scores.mask_RT * count_R[index, None], logprobs_RT.detach()
+                drawn_RT = aligned(drawn, scores.rows_R, logprobs_RT)
+                assert drawn_RT is not None
+                sampled_alike = rule.logprob_temperature == "sampling"
+                tally.see_policy(now_RT, drawn_RT, drawn_RT if old_RT is None and sampled_alike else old_RT, count_RT)
+                if old_RT is not None:
+                    ratio_RT = (now_RT - old_RT).exp()
+                    tally.see_ratio(ratio_RT, rule.clipped(ratio_RT, advantages_R[index]), count_RT)
             total = -(rule.objective(logprobs_RT, old_RT, advantages_R[index]) * weight_RT).sum()
             reference_RT = aligned(batch.reference, part[scores.rows_R], logprobs_RT)
             if reference_RT is not None:

@@ -163,9 +163,23 @@ def test_all_signals_have_canonical_names_and_are_finite(problems):
     assert all(math.isfinite(value) for value in signals.values())
     optional = {"clip_fraction", "ratio_max", "kl_coefficient", "kl_penalty", "ewc_penalty"}
     optional |= {"pace", "step_cosine", "step_proposed", "step_share", "step_size"}
-    missing = set(SIGNALS) - set(signals) - optional - {"mismatch", "step_seconds"}
+    missing = set(SIGNALS) - set(signals) - optional - {"step_seconds"}
     assert not missing
     assert signals["kl_base"] == signals["kl_start"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_trainer_agrees_with_the_sampler_unless_it_scores_at_another_temperature(problems):
+    assert step(make(), problems, 1)["mismatch"] == 0
+    assert step(make(Reinforce(logprob_temperature="one")), problems, 1)["mismatch"] > 0.01
+
+
+def test_only_further_updates_of_a_batch_are_off_policy(problems):
+    assert step(make(), problems, 1)["off_policy_kl"] == 0
+    signals = step(make(Reinforce(learning_rate=1e-3, minibatches=2)), problems, 1)
+    assert signals["off_policy_kl"] > 0
+    assert signals["mismatch"] == 0
+    other = step(make(Reinforce(logprob_temperature="one")), problems, 1)
+    assert "off_policy_kl" not in other  # the trainer's own log-probs before the update were not needed
 
 
 def test_kl_grows_as_the_policy_moves_and_start_follows_the_campaign(problems):
