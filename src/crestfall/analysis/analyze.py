@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from crestfall.analysis.advice.advise import Advice, advise
+from crestfall.analysis.advice.case import case_of
+from crestfall.analysis.advice.choose import Choice, Smoothed, choose
+from crestfall.analysis.advice.saved import saved_beside
 from crestfall.analysis.classify import FALLEN, Classification, CurveClass, classify
-from crestfall.analysis.course import Course, Peak, course_of, curve_of, peak_of
+from crestfall.analysis.course import Course, Peak, course_of, curve_of, peak_of, standard_error
 from crestfall.analysis.headline import headline
 from crestfall.analysis.leads import Lead, leads_of
 from crestfall.analysis.levels import Estimate, Levels, moving_average
@@ -82,6 +87,21 @@ class Analysis:
             found.append(f"{few}: --samples N tells how many graded samples are behind each value")
         return tuple(found)
 
+    @cached_property
+    def choice(self) -> Choice:
+        """Which of the checkpoints that lie beside the log to take. Looks at the disk."""
+        t, c = self.trajectory, self.classification
+        curve_S, first_S = curve_of(t.judged_S)
+        smooth_S = moving_average(curve_S, c.smoothing)
+        curve = Smoothed(t.steps_S[first_S], smooth_S, standard_error(c), self.peak_step, self.peak_steps)
+        return choose(saved_beside(t.source, None if t.facts is None else t.facts.campaign), curve)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What most likely did it, and what to change."""
+        others = [(o.metric, o.role, o.classification) for o in self.others]
+        return advise(case_of(self.trajectory, self.classification, self.course, others))
+
     def to_json(self) -> dict[str, Any]:
         t, m, c = self.trajectory, self.measures, self.classification
         out: dict[str, Any] = {
@@ -121,6 +141,8 @@ class Analysis:
             "evaluations": [o.to_json() for o in self.others if o.role == "evaluation"],
             "reward_parts": [o.to_json() for o in self.others if o.role != "evaluation"],
             "signals": sorted(t.signals),
+            "checkpoint": self.choice.to_json(),
+            "advice": self.advice.to_json(),
             "cautions": list(self.cautions),
             "notes": list(t.notes),
         }

@@ -168,6 +168,26 @@ def show(console: Console, a: Analysis) -> None:
         say(console, f"caution  {line}")
     for note in t.notes:
         say(console, f"note     {note}")
+    show_advice(console, a)
+
+
+def show_advice(console: Console, a: Analysis) -> None:
+    """Which checkpoint to take, what most likely did it, what to change."""
+    for i, line in enumerate(a.choice.lines()):
+        say(console, f"{'take' if i == 0 else '':<8} {line}")
+    if not a.advice.suspects:
+        say(console, f"cause    {a.advice.says}")
+    for i, suspect in enumerate(a.advice.suspects):
+        cause = suspect.cause
+        say(console, f"{'cause' if i == 0 else 'or':<8} {cause.title}", style="bold")
+        for evidence in suspect.evidence:
+            say(console, f"         evidence    {evidence.text}")
+        say(console, f"         source      {cause.source}")
+        say(console, f"         refuted by  {cause.refuted_by}")
+        say(console, f"         change      {cause.change}")
+    if a.advice.untested:
+        missing = ", ".join(f"{c.name.replace('_', ' ')} ({' or '.join(c.signals)})" for c in a.advice.untested)
+        say(console, f"untested {missing}: not in this log")
 
 
 def _other(o: Any) -> str:
@@ -188,12 +208,14 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
     from rich.table import Table
 
     table = Table("run", "metric", "class", box=None, header_style="bold")
-    for column in ("start", "peak", "step", "end", "gap", "p-value", "onset", "first lead"):
+    for column in ("start", "peak", "step", "end", "gap", "p-value", "onset", "first lead", "take"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("likely cause", no_wrap=True)
     table.add_column("also", no_wrap=True)
     for a in analyses:
         c, of = a.classification, a.levels
         first = f"{a.leads[0].signal} {a.leads[0].steps:+d}" if a.leads else ""
+        take = a.choice.take
         table.add_row(
             a.trajectory.name,
             a.trajectory.metric,
@@ -203,13 +225,18 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
             *(f"{x:.3f}" for x in (of.end.value, of.fall.value, c.p_fall)),
             "" if a.onset is None else str(a.onset),
             first,
+            "" if take is None else str(take.step),
+            (a.advice.cause or "").replace("_", " "),
             a.headline if a.others else "",
         )
     if not console.is_terminal:  # a file or a pipe has no width: nothing needs to be squeezed
         console.width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     console.print(table)
     say(console, "start, peak, end: smoothed. p-value: of the fall, against a plateau with the same noise.")
-    say(console, "onset: the step at which the fall begins. first lead: steps before it.")
+    say(
+        console,
+        "onset: the step at which the fall begins. first lead: steps before it. take: step of the saved checkpoint.",
+    )
     for line in dict.fromkeys(line for a in analyses for line in a.cautions):
         say(console, f"caution: {line}")
 

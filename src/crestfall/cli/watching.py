@@ -144,6 +144,8 @@ class Watch:
         if text in self._lines:
             return
         self._say_once(text, "bold red")
+        if (choice := view.best_saved()).take is not None:
+            self._say_once(f"{view.name}: take {choice.lines()[0]}")
         if view.news:
             for tell in self._tell:
                 tell(alarm.decision, alarm.step)

@@ -215,6 +215,30 @@ TABLE: tuple[Signal, ...] = (
         ("ppo kl", "approx kl", "approxkl"),
         compared=True,
     ),
+    Signal(
+        "timeouts",
+        "share of the training samples whose grading ran out of time",
+        "share",
+        (),
+        ("timeouts", "timeout rate", "timeout ratio", "timeout frac", "timeout fraction", "timed out", "time limit"),
+    ),
+    Signal(
+        "grader_faults",
+        "share of the training samples that the grader could not judge",
+        "share",
+        (),
+        (
+            "grader errors",
+            "grader error",
+            "verifier error",
+            "sandbox error",
+            "reward error",
+            "judge error",
+            "infra errors",
+            "infra error",
+            "infra",
+        ),
+    ),
     # Other keys of the reward: the rules of `analysis.importers.metrics`.
     Signal("reward", "mean reward of the training batch", "", ("reward",), shown=True, compared=True),
     Signal(

@@ -14,7 +14,7 @@ from crestfall.analysis.scan import REPLICATES
 from crestfall.report.charts.curve import curve_chart
 from crestfall.report.headline import Sentence, Strong, formatter
 from crestfall.report.text import visible
-from crestfall.report.words import compact, p_value
+from crestfall.report.words import compact, listed, p_value
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,28 @@ class LeadRow:
 
 
 @dataclass(frozen=True)
+class CauseRow:
+    """A cause with what speaks for it."""
+
+    title: str
+    evidence: tuple[str, ...]
+    source: str
+    refuted_by: str
+    change: str
+
+
+@dataclass(frozen=True)
 class Foreign:
     """What the page of an imported run shows that the page of our runs does not."""
 
     sentence: Sentence
     chart: Markup
     leads: tuple[LeadRow, ...]
+    take: tuple[str, ...]
+    """Which saved checkpoint to take, and which others would do."""
+    says: str
+    causes: tuple[CauseRow, ...]
+    untested: str
 
 
 def foreign_section(analysis: Analysis) -> Foreign:
@@ -51,7 +67,22 @@ def foreign_section(analysis: Analysis) -> Foreign:
         )
         for lead in analysis.leads
     )
-    return Foreign(_sentence(analysis, show), curve_chart(analysis, show), leads)
+    advice = analysis.advice
+    causes = tuple(
+        CauseRow(
+            s.cause.title,
+            tuple(visible(e.text, 300) for e in s.evidence),
+            s.cause.source,
+            s.cause.refuted_by,
+            s.cause.change,
+        )
+        for s in advice.suspects
+    )
+    take = tuple(visible(line, 300) for line in analysis.choice.lines())
+    untested = listed([c.title.partition(":")[0] for c in advice.untested]) if advice.untested else ""
+    return Foreign(
+        _sentence(analysis, show), curve_chart(analysis, show), leads, take, visible(advice.says, 300), causes, untested
+    )
 
 
 def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:

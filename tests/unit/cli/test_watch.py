@@ -181,3 +181,13 @@ def test_bad_input_is_one_line(tmp_path: Path, words: list[str]) -> None:
     assert done.stdout == ""
     assert sum(line.startswith("crestfall: ") for line in done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_an_alert_names_the_best_checkpoint_that_is_saved(tmp_path: Path) -> None:
+    write(tmp_path / "m.jsonl", FALLEN)
+    for step in (5, 14):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "model.safetensors").write_bytes(b"x")
+    done = once("m.jsonl", "--samples", "200")
+    told = next(line for line in (done.stdout + done.stderr).splitlines() if "take" in line)
+    assert "checkpoint-5 (step 5" in told.replace("\n", "")

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from crestfall.analysis.advice.choose import Choice, Smoothed, choose
+from crestfall.analysis.advice.saved import saved_beside
 from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.replay import records_of
 from crestfall.analysis.trajectory import FloatArray, Trajectory
@@ -49,6 +51,11 @@ class View:
     def best(self) -> int:
         """Index of the best point of the smoothed curve."""
         return int(np.argmax(self.smooth_S))
+
+    def best_saved(self) -> Choice:
+        """The best of the checkpoints that lie beside the log now. Looks at the disk."""
+        step = int(self.steps_S[self.best])
+        return choose(saved_beside(self.source), Smoothed(self.steps_S, self.smooth_S, 0.0, step, (step, step)))
 
     def to_json(self) -> dict[str, Any]:
         alarm = None if self.alarm is None else {"step": self.alarm.step, **self.alarm.decision.to_json()}

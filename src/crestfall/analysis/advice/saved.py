@@ -1,0 +1,205 @@
+"""Checkpoints that a trainer left beside its log, found by the names that trainers give them.
+
+A checkpoint counts when it holds weights: a folder in which only `trainer_state.json` is left is none, and what a
+trainer is still writing (`tmp-checkpoint-20`) has another name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from crestfall.store.layout import CHECKPOINTS, DONE_FILE, SNAPSHOT_FILE, is_run
+
+NAMES: tuple[tuple[str, str], ...] = (
+    (r"checkpoint[-_](\d+)", "Hugging Face (TRL, ms-swift, LLaMA-Factory, Unsloth)"),
+    (r"global_?step[-_]?(\d+)(?:_hf)?", "verl, OpenRLHF, SkyRL"),
+    (r"(?:.*_)?step[-_=]?(\d+)(?:_hf)?", "prime-rl, torchtune, NeMo-RL, open-instruct"),
+    (r".*global_?step[-_=]?(\d+).*", "AReaL (epoch0epochstep19globalstep19)"),
+    (r".*\bstep[-_=](\d+)(?:-v\d+|-last)?", "Lightning (epoch=1-step=200.ckpt)"),
+    (r"iter_?(\d+)", "Megatron, slime"),
+    (r".*_(\d+)_steps", "stable-baselines3"),
+    (r"\d+-step-(\d+)", "the guard's snapshots"),
+)
+"""Names of checkpoints without their suffixes, and who gives them. The first group is the step."""
+
+_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern, _ in NAMES)
+_OURS = re.compile(r"campaign-(\d+)-step-(\d+)")
+_WEIGHTS = frozenset(
+    [
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".distcp",
+        ".zip",
+        ".npz",
+        ".npy",
+        ".msgpack",
+        ".gguf",
+        ".h5",
+        ".pkl",
+        ".tar",
+        ".model",
+        ".params",
+        ".orbax",
+    ]
+)
+_FILES = frozenset([".ckpt", ".pt", ".pth", ".zip", ".safetensors", ".tar", ".bin"])
+"""Suffixes of checkpoints that are a file."""
+_UNDER_WAY = re.compile(r"(^|[-_.])(tmp|temp|partial|incomplete)([-_.]|$)|^\.", re.IGNORECASE)
+_PLACES = (
+    "checkpoints",
+    "checkpoint",
+    "ckpt",
+    "ckpts",
+    "weights",
+    "models",
+    "output",
+    "outputs",
+    "results",
+    "_crestfall",
+)
+"""Folders that are looked into beside a folder above the log's own."""
+_PARTS = frozenset(
+    (*_PLACES, *["actor", "critic", "_actor", "_critic", "policy", "value", "trainer", "snapshots", "hf"])
+)
+"""Folders between a run's and its checkpoints: they tell no runs apart, and neither do numbers."""
+UP = 3
+"""How many folders above the log's own are looked into: `output/runs/NAME/events...` belongs to `output`."""
+DOWN = 4
+"""How many levels below them: `weights/step_20`, `_crestfall/01/snapshots/000003-step-20`."""
+MOST_ENTRIES = 20_000
+"""Folders and files looked at before the search ends: a log may lie in somebody's home."""
+
+
+@dataclass(frozen=True, order=True)
+class Saved:
+    """Weights of one step of a run. `path`: a folder or a file."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Found:
+    """In order of steps, each once. `note`: why none is named though some lie there."""
+
+    saved: tuple[Saved, ...] = ()
+    note: str = ""
+
+
+def saved_beside(source: Path, campaign: int | None = None) -> Found:
+    """The checkpoints of the run that `source` (a log, or a folder of logs) tells of.
+
+    The nearest folder, from the log's own upwards, that holds any is the run's. Checkpoints of several runs are told
+    apart by the log's name, or not at all. `campaign`: of one of our run directories.
+    """
+    if not source.exists():
+        return Found()
+    if is_run(source):
+        return Found(tuple(_ours(source / CHECKPOINTS, campaign)))
+    folder = (source if source.is_dir() else source.parent).resolve()
+    if _step(folder) is not None:
+        folder = folder.parent  # the log lies in a checkpoint, as trainer_state.json does
+    for level, place in enumerate([folder, *folder.parents][: UP + 1]):
+        if level and place in (Path.home(), place.parent):
+            break
+        # Above its own folder a log has neighbours: only what stands right there, or in a folder for checkpoints.
+        found = list(_below(place, 1 if level else DOWN))
+        if not found and level:
+            found = [saved for name in _PLACES for saved in _below(place / name, DOWN)]
+        if found:
+            return _of_one_run(found, place, source)
+    return Found()
+
+
+def _of_one_run(found: list[Saved], root: Path, source: Path) -> Found:
+    by_run: dict[str, list[Saved]] = {}
+    for saved in found:
+        by_run.setdefault(_run_of(saved.path.relative_to(root)), []).append(saved)
+    named = {source.stem.lower(), source.parent.name.lower(), source.name.lower()}
+    ours = next((run for run in by_run if run.lower() in named), None)
+    if ours is None and len(by_run) > 1:
+        ours = "" if "" in by_run else None  # those that stand right there
+    if ours is None and len(by_run) > 1:
+        some = ", ".join(sorted(by_run)[:4])
+        return Found(note=f"checkpoints of {len(by_run)} runs lie in {root} ({some}): which are this log's is not told")
+    return Found(tuple(_one_a_step(by_run[ours] if ours is not None else found)))
+
+
+def _run_of(path: Path) -> str:
+    """The last folder on the way to a checkpoint that names a run; empty where none does."""
+    names = [name for name in path.parts[:-1] if name.lower() not in _PARTS and not name.isdigit()]
+    return names[-1] if names else ""
+
+
+def _below(root: Path, depth: int) -> Iterator[Saved]:
+    """What stands below `root`; nothing is looked for inside a checkpoint."""
+    budget = MOST_ENTRIES
+    waiting = [(root, depth)]
+    while waiting and budget > 0:
+        folder, left = waiting.pop(0)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        budget -= len(entries)
+        for entry in entries:
+            path = Path(folder, entry.name)
+            if _UNDER_WAY.search(entry.name):
+                continue
+            step = _step(path)
+            if step is not None and _holds_weights(path):
+                yield Saved(step, path)
+            elif step is None and left > 1 and entry.is_dir(follow_symlinks=False):
+                waiting.append((path, left - 1))
+
+
+def _step(path: Path) -> int | None:
+    """The step that a checkpoint of this name is of; None: it is no checkpoint's name."""
+    name = path.name
+    if not any(map(str.isdigit, name)):
+        return None
+    if path.suffix.lower() in _FILES and not path.is_dir():
+        name = path.name[: -len(path.suffix)]
+    elif not path.is_dir():
+        return None
+    match = next((m for pattern in _PATTERNS if (m := pattern.fullmatch(name))), None)
+    return None if match is None or len(match[1]) > 15 else int(match[1])
+
+
+def _holds_weights(path: Path) -> bool:
+    if not path.is_dir():
+        return path.suffix.lower() in _FILES
+    looked = 0
+    for _, _, files in os.walk(path):
+        if any(Path(name).suffix.lower() in _WEIGHTS for name in files):
+            return True
+        looked += len(files)
+        if looked > MOST_ENTRIES:
+            break
+    return False
+
+
+def _one_a_step(found: list[Saved]) -> list[Saved]:
+    """Of several of one step (actor and critic, weights and their Hugging Face export) the one with the shortest path:
+    the folder that holds both, else the first by name."""
+    best: dict[int, Saved] = {}
+    for saved in sorted(found, key=lambda s: (s.step, len(s.path.parts), s.path.as_posix())):
+        best.setdefault(saved.step, saved)
+    return list(best.values())
+
+
+def _ours(checkpoints: Path, campaign: int | None) -> list[Saved]:
+    found = []
+    for path in sorted(checkpoints.glob("campaign-*-step-*")):
+        match = _OURS.fullmatch(path.name)
+        whole = path.joinpath(DONE_FILE).is_file() and path.joinpath(SNAPSHOT_FILE).is_file()
+        if match and whole and campaign in (None, int(match[1])):
+            found.append(Saved(int(match[2]), path))
+    return found
