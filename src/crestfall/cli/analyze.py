@@ -185,7 +185,7 @@ def show_advice(console: Console, a: Analysis) -> None:
         say(console, f"         source      {cause.source}")
         say(console, f"         refuted by  {cause.refuted_by}")
         say(console, f"         change      {cause.change}")
-    if a.advice.untested:
+    if a.advice.untested and not a.advice.says.startswith("no companion signal in"):
         missing = ", ".join(f"{c.name.replace('_', ' ')} ({' or '.join(c.signals)})" for c in a.advice.untested)
         say(console, f"untested {missing}: not in this log")
 

@@ -57,7 +57,8 @@ def advise(case: Case, causes: Sequence[Cause] = CAUSES) -> Advice:
     if case.kind == "fine":
         return Advice((), (), "nothing fell: no cause is looked for")
     possible = [c for c in causes if case.kind in c.kinds]
-    testable = [c for c in possible if any(name in case.signals for name in c.signals)]
+    logged = {*case.signals, *(f"{role}s" for _, role, _ in case.others)}
+    testable = [c for c in possible if logged & set(c.signals)]
     untested = tuple(c for c in possible if c not in testable)
     case = replace(case, alpha=FALSE_ALARMS / max(1, len(testable)))
     tested = ((c, tuple(c.test(case))) for c in testable)

@@ -16,14 +16,15 @@ from crestfall.analysis.levels import moving_average
 from crestfall.analysis.trajectory import FloatArray, Series, Trajectory
 from crestfall.core.signals import SIGNALS
 
-Kind = Literal["fell", "crashed", "stalled", "fine"]
+Kind = Literal["fell", "crashed", "stalled", "split", "fine"]
 NEAR_THE_TOP = 0.9
 """Of the scale: a score that starts there and stays has nothing to gain, and nothing is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`kind`: `crashed` runs came back; `stalled` ones never rose; nothing is asked of `fine` ones.
+    """`kind`: `crashed` runs came back; `stalled` ones never rose; of `split` ones a part of the reward
+    fell; nothing is asked of `fine` ones.
 
     Steps, all of the log: companions are looked at from `first` on (a quarter of the way to the fall, start-ups are no
     evidence), the fall begins at `onset`, half of it is over at `middle`, 90% at `done`. Of a stalled run all three are
@@ -49,7 +50,7 @@ class Case:
         sizes of steps."""
         logged = {name: _comparable(name, series) for name, series in self.trajectory.signals.items()}
         sound = {name: series for name, series in logged.items() if series is not None}
-        return {**sound, **_verdict_shares(self.trajectory), **_step_sizes(self.trajectory)}
+        return {**sound, **_verdict_shares(self.trajectory), **_step_sizes(sound)}
 
     def until(self, name: str, step: int, start_up: bool = False) -> Series:
         """A signal up to a step, and the first value after it. `start_up`: from the log's begin."""
@@ -87,6 +88,8 @@ def case_of(
         began = int(above[-1]) + 1 if len(above) else 0
     elif c.label == "flat" and smooth_S[0] < NEAR_THE_TOP * c.scale:
         kind = "stalled"
+    elif any(role == "part" and of.label in FALLEN for _, role, of in others):
+        kind = "split"
     start = float(smooth_S[: began + 1].max())
     half = np.flatnonzero(smooth_S[began : done + 1] <= (start + smooth_S[done]) / 2)
     middle = began + int(half[0]) if len(half) else done
@@ -112,6 +115,8 @@ def _comparable(name: str, series: Series) -> Series | None:
         return None
     if name in SIGNALS and SIGNALS[name].unit == "share" and (series.values_S.max() > 1 or series.values_S.min() < 0):
         return None
+    if name.startswith("kl_") and not series.values_S.any():
+        return None  # what trainers log where no KL is measured
     if name == "mismatch" and series.values_S.min() >= 1:
         return Series(series.steps_S, np.log(series.values_S))
     return series
@@ -130,7 +135,7 @@ def _verdict_shares(trajectory: Trajectory) -> dict[str, Series]:
     return {name: Series.of(points) for name, points in shares.items()}
 
 
-def _step_sizes(trajectory: Trajectory) -> dict[str, Series]:
+def _step_sizes(signals: Mapping[str, Series]) -> dict[str, Series]:
     """`step_kl`: how far one step moved the policy, KL in nats per token, at least.
 
     The root of a small KL is a distance: KL(old || new) >= (sqrt(KL_t) - sqrt(KL_t-1))^2 with the KL to a policy that
@@ -139,7 +144,7 @@ def _step_sizes(trajectory: Trajectory) -> dict[str, Series]:
     """
     sizes: dict[int, float] = {}
     for name in ("kl_base", "kl_start"):
-        series = trajectory.signals.get(name)
+        series = signals.get(name)
         if series is None or len(series) < 2:
             continue
         roots_S = np.sqrt(np.maximum(_without_outliers(series.values_S), 0.0))

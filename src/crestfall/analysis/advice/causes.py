@@ -23,7 +23,7 @@ REGIMES = "docs/regimes.md"
 
 @dataclass(frozen=True)
 class Cause:
-    """`signals`: it can be tested where one of them is in the log. `kinds`: of runs that it can explain."""
+    """`signals`: it can be tested where one of them is in the log (`parts`: of the reward). `kinds`: of runs that it can explain."""
 
     name: str
     title: str
@@ -220,8 +220,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "reward_disagrees",
         "the reward is no longer what is evaluated: hacked, or the training problems memorised",
-        ("reward",),
-        FALLS | STALLS,
+        ("reward", "parts"),
+        FALLS | STALLS | {"split"},
         _disagreement,
         "Gao et al. 2022 (arXiv 2210.10760); TRL issue 5790 (best by reward is the worst checkpoint)",
         "grade 20 high-reward training samples with the evaluation's grader, and read them: refuted as hacking if they "

@@ -106,15 +106,19 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
     folder = (source if source.is_dir() else source.parent).resolve()
     if _step(folder) is not None:
         folder = folder.parent  # the log lies in a checkpoint, as trainer_state.json does
+    hollow: list[Saved] = []
     for level, place in enumerate([folder, *folder.parents][: UP + 1]):
         if level and place in (Path.home(), place.parent):
             break
         # Above its own folder a log has neighbours: only what stands right there, or in a folder for checkpoints.
-        found = list(_below(place, 1 if level else DOWN))
-        if not found and level:
-            found = [saved for name in _PLACES for saved in _below(place / name, DOWN)]
-        if found:
+        named = list(_below(place, 1 if level else DOWN))
+        if not named and level:
+            named = [saved for name in _PLACES for saved in _below(place / name, DOWN)]
+        if found := [saved for saved in named if _holds_weights(saved.path)]:
             return _of_one_run(found, place, source)
+        hollow += named
+    if hollow:
+        return Found(note=f"no weights are left in {hollow[0].path} ({len(hollow)} such folders)")
     return Found()
 
 
@@ -154,9 +158,9 @@ def _below(root: Path, depth: int) -> Iterator[Saved]:
             if _UNDER_WAY.search(entry.name):
                 continue
             step = _step(path)
-            if step is not None and _holds_weights(path):
+            if step is not None:
                 yield Saved(step, path)
-            elif step is None and left > 1 and entry.is_dir(follow_symlinks=False):
+            elif left > 1 and entry.is_dir(follow_symlinks=False):
                 waiting.append((path, left - 1))
 
 

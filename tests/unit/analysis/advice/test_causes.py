@@ -176,3 +176,20 @@ def test_a_single_outlier_of_the_kl_is_no_step(tmp_path):
     kl = QUIET["kl"]()
     kl[45] = 0.5
     assert named(log(tmp_path, course(*FALL), kl=kl).advice) == []
+
+
+def test_a_kl_that_nobody_measured_is_no_policy_that_stands_still(tmp_path):
+    score = course((0, 0.2), (40, 0.7), (60, 0.7), (61, 0.1), (99, 0.1))
+    assert named(log(tmp_path, score, kl=np.zeros(STEPS)).advice) == []
+
+
+def test_parts_of_the_reward_that_disagree_are_named_though_the_whole_rises(tmp_path):
+    signals = {
+        "reward": noisy(course((0, 0.8), (99, 1.2)), 0.02),
+        "rewards/format/mean": noisy(course((0, 0.2), (99, 1.0)), 0.02),
+        "rewards/accuracy/mean": noisy(course((0, 0.6), (99, 0.2)), 0.02),
+    }
+    rows = [{"step": i} | {k: float(v[i]) for k, v in signals.items()} for i in range(STEPS)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (trajectory,) = load([tmp_path / "log.jsonl"])
+    assert analyze(trajectory).advice.cause == "reward_disagrees"

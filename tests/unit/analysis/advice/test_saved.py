@@ -108,3 +108,10 @@ def test_our_snapshots_are_those_of_the_campaign_and_whole(tmp_path):
 
 def test_a_log_that_is_not_there_has_none(tmp_path):
     assert saved_beside(tmp_path / "stdin").saved == ()
+
+
+def test_folders_without_weights_are_said_to_be_empty(tmp_path):
+    put(tmp_path, "checkpoint-20/trainer_state.json", "checkpoint-40/trainer_state.json")
+    found = saved_beside(tmp_path / "checkpoint-40/trainer_state.json")
+    assert found.saved == ()
+    assert found.note == f"no weights are left in {tmp_path / 'checkpoint-20'} (2 such folders)"
