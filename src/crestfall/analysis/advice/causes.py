@@ -23,8 +23,8 @@ REGIMES = "docs/regimes.md"
 
 @dataclass(frozen=True)
 class Cause:
-    """`signals`: it can be tested where one of them is in the log (`parts`: of the reward). `kinds`: of runs that it can
-    explain."""
+    """`signals`: it can be tested where one of them is in the log (`parts`: of the reward). `kinds`: of runs that it
+    can explain."""
 
     name: str
     title: str
