@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,7 @@ import pytest
 from crestfall.analysis.analyze import analyze
 from crestfall.analysis.importers.load import load
 from crestfall.analysis.trajectory import Trajectory
-
-STEPS = list(range(1, 61))
-RNG = np.random.default_rng(0)
-UP_AND_DOWN = np.round(np.interp(STEPS, [1, 30, 60], [0.3, 0.75, 0.2]) + 0.02 * RNG.standard_normal(60), 4).tolist()
-HELD = np.round(np.interp(STEPS, [1, 30, 60], [0.3, 0.75, 0.75]) + 0.02 * RNG.standard_normal(60), 4).tolist()
-POINTS = list(zip(STEPS, UP_AND_DOWN, strict=True))
-
-
-def lines(write: Callable[[int, float], str]) -> str:
-    return "".join(write(step, value) for step, value in POINTS)
-
-
-def table(header: str, row: Callable[[int, float], str], end: str = "\n") -> str:
-    return header + end + "".join(row(s, v) + end for s, v in POINTS)
+from curves import HELD, POINTS, STEPS, UP_AND_DOWN, lines, table, written
 
 
 def box(step: int, value: float) -> str:
@@ -265,13 +251,6 @@ TEXTS: dict[str, tuple[str, str | bytes, int, int]] = {
         60,
     ),
 }
-
-
-def written(tmp_path: Path, name: str, content: str | bytes) -> Path:
-    path = tmp_path / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
 
 
 @pytest.mark.parametrize("name", TEXTS)

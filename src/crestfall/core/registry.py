@@ -51,6 +51,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
             "table",
             "tensorboard",
             "trl_state",
+            "sqlite",
             "verl_rollouts",
             "wandb_file",
         )

@@ -20,9 +20,34 @@ class Frame:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Frame:
-        frame = cls()
-        for row in rows:
-            frame.append(row.items())
+        return cls.of_rows((tuple(row), tuple(row.values())) for row in rows)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[tuple[str, ...], tuple[Any, ...]]]) -> Frame:
+        """Rows of (keys, values). Those with the same keys are taken together: a log has few kinds of them."""
+        kinds: dict[tuple[str, ...], tuple[list[int], list[tuple[Any, ...]]]] = {}
+        size = 0
+        for keys, values in rows:
+            kind = kinds.get(keys)
+            if kind is None:
+                kind = kinds[keys] = ([], [])
+            kind[0].append(size)
+            kind[1].append(values)
+            size += 1
+        frame, mixed = cls(size), set()
+        for keys, (at, rows_of) in kinds.items():
+            for key, raws in zip(keys, zip(*rows_of, strict=True), strict=True):
+                cell = frame.cells.get(key)
+                if cell is None:
+                    frame.cells[key] = (list(at), list(raws))
+                else:
+                    cell[0].extend(at)
+                    cell[1].extend(raws)
+                    mixed.add(key)
+        for key in mixed:
+            places, cells = frame.cells[key]
+            order = sorted(range(len(places)), key=places.__getitem__)
+            frame.cells[key] = ([places[i] for i in order], [cells[i] for i in order])
         return frame
 
     @classmethod

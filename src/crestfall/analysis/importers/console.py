@@ -18,6 +18,7 @@ from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.lines import Line, Scanner
+from crestfall.analysis.importers.speakers import by_speaker
 from crestfall.analysis.importers.tables import frames_in
 from crestfall.analysis.importers.text import is_text, lines_of, read_text, run_name, suffix_of
 from crestfall.analysis.trajectory import FloatArray
@@ -65,10 +66,15 @@ def read_lines(lines: list[str], about: About) -> list[History]:
         return [history for frame in tables for history in histories(frame, about)]
     if not rows:
         return []
-    frame = Frame.of(row.cells for row in rows)
-    steps_R, note = _steps(rows, scanner.bars)
-    notes = (note,) if note else ()
-    return histories(frame, About(about.name, about.source, about.format, steps_R, (*about.notes, *notes)))
+    return [h for label, own, note in by_speaker(rows) for h in _histories(own, scanner.bars, label, note, about)]
+
+
+def _histories(rows: list[Line], bars: list[tuple[int, int]], label: str, note: str, about: About) -> list[History]:
+    steps_R, counted = _steps(rows, bars)
+    notes = (*about.notes, *(said for said in (note, counted) if said))
+    name = f"{about.name} {label}" if label else about.name
+    frame = Frame.of_rows((row.keys, row.values) for row in rows)
+    return histories(frame, About(name, about.source, about.format, steps_R, notes))
 
 
 def _with_scores(rows: list[Line]) -> list[Line]:

@@ -85,6 +85,8 @@ def frame_of(data: Any) -> Frame | None:
         return None
     if isinstance(data.get("columns"), list) and isinstance(data.get("data"), list):
         return Frame.of(dict(zip(data["columns"], row, strict=False)) for row in data["data"] if isinstance(row, list))
+    if series := _series(data):
+        return series
     for key in _ROWS:
         if isinstance(data.get(key), list) and data[key] and isinstance(data[key][0], dict):
             return frame_of(data[key])
@@ -93,6 +95,28 @@ def frame_of(data: Any) -> Frame | None:
     if _is_counter(data) and all(isinstance(value, dict) for value in data.values()):
         return Frame.of({"step": step, **dict(cells_of(row))} for step, row in data.items())
     return _by_list(data)
+
+
+def _series(data: Mapping[str, Any]) -> Frame | None:
+    """{title: {series: {"x": steps, "y": values}}} (ClearML), {"data": [{"name", "x", "y"}]} (plotly)."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for title, inner in data.items():
+        if isinstance(inner, list):
+            found |= {str(s.get("name", i)): s for i, s in enumerate(inner) if _is_series(s)}
+        elif isinstance(inner, dict):
+            found |= {f"{title}/{name}": s for name, s in inner.items() if _is_series(s)}
+    rows: dict[Any, dict[str, Any]] = {}
+    for name, points in found.items():
+        for step, value in zip(points["x"], points["y"], strict=True):
+            rows.setdefault(step, {"step": step})[name] = value
+    return Frame.of(rows[step] for step in sorted(rows, key=float)) if rows else None
+
+
+def _is_series(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    x, y = value.get("x"), value.get("y")
+    return isinstance(x, list) and isinstance(y, list) and len(x) == len(y) > 1 and len(floats(x)[0]) == len(x)
 
 
 def _is_counter(value: Mapping[str, Any]) -> bool:

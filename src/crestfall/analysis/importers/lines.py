@@ -1,45 +1,35 @@
-"""One line of a console log at a time: the row on it, the counters it names, the progress bars it shows."""
+"""The lines of a console log, one after the other: rows, with the counters and progress bars that they are under.
+
+A log has few shapes of lines, so each is read (`syntax.py`) once; of later lines of the same shape, those that differ
+in their numbers alone, only the numbers are taken.
+"""
 
 from __future__ import annotations
 
-import json
+import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.text import flat
+from crestfall.analysis.importers.numbers import floats
+from crestfall.analysis.importers.syntax import Cell, Parsed, parse
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_PY_PAIR = re.compile(
-    rf"""['"]?([A-Za-z_][^'":{{}}]*)['"]?\s*:\s*(?:(?:\w+\.)*\w+\()?['"]?({_NUMBER}|nan|inf|-inf|NaN|\d+/\d+)['"]?(?=\s*[,)}}\]])"""
-)
-_PAIR = re.compile(
-    rf"(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_(][\w./@%()-]*){{0,3}})\s*[:=]\s*(?P<value>{_NUMBER}%?)"
-    r"(?![\w:/]|\.\d|-\d)"
-)
-_WRAPPED = re.compile(r"^(?:\w+\.)*\w+\((.+?)\)$")
-_MARK = re.compile(
-    r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|step|iteration|iter|rollout|update|epoch|episode|"
-    r"batch|round|eval|perf|generation)\s*(?:[#:=]|no\.?|\[)?\s*(\d+)(?:\s*/\s*(\d+))?(?![\w.]*\.\d|\w|%)",
-    re.IGNORECASE,
-)
-_BAR = re.compile(r"(\d+)/(\d+)\s*\[[^\]]*(?:it/s|s/it|\d:\d\d|\?)")
-_DESCRIBED = re.compile(r"([A-Za-z][\w .()-]*)(?:\[(\d+)/\d+\])?\s*:\s*\d+%\|[^|]*\|\s*$")
-_BOX = re.compile(r"^\s*[│┃|║]\s*([^│┃|║]+?)\s*[│┃|║]\s*([^│┃|║]*?)\s*[│┃|║]\s*$")
-_BORDER = re.compile(r"^\s*(?:[╭╰┌└┏┗╔╚+]|-{5,}|={5,}\s*$)")
-_BULLET = re.compile(rf"^\W*([A-Za-z_][\w ./@%()-]*?)\s*[:=]\s*({_NUMBER})%?\s*(?:\(.*\)|[a-z]{{1,8}})?\s*$")
-_HELD_OUT = re.compile(r"\b(eval|evaluation|evaluated|evaluating|valid|validation|validated|test)\b", re.IGNORECASE)
-_EVALUATED = re.compile(r"\b[Ee]valuat(?:ed|ing|ion)\s+(?:results?\s+)?(?:on |of |for )?([A-Za-z][\w./-]*)")
-_FILLERS = ("at", "in", "with", "and")
-_SUMMARY = "train_runtime"
+_TOKEN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_TOKENS = re.compile(rf"(?<![\w/@.\-])({_TOKEN})")
+MOST_SHAPES = 20_000
+MOST_GROUPS = 90
+FEWEST_IN_A_LIST = 4
+_CLOCKS = frozenset(("elapsed_time", "remaining_time", "time", "timestamp", "date"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What the keys of a row say of it: whether a step counter (an epoch is none) or a score is among them, and whether
-    it is a row of an evaluation. Rows have few shapes, so it is worked out once for each."""
+    it is a row of an evaluation."""
 
     counted: bool
     scored: bool
@@ -49,22 +39,49 @@ class Shape:
 @lru_cache(maxsize=4096)
 def shape_of(keys: tuple[str, ...]) -> Shape:
     return Shape(
-        counted=any(metrics.step_rank(key) is not None and key != "epoch" for key in keys),
+        counted=any(metrics.step_rank(key) is not None and not metrics.counts_weakly(key) for key in keys),
         scored=any(metrics.role_of(key) != "aside" for key in keys),
         evaluation=any(key.startswith("eval") for key in keys),
     )
 
 
-@dataclass
+@dataclass(slots=True)
 class Line:
-    """A row: its cells, the syntax it was written in, whether a counter is named in it or beside it, and how many
-    progress bars had been shown before it."""
+    """A row: its keys and values, the syntax it was written in, whether a counter is named in it or beside it, how many
+    progress bars had been shown before it, and (in pieces) the text before it."""
 
-    cells: dict[str, Any]
+    keys: tuple[str, ...]
+    values: tuple[Any, ...]
     syntax: str
     counted: bool
     bars: int
     shape: Shape
+    head: Sequence[str]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How to take the numbers out of lines of one shape. `pattern`: such a line, a group for each token; `cells` and
+    `marks`: (key, token or -1, what follows the token or stands there always). `row`: keys and tokens of a row that
+    needs nothing from other lines. `follower`: what came after it the last time."""
+
+    parsed: Parsed
+    pattern: re.Pattern[str] | None
+    cells: tuple[tuple[str, int, Any], ...]
+    marks: tuple[tuple[str, int, Any], ...]
+    bars: tuple[tuple[int, int], ...]
+    literals: tuple[str, ...]
+    head: int
+    head_rest: str
+    keys: tuple[str, ...]
+    row: Callable[[Sequence[str]], tuple[str, ...]] | None
+    counters: tuple[tuple[str, int], ...]
+    shape: Shape
+    follower: _Plan | None = None
+
+    def head_of(self, numbers: Sequence[str]) -> tuple[str, ...]:
+        pieces = (p for i in range(self.head) for p in (self.literals[i], numbers[i]))
+        return (*pieces, self.head_rest)
 
 
 @dataclass
@@ -73,184 +90,188 @@ class Scanner:
 
     rows: list[Line] = field(default_factory=list)
     bars: list[tuple[int, int]] = field(default_factory=list)
+    _plans: dict[tuple[str, ...], _Plan | None] = field(default_factory=dict)
+    _last: _Plan | None = None
     _block: dict[str, Any] = field(default_factory=dict)
-    _marks: dict[str, int] = field(default_factory=dict)
+    _block_head: Sequence[str] = ()
+    _title: Sequence[str] = ()
+    _marks: Mapping[str, Any] = field(default_factory=dict)
     _prefix: str = ""
 
     def take(self, line: str) -> None:
-        if not line or line.isspace():
+        last = self._last
+        if last is not None and (guess := last.follower) is not None and guess.pattern is not None:
+            match = guess.pattern.fullmatch(line)
+            if match is not None:
+                self._last = guess
+                self._planned(guess, match.groups())
+                return
+        parts = _TOKENS.split(line)
+        shape = tuple(parts[::2])
+        plan = self._plans.get(shape, _UNKNOWN)
+        if plan is _UNKNOWN:
+            plan = _plan_of(line, parts)
+            if len(self._plans) < MOST_SHAPES:
+                self._plans[shape] = plan
+        if plan is None:
+            self._parsed(parse(line), line)
             return
-        if "{" in line and self._dict(line):
-            return
-        if " - " in line and ":" in line and self._dashes(line):
-            return
-        if _BORDER.match(line):
-            self._flush()
-            return
-        if self._boxed(line):
-            return
-        marks = marks_in(line)
-        bar = _BAR.search(line)
-        if self._pairs(line, marks, bar):
-            return
-        if bar:
-            self._bars(line)
-        elif marks:
-            self._flush()
-            self._marks = marks
-            self._prefix = "eval/" if _HELD_OUT.search(line) and "train" not in line.lower() else ""
-        elif line.rstrip().endswith(":") or "results" in line.lower():
-            self._prefix = "validation/" if _HELD_OUT.search(line) else ""
+        if last is not None:
+            last.follower = plan
+        self._last = plan
+        self._planned(plan, parts[1::2])
 
     def end(self) -> None:
         self._flush()
 
-    # --- syntaxes ---------------------------------------------------------------------------------------------------
+    def _planned(self, plan: _Plan, numbers: Sequence[str]) -> None:
+        parsed = plan.parsed
+        if parsed.kind == "nothing":
+            return
+        bars = [(int(float(numbers[now])), total) for now, total in plan.bars] if plan.bars else ()
+        head = plan.head_of(numbers) if plan.head else (plan.head_rest,)
+        if plan.row is None:
+            cells = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.cells}
+            marks = {key: raw if at < 0 else numbers[at] for key, at, raw in plan.marks}
+            self._apply(parsed, cells, marks, bars, head)
+            return
+        if self._block:
+            self._flush()
+        self.bars += bars[: parsed.before]
+        self.rows.append(Line(plan.keys, plan.row(numbers), parsed.syntax, True, len(self.bars), plan.shape, head))
+        self.bars += bars[parsed.before :]
+        if plan.counters:
+            self._marks = {key: numbers[at] for key, at in plan.counters}
 
-    def _dict(self, line: str) -> bool:
-        begin, end = line.find("{"), line.rfind("}")
-        cells = dict_in(line[begin : end + 1]) if end > begin else None
-        if not cells or _SUMMARY in cells:
-            return bool(cells)
-        before = line[:begin]
-        if "/" in before:
-            self._bars(before)
-        marks = marks_in(before[-160:]) if before else {}
+    def _parsed(self, parsed: Parsed, line: str) -> None:
+        bars = [(int(now.raw), int(total.raw)) for now, total in parsed.bars]
+        cells = {cell.key: cell.raw for cell in parsed.cells}
+        self._apply(parsed, cells, {cell.key: cell.raw for cell in parsed.marks}, bars, (line[: parsed.head],))
+
+    def _apply(
+        self,
+        parsed: Parsed,
+        cells: dict[str, Any],
+        marks: dict[str, Any],
+        bars: Sequence[tuple[int, int]],
+        head: Sequence[str],
+    ) -> None:
+        match parsed.kind:
+            case "row":
+                self._flush()
+                self.bars += bars[: parsed.before]
+                self._row(parsed.syntax, cells, marks, head)
+                self.bars += bars[parsed.before :]
+            case "part":
+                for key, raw in cells.items():
+                    self._put(key if key.startswith(_HELD_OUT) else self._prefix + key, raw, head)
+            case "mark":
+                self._flush()
+                self._marks, self._prefix, self._title = marks, parsed.prefix or "", head
+            case "title":
+                self._prefix = parsed.prefix or ""
+                self._title = head if parsed.head else self._title
+            case "edge":
+                self._flush()
+            case "bars":
+                self.bars += bars
+
+    def _row(self, syntax: str, cells: dict[str, Any], marks: dict[str, Any], head: Sequence[str]) -> None:
+        if _is_lists(cells):
+            self._lists(cells, head)
+            return
         if not marks and "epoch" not in cells and not self.bars:
-            marks = self._marks
-        self._emit(cells, marks, "dict")
-        if end + 1 < len(line) and "/" in line[end:]:
-            self._bars(line[end + 1 :])
-        return True
+            marks = dict(self._marks)
+        elif syntax == "pairs":
+            self._marks = {k: v for k, v in (cells | marks).items() if metrics.step_rank(k) is not None}
+        self._add(marks | cells, syntax, bool(marks), head)
 
-    def _dashes(self, line: str) -> bool:
-        parts = line.split(" - ")
-        cells: dict[str, Any] = {}
-        for part in parts:
-            key, colon, value = part.rpartition(":")
-            if not colon:
-                continue
-            key, value = key.strip(), value.strip()
-            if " " in key and key.endswith(" step"):
-                key = "step"
-            if "(" in value and (match := _WRAPPED.match(value)):
-                value = match[1]
-            if key[:1].isalpha() and value and (value[0] in "0123456789.-+" or value in ("nan", "inf")):
-                cells[key] = value
-        if not cells or "step" in cells:
-            marks: dict[str, int] = {}
-        else:
-            marks = marks_in(line) or self._marks
-        if not cells or (len(cells) < 2 and not marks) or (len(cells) < len(parts) / 2 and not marks):
-            return False
-        self._emit(cells, marks, "dashes")
-        return True
+    def _lists(self, cells: dict[str, Any], head: Sequence[str]) -> None:
+        """A dict of lists (Keras' history) holds a row per element."""
+        for values in zip(*cells.values(), strict=True):
+            self._add(dict(zip(cells, values, strict=True)), "dict", False, head)
 
-    def _boxed(self, line: str) -> bool:
-        match = _BOX.match(line)
-        if match is None:
-            return False
-        key, value = match[1], match[2]
-        if not key[0].isalpha():
-            return False
-        if not value:
-            self._prefix = key if key.endswith("/") else ""
-        elif re.fullmatch(_NUMBER + "%?", value):
-            self._put(self._prefix + key if self._prefix.endswith("/") else key, value)
-        return True
-
-    def _pairs(self, line: str, marks: dict[str, int], bar: re.Match[str] | None) -> bool:
-        if ":" not in line and "=" not in line:
-            return False
-        bullet = _BULLET.match(line)
-        if bullet and not marks and not bar:
-            key = bullet[1]
-            self._put(f"{self._prefix}{key}" if not _HELD_OUT.search(key) else key, bullet[2])
-            return True
-        cells: dict[str, Any] = {}
-        first = len(line)
-        for match in _PAIR.finditer(line):
-            key = match["key"].strip()
-            if metrics.step_rank(key) is None or key.lower() not in marks:
-                cells.setdefault(_named(key), match["value"])
-                first = min(first, match.start())
-        cells = {key: value for key, value in cells.items() if key}
-        if bar:
-            marks = {**marks, **_bar_marks(line, bar)}
-        if not marks and _HELD_OUT.search(line[:first]):
-            marks = self._marks  # an evaluation's line, after that of its step
-        if not cells or not (marks or any(metrics.step_rank(key) is not None for key in cells)):
-            return False
-        head = line[:first]
-        if named := _EVALUATED.search(head):
-            cells = {f"eval/{named[1]}/{key}": value for key, value in cells.items()}
-        elif _HELD_OUT.search(head) and "train" not in head.lower():
-            cells = {
-                key if _HELD_OUT.search(key) or metrics.step_rank(key) is not None else f"eval/{key}": value
-                for key, value in cells.items()
-            }
-        self._emit(cells, marks, "bar" if bar else "pairs")
-        return True
-
-    # --- rows -------------------------------------------------------------------------------------------------------
-
-    def _emit(self, cells: dict[str, Any], marks: dict[str, int], syntax: str) -> None:
-        for key, value in marks.items():
-            cells.setdefault(key, value)
-        shape = shape_of(tuple(cells))
-        self.rows.append(Line(cells, syntax, bool(marks) or shape.counted, len(self.bars), shape))
-
-    def _put(self, key: str, value: str) -> None:
+    def _put(self, key: str, value: Any, head: Sequence[str]) -> None:
         if key in self._block:
             self._flush()
+        if not self._block:
+            self._block_head = self._title or head
         self._block[key] = value
 
     def _flush(self) -> None:
         if self._block:
-            self._emit(self._block, self._marks, "block")
+            self._add({**self._marks, **self._block}, "block", bool(self._marks), self._block_head)
             self._block = {}
 
-    def _bars(self, text: str) -> None:
-        for match in _BAR.finditer(text):
-            if not _DESCRIBED.search(text[: match.start()]):
-                self.bars.append((int(match[1]), int(match[2])))
+    def _add(self, cells: dict[str, Any], syntax: str, marked: bool, head: Sequence[str]) -> None:
+        keys = tuple(cells)
+        shape = shape_of(keys)
+        counted = marked or shape.counted
+        self.rows.append(Line(keys, tuple(cells.values()), syntax, counted, len(self.bars), shape, head))
 
 
-def dict_in(text: str) -> dict[str, Any] | None:
-    """The numbers of a Python or JSON dict; None where it has none."""
-    try:
-        data = json.loads(text.replace("'", '"'))
-        if isinstance(data, dict):
-            nested = "{" in text[1:]
-            return (dict(flat(data)) if nested else data) or None
-    except ValueError:
-        pass
-    pairs = _PY_PAIR.findall(text)
-    return {key.strip(): value for key, value in pairs} or None
+_UNKNOWN: Any = object()
+_HELD_OUT = ("eval", "val", "test")
 
 
-def marks_in(line: str) -> dict[str, int]:
-    """Counters that a line names: `Epoch 1/5 Step 3/80` is {"epoch": 1, "step": 3}."""
-    found: dict[str, int] = {}
-    for match in _MARK.finditer(line):
-        word = match[1].lower().replace(" ", "_").replace("-", "_")
-        word = {"eval": "eval_step", "perf": "perf_step", "iter": "iteration"}.get(word, word)
-        found.setdefault(word, int(match[2]))
-    return found
+def _is_lists(cells: dict[str, Any]) -> bool:
+    sizes = {len(raw) if isinstance(raw, list) else 0 for raw in cells.values()}
+    return len(sizes) == 1 and min(sizes) >= FEWEST_IN_A_LIST and all(len(floats(raw)[0]) for raw in cells.values())
 
 
-def _bar_marks(line: str, bar: re.Match[str]) -> dict[str, int]:
-    """The counter of a progress bar that carries its own values; `Episode [2/3]` before it counts whole bars."""
-    described = re.search(r"([A-Za-z]\w*)\s*\[(\d+)/(\d+)\]", line[: bar.start()])
-    now, total = int(bar[1]), int(bar[2])
-    return {"step": now + total * (int(described[2]) - 1) if described else now}
+def _is_constant(raw: Any) -> bool:
+    """Whether a value that is no token is the same in every line of the shape."""
+    if isinstance(raw, str):
+        return not _TOKENS.search(raw)
+    return raw is None or isinstance(raw, bool) or (isinstance(raw, float) and not math.isfinite(raw))
 
 
-def _named(key: str) -> str:
-    """A key without the words of the sentence before it (`INFO Reward`) that are no part of a name."""
-    if "(" in key and ")" not in key:
-        key = key.rpartition("(")[2]
-    words = key.split(" ")
-    while len(words) > 1 and ((words[0].isupper() and len(words[0]) > 3) or words[0].lower() in _FILLERS):
-        words.pop(0)
-    return " ".join(words)
+def _plan_of(line: str, parts: list[str]) -> _Plan | None:
+    """None: a number stands in a key or a heading, or a value is more than a token and what follows it."""
+    parsed = parse(line)
+    starts, ends, at = {}, [0], 0
+    for i, part in enumerate(parts):
+        if i % 2:
+            starts[at] = i // 2
+        at += len(part)
+        if i % 2:
+            ends.append(at)
+
+    def place(cell: Cell) -> tuple[str, int, Any] | None:
+        token = starts.get(cell.at, -1)
+        if token < 0:
+            return (cell.key, -1, cell.raw) if _is_constant(cell.raw) else None
+        number = parts[2 * token + 1]
+        return (cell.key, token, cell.raw[len(number) :]) if cell.raw.startswith(number) else None
+
+    found = [[place(cell) for cell in some if cell.key not in _CLOCKS] for some in (parsed.cells, parsed.marks)]
+    bars = [(starts.get(now.at, -1), int(total.raw)) for now, total in parsed.bars]
+    if any(cell is None for some in found for cell in some) or any(now < 0 for now, _ in bars):
+        return None
+    cells, marks = (tuple(cell for cell in some if cell is not None) for some in found)
+    head = next((i for i in range(len(ends) - 1, -1, -1) if ends[i] <= parsed.head), 0)
+    cut = any(at < parsed.head < at + len(parts[2 * i + 1]) for at, i in starts.items())
+    if cut or any(_TOKENS.search(key) for key, _, _ in (*cells, *marks)):
+        return None
+    both = {cell[0]: cell for cell in (*marks, *cells)}
+    keys, shape = tuple(both), shape_of(tuple(both))
+    alone = parsed.kind == "row" and (bool(parsed.marks) or shape.counted)
+    plain = alone and len(both) > 1 and all(at >= 0 and not raw for _, at, raw in both.values())
+    literals = tuple(parts[::2])
+    groups = len(literals) - 1
+    pattern = re.compile(f"({_TOKEN})".join(map(re.escape, literals))) if groups <= MOST_GROUPS else None
+    counters = [(key, at) for key, at, _ in both.values() if metrics.step_rank(key) is not None]
+    return _Plan(
+        parsed,
+        pattern,
+        cells,
+        marks,
+        tuple(bars),
+        literals,
+        head,
+        line[ends[head] : parsed.head],
+        keys,
+        itemgetter(*(at for _, at, _ in both.values())) if plain else None,
+        tuple(counters) if parsed.syntax == "pairs" else (),
+        shape,
+    )

@@ -7,7 +7,7 @@ accuracy is not. Names are read by rule, since every tool and every project has 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -92,6 +92,8 @@ def role_of(key: str) -> Role:
     scored = bool(every & _SCORE) or any(_PASS.match(word) for word in words) or ("at" in every and "pass" in every)
     rewarded = bool(every & _REWARD)
     trained = bool(every & _TRAINING) and words[0] in _TRAINING
+    if words[0] == "rewards" and len(words) > 1 and not held_out:
+        return "reward"  # TRL's parts: `rewards/MathAccuracy/mean`
     if (held_out or (benchmark and not trained)) and (scored or rewarded or benchmark or every & {"avg", "mean"}):
         return "evaluation"
     if words[0] in ("select", "report") and (len(words) == 1 or scored):
@@ -197,9 +199,42 @@ _NO_COUNTER = word_set(
 )
 
 
+def counts_weakly(key: str) -> bool:
+    """Whether a counter tells the order of rows and is no number of steps: epochs, tokens and samples seen."""
+    return words_of(key)[-1:] in (["epoch"], ["epochs"]) or _is_amount(words_of(key))
+
+
+def _is_amount(words: Sequence[str]) -> bool:
+    """Tokens or samples that have been seen: `num_tokens`, `total_tokens_seen`, `consumed_samples`."""
+    every = set(words)
+    if every & _NOT_AN_AMOUNT or not every & {"tokens", "samples"}:
+        return False
+    return len(words) == 1 or bool(every & {"num", "total", "seen", "consumed", "trained", "processed"})
+
+
+_NOT_AN_AMOUNT = word_set(
+    "per mean avg average min max std batch s second seconds completion completions response prompt generated gen "
+    "response sequence length lengths speed throughput loss kl reward entropy n eval test val"
+)
 _CUMULATIVE = ("timesteps", "iterations", "episodes", "epochs", "updates")
 _OF_ALL = re.compile(r"(?<=step|iter|poch)s?/(max|total)_\w+$", re.IGNORECASE)
 """ms-swift's `global_step/max_steps` holds `12/80`."""
+
+
+_UNIT = re.compile(
+    r"(?:\s*[\[(]\s*(?:in |x ?)?(k|thousands?|1e3|1000|m|mio|millions?|1e6|b|billions?|1e9)\s*[\])]|"
+    r"(?<=s)[ _](k|m|b))$",
+    re.IGNORECASE,
+)
+_UNITS = {"k": 1e3, "t": 1e3, "1e3": 1e3, "1000": 1e3, "m": 1e6, "1e6": 1e6, "b": 1e9, "1e9": 1e9}
+"""By the unit or its first letter: `step (k)` counts thousands."""
+
+
+def step_unit(key: str) -> float:
+    """How many steps one of a counter is."""
+    match = _UNIT.search(key.strip())
+    unit = (match[1] or match[2]).lower() if match else ""
+    return _UNITS.get(unit) or _UNITS.get(unit[:1], 1.0)
 
 
 @lru_cache(maxsize=65536)
@@ -208,7 +243,9 @@ def step_rank(key: str) -> int | None:
     name = key.strip()
     if name.lower() in _STEP_KEYS:
         return _STEP_KEYS.index(name.lower())
-    words = words_of(_OF_ALL.sub("", name))
+    words = words_of(_UNIT.sub("", _OF_ALL.sub("", name)))
+    if _is_amount(words):
+        return len(_STEP_KEYS) + len(_STEP_WORDS)
     if not words or (set(words) & _NO_COUNTER and words[-1] not in _CUMULATIVE):
         return None
     found = next((i for i, rule in enumerate(_STEP_WORDS) if rule(words)), None)

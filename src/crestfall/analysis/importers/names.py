@@ -26,7 +26,7 @@ def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
         if same is None:
             kept.append(t)
             continue
-        longer, other = (t, kept[same]) if len(t) > len(kept[same]) else (kept[same], t)
+        longer, other = sorted((t, kept[same]), key=lambda one: (-len(one), _format(one) == "console log"))
         kept[same] = replace(longer, notes=(*longer.notes, f"{other.source} is the same run: left out"))
     return kept
 

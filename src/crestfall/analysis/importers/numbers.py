@@ -13,7 +13,9 @@ from crestfall.analysis.trajectory import FloatArray, IntArray
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _WRAPPED = re.compile(rf"^(?:\w+\.)*\w+\(\s*({_NUMBER})\s*[,)]")
 _SPREAD = re.compile(rf"^({_NUMBER})\s*(?:±|\+/-|\+-|\(|\[).*$")
-_THOUSANDS = re.compile(r"^[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
+_THOUSANDS = re.compile(r"^[-+]?\d{1,3}(?:[, '’\u00a0\u202f]\d{3})+(?:\.\d+)?$")
+_BETWEEN_THOUSANDS = str.maketrans("", "", ", '’\u00a0\u202f")
+_EUROPEAN = re.compile(r"^[-+]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?(?:[eE][-+]?\d+)?\s*%?$")
 _DECIMAL_COMMA = re.compile(r"^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
 _COUNTED = re.compile(rf"^({_NUMBER})\s*([kKM]?)(?:\s*/\s*{_NUMBER}\s*[kKM]?)?$")
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
@@ -24,13 +26,17 @@ ASIDE = frozenset(
     ("wall time", "walltime", "timestamp", "_timestamp", "_runtime", "time", "wall_time", "date", "unnamed: 0", "")
 )
 """Columns that are neither scores nor signals."""
-MISSING = frozenset(("", "none", "null", "na", "n/a", "-", "--", "no log", "—"))
+MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "nil", "-", "--", "no log", "—", "–"))
 
 
 def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
     """The numbers among some cells and where they stand (index into `raws`); what is no number is passed over."""
     try:
-        # float() takes "1_000"; numpy does not.
+        if raws and isinstance(raws[0], str) and "_" not in "".join(raws):  # float() takes "1_000"; numpy does not.
+            return np.fromiter(map(float, raws), np.float64, len(raws)), np.arange(len(raws))
+    except (ValueError, TypeError):
+        pass
+    try:
         values_R = np.array(raws, dtype=np.float64)
         if values_R.ndim == 1 and None not in raws:
             return values_R, np.arange(len(values_R))
@@ -58,6 +64,22 @@ def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
             found[i] = float(match[1])
     at = sorted(found)
     return np.array([found[i] for i in at], dtype=np.float64), np.array(at, dtype=np.int64)
+
+
+def with_points(columns: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The columns of a table; where it has decimal commas, `1.234,5` is 1234.5 and `1.000` a thousand."""
+    commas = any("," in raw and _has_decimal_comma(raw.rstrip(" %")) for column in columns for raw in column)
+    if not commas:
+        return list(columns)
+    return [[_pointed(raw) for raw in column] if _is_european(column) else column for column in columns]
+
+
+def _is_european(raws: Sequence[str]) -> bool:
+    return all(_EUROPEAN.match(raw) for raw in raws if raw[:1].isdigit() or raw[1:2].isdigit())
+
+
+def _pointed(raw: str) -> str:
+    return raw.replace(".", "").replace(",", ".") if _EUROPEAN.match(raw) else raw
 
 
 def missing(raw: Any) -> bool:
@@ -93,7 +115,7 @@ def _decorated(text: str, comma: bool) -> float | None:
     if comma and _DECIMAL_COMMA.match(text):
         return float(text.replace(",", "."))
     if _THOUSANDS.match(text):
-        return float(text.replace(",", ""))
+        return float(text.translate(_BETWEEN_THOUSANDS))
     if match := _WRAPPED.match(text) or _SPREAD.match(text):
         return float(match[1])
     if (text.startswith("[") and text.endswith("]")) or (text.startswith("**") and text.endswith("**")):

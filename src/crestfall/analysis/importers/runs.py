@@ -55,6 +55,8 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
         name = _last_word(key)
         values = floats(list(distinct))[0]
         numeric = len(values) == len(distinct)
+        if not numeric and any(missing(raw) for raw in distinct):
+            continue
         if numeric and (values != np.round(values)).any():
             continue
         if name in _SAMPLE:
@@ -108,7 +110,7 @@ def _distinct(raws: Sequence[Any]) -> set[Hashable]:
 def pivoted(frame: Frame) -> Frame:
     """A long table (a column that names the metric, a column of values) as one column per metric; a column that says
     `train` or `eval` becomes a prefix of the keys; other frames as they are."""
-    lower = {key.lower().replace("_", ""): key for key in frame.cells}
+    lower = {key.lower().replace("_", "").replace(".", ""): key for key in frame.cells}
     name = next((lower[n] for n in _NAMES if n in lower and _is_text(frame, lower[n])), None)
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):

@@ -8,9 +8,10 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
-from crestfall.analysis.importers.numbers import ASIDE, counters, missing
+from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
+from crestfall.core.signals import word_set, words_of
 
 LARGEST_STEP = 2.0**53
 BEFORE_TRAINING = -1
@@ -55,12 +56,18 @@ def choose_steps(frame: Frame, told_R: FloatArray | None, source: str) -> Steps:
     if told_R is not None:
         return _told(frame, told_R, best, names)
     if best is None:
-        return _numbered(frame, source)
+        best = _by_shape(frame)
+        if best is None:
+            return _numbered(frame, source)
+        names |= {best.key}
     out_of_range = np.abs(best.values_R) >= LARGEST_STEP
     if out_of_range.any():
         row, worst = int(best.rows_R[out_of_range][0]) + 1, best.values_R[out_of_range][0]
         raise InputError(f"{source}, row {row}: expected a step in {best.key!r}, found {worst:g}")
-    values_R, notes = best.values_R, []
+    values_R, notes = (
+        best.values_R,
+        [] if best in found else [f"{best.key} is taken as the step: it goes up row by row"],
+    )
     if nested := _within(best, found):
         values_R = _composite(values_R, nested.values_R)
         notes.append(f"{best.key} counts within {nested.key}: steps are counted through")
@@ -78,11 +85,30 @@ def _counters(frame: Frame) -> list[_Counter]:
         if rank is None:
             continue
         values_R, which_R = counters(raws)
+        if (unit := metrics.step_unit(key)) != 1:
+            values_R = np.round(values_R * unit)
         finite_R = np.isfinite(values_R)
         values_R, rows_R = values_R[finite_R], np.asarray(at, dtype=np.int64)[which_R[finite_R]]
         if len(values_R) and values_R.min() >= BEFORE_TRAINING and (len(values_R) == 1 or np.ptp(values_R) > 0):
             out.append(_Counter(key, rank, rows_R, values_R))
     return sorted(out, key=lambda c: (c.rank, c.key))
+
+
+def _by_shape(frame: Frame) -> _Counter | None:
+    """The first column of whole numbers that go up from row to row, whatever its name; times are none."""
+    for key, (at, raws) in frame.cells.items():
+        if set(words_of(key)) & _TIMES or key.lower() in ASIDE or metrics.role_of(key) != "aside":
+            continue
+        values_R, which_R = floats(raws)
+        whole = len(values_R) == frame.size > 3 and bool((np.diff(values_R) > 0).all())
+        if whole and (values_R == np.round(values_R)).all() and values_R[0] >= 0 and values_R[-1] < EPOCH_SECONDS:
+            return _Counter(key, 0, np.asarray(at, dtype=np.int64)[which_R], values_R)
+    return None
+
+
+_TIMES = word_set("time times timestamp seconds sec secs s minutes min hours hour h elapsed runtime duration wall date")
+EPOCH_SECONDS = 1e9
+"""Larger numbers may be seconds since 1970."""
 
 
 def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
@@ -123,7 +149,8 @@ def _composite(inner_R: FloatArray, outer_R: FloatArray) -> FloatArray:
 def _told(frame: Frame, told_R: FloatArray, best: _Counter | None, names: frozenset[str]) -> Steps:
     """Steps from the text around the rows; a counter within the row holds where there is one."""
     steps_R = told_R.copy()
-    if best is not None and np.all(best.values_R == np.round(best.values_R)):
+    weak = best is not None and metrics.counts_weakly(best.key)
+    if best is not None and not weak and np.all(best.values_R == np.round(best.values_R)):
         steps_R[best.rows_R] = best.values_R
     rows_R = np.flatnonzero(np.isfinite(steps_R))
     return Steps(rows_R, steps_R[rows_R].astype(np.int64), names)

@@ -14,17 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
-from crestfall.analysis.importers.numbers import ASIDE, floats
+from crestfall.analysis.importers.numbers import ASIDE, floats, with_points
+from crestfall.analysis.importers.steps import EPOCH_SECONDS
 from crestfall.analysis.importers.text import read_text, run_name, suffix_of
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
 _EXPORTED = " - "
 _RUN_COLUMN = re.compile(r"^(seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}$", re.IGNORECASE)
+_SEEDED = re.compile(r"^(.+?)[ _/.-]*\(?((?:seed|run|trial|rep|replicate|fold)[ _=-]?\d{1,6})\)?$", re.IGNORECASE)
 _MONITOR = ["r", "l", "t"]
 
 
@@ -42,7 +46,9 @@ class Table:
         if len(lines) < 3 or "{" in lines[0] or "|" in lines[0]:
             return False
         delimiter = delimiter_of(lines[0])
-        header, row = (next(csv.reader([line], delimiter=delimiter)) for line in lines[:2])
+        header, row, *more = (_cells(line, delimiter) for line in lines[:-1])
+        if all(_is_number(cell) for cells in (header, row, *more) for cell in cells):
+            return len(header) > 1 and all(len(cells) == len(header) for cells in (row, *more))
         named = len(header) > 1 and any(metrics.step_rank(cell) is not None for cell in header)
         return named and len(row) == len(header) and not len(floats(header)[0]) and len(floats(row)[0]) > 0
 
@@ -65,35 +71,76 @@ class Table:
         return found
 
 
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True))
+
+
 def delimiter_of(line: str) -> str:
     """The delimiter of a header line, by how often it stands there."""
-    return max("\t;,", key=line.count) if any(c in line for c in "\t;,") else ("|" if "|" in line else ",")
+    if any(c in line for c in "\t;,"):
+        return max("\t;,", key=line.count)
+    return "|" if "|" in line else " " if _is_number(line.split()[0]) else ","
 
 
-def _columns(path: Path) -> tuple[list[str], list[Sequence[Any]]]:
+def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     while text.startswith("#") or (text[:1] in "\r\n" and text):
         text = text.partition("\n")[2]  # comments before the header
     head = text.partition("\n")[0]
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter_of(head)) if row]
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter_of(head), skipinitialspace=True)
+        rows = [row for row in reader if row]
     except csv.Error as error:
         raise InputError(f"{path}: not a table: {error}") from None
     if not rows:
         raise InputError(f"{path}: empty; expected a header line and rows")
-    rows = [rows[0], *(row for row in rows[1:] if row != rows[0])]  # a run that appends writes its header again
+    if all(_is_number(cell) for cell in rows[0] if cell.strip()):
+        rows = [_names_of(rows), *rows]
     header = [cell.strip() for cell in rows[0]]
-    if len(floats([cell for cell in header if cell])[0]) == len([c for c in header if c]):
-        raise InputError(f"{path}, line 1: expected a header with the columns' names, found numbers")
     if header[: len(_MONITOR)] == _MONITOR:
         header = ["episode_reward", "episode_length", *header[2:]]  # stable-baselines3's monitor.csv
-    width = len(header)
-    if all(len(row) == width for row in rows):
-        columns: list[Sequence[Any]] = list(zip(*rows[1:], strict=True)) or [()] * width
-    else:
-        columns = [[row[i] if i < len(row) else "" for row in rows[1:]] for i in range(width)]
+    columns = _in_columns(header, rows[1:])
+    if "," in text:
+        columns = with_points(columns)
     _check_steps(path, header, columns)
     return header, columns
+
+
+def _is_number(cell: str) -> bool:
+    return bool(len(floats([cell])[0]))
+
+
+def _in_columns(header: list[str], rows: list[list[str]]) -> list[Sequence[str]]:
+    """Rows as columns. What appends to a file writes its header again, perhaps another one: `header` grows."""
+    known, layouts = set(header), [(list(header), list[list[str]]())]
+    for row in rows:
+        if row[0] in known and sum(cell.strip() in known for cell in row) > len(row) / 2:
+            layouts.append(([cell.strip() for cell in row], []))
+        else:
+            layouts[-1][1].append(row)
+    for names, _ in layouts:
+        header += [name for name in names if name not in header]
+    columns: list[Sequence[str]] = []
+    for i, key in enumerate(header):
+        column: list[str] = []
+        for names, own in layouts:
+            at = i if names == header[: len(names)] else names.index(key) if key in names else -1
+            at = at if at < len(names) else -1
+            column += [row[at] if at < len(row) else "" for row in own] if at >= 0 else [""] * len(own)
+        columns.append(column)
+    return columns
+
+
+def _names_of(rows: list[list[str]]) -> list[str]:
+    """Of a table without a header: a column that goes up is the step, or a time; one other is the value."""
+    names = []
+    for i in range(len(rows[0])):
+        values_R, _ = floats([row[i] for row in rows if i < len(row)])
+        rising = len(values_R) == len(rows) > 1 and bool((np.diff(values_R) >= 0).all()) and values_R[-1] > values_R[0]
+        is_time = rising and values_R[0] >= EPOCH_SECONDS
+        names.append("timestamp" if is_time else "step" if rising and "step" not in names else f"column {i + 1}")
+    others = [name for name in names if name.startswith("column")]
+    return ["value" if [name] == others else name for name in names]
 
 
 def _check_steps(path: Path, header: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
@@ -113,6 +160,11 @@ def _by_run(header: Sequence[str], name: str) -> dict[str, list[tuple[int, str]]
     """Per run the (column, key) pairs. W&B names columns `run - metric`; columns named after seeds or runs are runs."""
     shared = [(i, key) for i, key in enumerate(header) if metrics.step_rank(key) is not None and _EXPORTED not in key]
     runs: dict[str, list[tuple[int, str]]] = {}
+    named = {key: match for key in header if (match := _SEEDED.match(key)) and metrics.role_of(match[1]) != "aside"}
+    labels = {match[2] for match in named.values()}
+    if len(labels) > 1 and len(named) == len(labels) * len({match[1] for match in named.values()}):
+        own = [(i, key) for i, key in enumerate(header) if key in named]
+        return {x: [*shared, *((i, named[key][1]) for i, key in own if named[key][2] == x)] for x in sorted(labels)}
     seeds = [key for key in header if _RUN_COLUMN.match(key) and metrics.role_of(key) == "aside"]
     if len(seeds) > 1 and not any(metrics.role_of(key) != "aside" for key in header):
         return {key: [*shared, (i, "value")] for i, key in enumerate(header) if key in seeds}

@@ -19,7 +19,6 @@ from crestfall.core.signals import word_set
 from crestfall.store.jsonl import object_in
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_LINE_END = re.compile(r"[\r\n]+")
 _PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 SETTLED = 60.0
@@ -89,7 +88,8 @@ def _unpacked(data: bytes, path: Path) -> bytes:
 def _recoded(data: bytes) -> bytes:
     if data.startswith(_UTF16):
         return data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode()
-    if len(data) > 3 and data[1::2].count(0) > 0.4 * len(data):  # PowerShell's redirection without a mark
+    wide = len(data) > 3 and data[1::2].count(0) > 0.4 * len(data) and data[::2].count(0) < 0.1 * len(data)
+    if wide:  # PowerShell's redirection without a mark
         return data[: len(data) // 2 * 2].decode("utf-16-le", errors="replace").encode()
     return data.removeprefix(b"\xef\xbb\xbf")
 
@@ -120,7 +120,8 @@ def read_text(path: Path) -> str:
 
 def lines_of(text: str) -> list[str]:
     """Lines, whatever ended them (progress bars end theirs with carriage returns), without colours."""
-    return _LINE_END.split(_COLOUR.sub("", text) if "\x1b" in text else text)
+    text = _COLOUR.sub("", text) if "\x1b" in text else text
+    return (text.replace("\r", "\n") if "\r" in text else text).split("\n")
 
 
 def is_text(head: bytes) -> bool:

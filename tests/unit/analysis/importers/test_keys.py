@@ -49,7 +49,7 @@ COUNTERS = (
     "step Step global_step train/global_step _step global_step/max_steps current_steps epoch iteration timesteps "
     "time/total_timesteps training_iteration episode update progress/batch TotalEnvInteracts itr"
 )
-NO_COUNTERS = "step_time time/step steps_per_second max_steps warmup_steps reward/step batch_size num_tokens loss"
+NO_COUNTERS = "step_time time/step steps_per_second max_steps warmup_steps reward/step batch_size loss"
 
 
 @pytest.mark.parametrize("tool", TOOLS)
