@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rich.text import Text
@@ -21,6 +22,7 @@ from crestfall.cli.common import (
 from crestfall.cli.dry_run import dry_run
 from crestfall.cli.numbers import amount, count
 from crestfall.cli.study_view import StudyView, count_line
+from crestfall.core.errors import ConfigError
 from crestfall.report.live.console import is_live
 from crestfall.report.live.words import duration
 from crestfall.store.layout import is_run
@@ -39,6 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=count(1, 4096), metavar="N", help="cells at a time (default: as many as there is room for)"
     )
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="run only the cells whose METHOD/seed-N matches, as with file names: 'naive/*' (default: all)",
+    )
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where cells run (default: local)")
     parser.add_argument(
         "--gpus-per-cell",
@@ -53,6 +60,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     study, out, console = load_study(args.config, args.overrides), out_directory(args), console_of(args)
     cells = cells_of(study, out)
     check_directory(study, out)
+    chosen = {cell.name for cell in cells if args.only is None or fnmatchcase(cell.name, args.only)}
+    if not chosen:
+        raise ConfigError(f"--only {args.only}: matches no cell; the first one is {cells[0].name}")
+    cells = [cell for cell in cells if cell.name in chosen]
     preflight.check(cell.config for cell in cells if args.dry_run or not is_run(cell.path))
     check_executor(args.executor, args.gpus_per_cell)
     if args.dry_run:
@@ -62,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     workers = args.workers or study.workers or runner.capacity()
     started = time.monotonic()
     with Lock(out), StopRequest(tell=not is_live(console)) as should_stop:
-        cells = prepare(study, out, sys.argv[1:])
+        cells = [cell for cell in prepare(study, out, sys.argv[1:]) if cell.name in chosen]
         missing = [cell for cell in cells if not cell.done()]
         if len(missing) < len(cells):
             say(console, f"{out}: {len(cells) - len(missing)} of {len(cells)} cells were finished before")

@@ -62,16 +62,25 @@ class Pace:
         """What the learning rate is multiplied by."""
         return state.get("scale", 1.0)
 
-    def settle(self, size: Callable[[], float], keep: Callable[[float], None]) -> Settled | None:
+    def enough(self, kl: Callable[[], float]) -> bool:
+        """Whether the other updates of a batch are left out: asked between two of them. `kl`: measures how far those so
+        far have moved the policy."""
+        return False
+
+    def settle(
+        self, size: Callable[[], float], keep: Callable[[float], None], shortened: float = 1.0
+    ) -> Settled | None:
         """Measure the step just taken, and pull it back until it is short enough. None: it was not measured.
 
         Args:
             size: the size of the step as it stands.
             keep: put the weights at before + share x (after - before), for a share in [0, 1).
+            shortened: what a controller or a schedule multiplies the learning rate by. Steps are to be that much
+                shorter: a pace that held them at one size would undo it.
         """
         return None
 
-    def next(self, state: State, settled: Settled) -> State:
+    def next(self, state: State, settled: Settled, shortened: float = 1.0) -> State:
         """The state after a step of this size."""
         return state
 
@@ -102,29 +111,30 @@ class Meter(Pace):
     def init(self) -> State:
         return {"scale": 1.0}
 
-    def settle(self, size: Callable[[], float], keep: Callable[[float], None]) -> Settled:
+    def settle(self, size: Callable[[], float], keep: Callable[[float], None], shortened: float = 1.0) -> Settled:
         proposed = now = _finite(size())
         share = 1.0
         if self.pull_back is None:
             return Settled(proposed, now, share)
+        longest = self.pull_back * self.target * shortened**self.power
         for _ in range(TRIES):
-            if now <= self.pull_back * self.target:
+            if now <= longest:
                 return Settled(proposed, now, share)
-            share *= min(0.8, max(0.1, self._ratio(now)))
+            share *= min(0.8, max(0.1, self._ratio(now, shortened)))
             keep(share)
             now = _finite(size())
-        if now > self.pull_back * self.target:
+        if now > longest:
             keep(0.0)
             return Settled(proposed, 0.0, 0.0)
         return Settled(proposed, now, share)
 
-    def next(self, state: State, settled: Settled) -> State:
-        factor = min(self.fastest, max(self.slowest, self._ratio(settled.proposed)))
+    def next(self, state: State, settled: Settled, shortened: float = 1.0) -> State:
+        factor = min(self.fastest, max(self.slowest, self._ratio(settled.proposed, shortened)))
         return {"scale": state["scale"] * factor}
 
-    def _ratio(self, size: float) -> float:
-        """By what the step would have to be multiplied to be of the target's size."""
-        return float((self.target / max(size, 1e-12)) ** (1 / self.power))
+    def _ratio(self, size: float, shortened: float) -> float:
+        """By what the step would have to be multiplied to be as long as it should."""
+        return float((self.target / max(size, 1e-12)) ** (1 / self.power)) * shortened
 
 
 @register("pace", "kl")
@@ -157,6 +167,24 @@ class NormPace(Meter):
 
     target: Positive = 0.002
     """Part of the weights' norm that a step may be."""
+
+
+@register("pace", "target_kl")
+@dataclass(frozen=True, kw_only=True)
+class TargetKL(Pace):
+    """PPO's early stop of a batch: no further update of it once the policy has moved by more than 1.5 targets.
+
+    What libraries call `target_kl` (Spinning Up, Stable-Baselines3). The update that went too far stays, and with one
+    update a batch nothing is ever stopped.
+    """
+
+    name: ClassVar[str]
+
+    target: Positive = 0.01
+    """Nats per token, k3 estimate. The libraries that have it off by default give 0.01 to 0.05 in examples."""
+
+    def enough(self, kl: Callable[[], float]) -> bool:
+        return _finite(kl()) > 1.5 * self.target
 
 
 def _finite(size: float) -> float:

@@ -27,6 +27,7 @@ from crestfall.store.files import digest
 from crestfall.store.origin import Origin
 from crestfall.testbed.engines.base import Engine
 from crestfall.testbed.overlay import overlaid
+from crestfall.testbed.regimes import expanded
 from crestfall.testbed.tasks.base import CampaignSets, Sizes, TaskSource
 
 C = TypeVar("C")
@@ -238,12 +239,13 @@ def run_config(options: Mapping[str, Any]) -> RunConfig:
 
 def study_config(options: Mapping[str, Any]) -> StudyConfig:
     """The study that plain options describe; every cell's options are checked too. Raises ConfigError."""
-    own = {key: value for key, value in options.items() if key in _STUDY_KEYS}
-    base = {key: value for key, value in options.items() if key not in _STUDY_KEYS}
+    keys = (*_STUDY_KEYS, "regimes")
+    own = {key: value for key, value in options.items() if key in keys}
+    base = {key: value for key, value in options.items() if key not in keys}
     for key, way_out in (("seed", "a study has 'seeds'"), ("method", "a study has 'methods'")):
         if key in base:
             raise ConfigError(f"{key}: {way_out}")
-    study = build(StudyConfig, {**own, "base": base})
+    study = build(StudyConfig, {**expanded(own, base), "base": base})
     study.cells()
     _check_shared_names(base)
     return study

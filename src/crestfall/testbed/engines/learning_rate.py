@@ -24,13 +24,18 @@ class LearningRate:
     control: float = 1.0
     pace: float = 1.0
 
+    @property
+    def shortened(self) -> float:
+        """What steps are meant to be shortened by, whatever their size: a pace keeps to it."""
+        return self.control * self.schedule
+
     def factor(self, updates: int) -> float:
         """The product of all factors, for the update after so many since Adam's state was fresh."""
-        return self.control * self.schedule * self.pace * self._warmup(updates)
+        return self.rule.rate_factor * self.control * self.schedule * self.pace * self._warmup(updates)
 
     def at(self, updates: int) -> float:
         """The learning rate of that update."""
-        return self.rule.learning_rate * self.control * self.schedule * self.pace * self._warmup(updates)
+        return self.rule.learning_rate * self.factor(updates)
 
     def signals(self, updates: int) -> dict[str, float]:
         """Of the last of so many updates. The pace has a signal of its own."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,7 +153,7 @@ class NativeEngine(SamplingEngine):
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)
-        signals |= self.pace.end(step, lambda: self._moved(first_of(unique, PACED_BY)))
+        signals |= self.pace.end(step, lambda: self._moved(first_of(unique, PACED_BY)), self.optimizer.rate.shortened)
         signals |= self._observe_kl(signals)
         if self.average is not None:
             self.average.add(self.parameters)
@@ -172,14 +173,15 @@ class NativeEngine(SamplingEngine):
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
         norms: list[float] = []
-        for epoch in range(self.rule.epochs):
-            for part in self._minibatches(batch.rows):
-                self.optimizer.zero()
-                tally.update = len(norms)
-                self._accumulate(batch, part, observed if epoch == 0 else None, tally)
-                if held is not None:
-                    tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
-                norms.append(self.optimizer.step())
+        for epoch, part in product(range(self.rule.epochs), list(self._minibatches(batch.rows))):
+            if norms and self.rule.pace.enough(lambda: self._moved(first_of(batch.rows, PACED_BY))):
+                break
+            self.optimizer.zero()
+            tally.update = len(norms)
+            self._accumulate(batch, part, observed if epoch == 0 else None, tally)
+            if held is not None:
+                tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
+            norms.append(self.optimizer.step())
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
         return {
             **signals,

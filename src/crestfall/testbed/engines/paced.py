@@ -30,14 +30,17 @@ class Paced:
         put_back = isinstance(self.pace, Meter) and self.pace.moments == "put_back"
         return WeightStep(parameters, adam if put_back else None)
 
-    def end(self, step: WeightStep, kl: Callable[[], float]) -> dict[str, float]:
-        """After them: weights and moments are pulled back where the step was too long. Returns signals."""
+    def end(self, step: WeightStep, kl: Callable[[], float], shortened: float = 1.0) -> dict[str, float]:
+        """After them: weights and moments are pulled back where the step was too long. Returns signals.
+
+        `shortened`: what controllers and the schedule make of the learning rate, the pace left aside.
+        """
         used, moved = self.scale, step.length() != 0
-        settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep)
+        settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep, shortened)
         if settled is None:
             return {}
         if moved:  # a batch without a signal says nothing of the rate
-            self._state = self.pace.next(self._state, settled)
+            self._state = self.pace.next(self._state, settled, shortened)
         signals = {"step_size": settled.size, "step_proposed": settled.proposed, "step_share": settled.share}
         return {**signals, "pace": used, **self._cosine(step.sketch())}
 

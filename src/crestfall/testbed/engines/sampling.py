@@ -19,7 +19,7 @@ from crestfall.testbed.engines.base import EvaluationResult, Shown
 from crestfall.testbed.policies.base import FloatArray, Rows, Samples
 from crestfall.testbed.tasks.base import Conventions, TaskSource
 from crestfall.testbed.updates.base import Advantages, UpdateRule
-from crestfall.testbed.updates.random_reward import random_reward
+from crestfall.testbed.updates.random_reward import random_flips, random_reward
 
 if TYPE_CHECKING:
     from crestfall.grading import CodeGrader
@@ -131,10 +131,10 @@ def batch_signals(
 
 
 def rewarded(rule: UpdateRule, passed_PG: NDArray[np.bool_], rollouts: Rollouts, seed: int) -> NDArray[np.bool_]:
-    """Which samples earn the reward: those that passed, or some at random."""
-    if rule.rewarded == "passed":
-        return passed_PG
-    return random_reward(passed_PG, rollouts.problems, (seed, rollouts.campaign, rollouts.step))
+    """Which samples earn the reward: those that passed, or some at random; some verdicts turned around."""
+    key = (seed, rollouts.campaign, rollouts.step)
+    out = passed_PG if rule.rewarded == "passed" else random_reward(passed_PG, rollouts.problems, key)
+    return out if rule.flipped == 0 else out ^ random_flips(rule.flipped, out.shape[1], rollouts.problems, key)
 
 
 def counted(rule: UpdateRule, rewarded_PG: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -50,6 +50,9 @@ class UpdateRule:
 
     learning_rate: Positive = 5e-4
     """Of AdamW, at its highest. Sized for the tiny policy; the paper's 1e-6 is for 3-7 B parameters."""
+    rate_factor: Positive = 1.0
+    """What `learning_rate` is multiplied by. For a method of a study whose regimes set the rate: a quarter of whatever
+    it is."""
     schedule: Literal["constant", "linear"] = "constant"
     """What becomes of it over a campaign. `linear`: it falls from the first step's full rate to 1/steps of it in the
     last of the campaign's configured steps, and stays there should a campaign go on. It follows the step counter, which
@@ -88,6 +91,9 @@ class UpdateRule:
     rewarded: Literal["passed", "random"] = "passed"
     """Which samples earn the reward: those that passed, or as many at random, whatever the program does. The control
     for what an update does without information. All signals still tell what passed."""
+    flipped: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the verdicts on training samples that are turned around at random, each by itself: a noisy grader.
+    Evaluations and signals keep the right ones."""
     kl: Annotated[KLPenalty, Kind("kl")] = field(default_factory=default("kl", "none"))
     """KL penalty to the base policy or to the campaign's start. None, as in the paper's naive arm."""
     ewc: Annotated[WeightPenalty, Kind("ewc")] = field(default_factory=default("ewc", "none"))

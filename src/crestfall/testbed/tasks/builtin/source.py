@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from crestfall.core.errors import ConfigError
 from crestfall.core.registry import register
@@ -124,6 +125,10 @@ class Builtin:
     levels: tuple[int, ...] = (2, 3)
     """How many operations a problem composes, drawn uniformly from these. Level 1 has only some 300 problems."""
 
+    train_cases: Annotated[int, Field(ge=1)] | None = None
+    """So many tests of each training problem are kept, the edge inputs (empty, zero, one element) first. With 1 the
+    reward has a hole: `return x` passes most problems. None: all. Every evaluation has all tests."""
+
     def __post_init__(self) -> None:
         if not self.levels or any(level not in (1, 2, 3) for level in self.levels):
             raise ConfigError(f"tasks.levels: expected some of 1, 2, 3, got {list(self.levels)}")
@@ -132,7 +137,7 @@ class Builtin:
         """The sets of one campaign: disjoint by key from each other, from those of the seed's other campaigns, from the
         final set and from the warm start."""
         return CampaignSets(
-            train=self._slice("train", seed, campaign, sizes.train),
+            train=tuple(self._weakened(p) for p in self._slice("train", seed, campaign, sizes.train)),
             select=self._slice("select", seed, campaign, sizes.select),
             report=self._slice("report", seed, campaign, sizes.report),
         )
@@ -165,6 +170,12 @@ class Builtin:
     def _slice(self, pool: Pool, seed: int, campaign: int, size: int) -> tuple[Problem, ...]:
         # One endless sequence a seed, cut into campaigns: that is what keeps campaigns disjoint.
         return self._problems(pool, campaign * size, (campaign + 1) * size, seed)
+
+    def _weakened(self, problem: Problem) -> Problem:
+        if self.train_cases is None:
+            return problem
+        assert isinstance(problem.tests, CallTests)
+        return replace(problem, tests=replace(problem.tests, cases=problem.tests.cases[: self.train_cases]))
 
     def _problems(self, pool: Pool, start: int, stop: int, *path: Key) -> tuple[Problem, ...]:
         known, more = _sequence(pool, self.levels, path)
