@@ -144,7 +144,7 @@ class FakeEngine:
         passed = tuple(int(c) for c in draws.sum(axis=1))
         evaluation = Evaluation(passed, n, distinct_P=tuple(min(c, 3) for c in passed))
         shown = [Shown(p.task_id, p.prompt, "def f():\n    return 1", Grade(Verdict.PASSED)) for p in problems[:show]]
-        return EvaluationResult(evaluation, shown)
+        return EvaluationResult(evaluation, shown, draws)
 
     def snapshot(self) -> dict[str, Any]:
         out: dict[str, Any] = {

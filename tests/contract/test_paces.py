@@ -108,6 +108,18 @@ def test_the_rate_follows_the_size(pace) -> None:
     assert after(0.0) == pace.fastest
 
 
+@metered
+def test_a_rate_that_is_lowered_shortens_the_steps_and_is_not_won_back(pace) -> None:
+    """What a controller or a schedule takes from the rate, a pace that held steps at one size would give back."""
+    wished = pace.target * 0.25**pace.power
+    settled = pace.settle(lambda: wished, pytest.fail, 0.25)
+    assert settled == Settled(wished, wished, 1.0)
+    assert pace.scale(pace.next(pace.init(), settled, 0.25)) == pytest.approx(1.0)
+    assert pace.scale(pace.next(pace.init(), settled)) == pace.fastest
+    step = Step(pace.target, pace.power)
+    assert pace.settle(step.size, step.keep, 0.25).size <= pace.pull_back * wished
+
+
 @pytest.mark.parametrize("pace", NO_PULL, ids=repr)
 def test_without_pull_back_nothing_is_put_anywhere(pace) -> None:
     settled = pace.settle(lambda: 1e3, pytest.fail)
@@ -121,7 +133,7 @@ def test_an_engine_goes_on_from_its_snapshot_to_the_bit(pace) -> None:
         signals = engine.update(drawn_by(engine))
     assert all(np.isfinite(value) for value in signals.values())
     assert {"pace", "step_size", "step_cosine"} & signals.keys() == (
-        set() if pace.name == "none" else {"pace", "step_size", "step_cosine"}
+        set() if pace.measure == "none" else {"pace", "step_size", "step_cosine"}
     )
     again = engine_of(pace)
     again.restore(copy.deepcopy(engine.snapshot()))
@@ -184,3 +196,13 @@ def test_every_pace_is_documented() -> None:
             assert all(option.doc for option in options(cls)), name
             assert f"`{name}`" in DOCS.read_text(), f"docs/pace.md does not know pace {name}"
             assert component("pace", plain(cls())) == cls()
+
+
+@pytest.mark.parametrize(("target", "updates"), [(1e9, 3), (1e-12, 1)])
+def test_the_other_updates_of_a_batch_are_left_out_beyond_the_target(target, updates) -> None:
+    pace = component("pace", {"name": "target_kl", "target": target})
+    engine = make(
+        replace(rule(pace), minibatches=1, epochs=3), TABLE, length=2, train=2, select=1, report=1, problems_per_step=2
+    )
+    engine.update(drawn_by(engine))
+    assert engine.optimizer.updates == updates

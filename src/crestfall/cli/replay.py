@@ -16,7 +16,7 @@ from crestfall.analysis.importers.load import load
 from crestfall.analysis.trajectory import Series, Trajectory
 from crestfall.cli.analyze import add_log_arguments, metrics_of
 from crestfall.cli.common import console_of, say
-from crestfall.control.base import Controller
+from crestfall.control.base import Controller, check_without_duels
 from crestfall.control.fall_test import DIFFERENCES
 from crestfall.core.build import component, options
 from crestfall.core.errors import ConfigError, InputError
@@ -79,7 +79,10 @@ def controllers_of(names: Sequence[str], words: Sequence[str]) -> dict[str, Cont
             )
         for name in takers:
             given[name][key] = value
-    return {name: component("control", {"name": name, **chosen}, name) for name, chosen in given.items()}
+    controllers = {name: component("control", {"name": name, **chosen}, name) for name, chosen in given.items()}
+    for controller in controllers.values():
+        check_without_duels(controller)
+    return controllers
 
 
 def rows_of(

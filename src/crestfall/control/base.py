@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from crestfall.core.errors import ConfigError
 from crestfall.core.types import CampaignSummary, Decision, Record
 
 State = Mapping[str, Any]
@@ -25,6 +26,9 @@ class Controller:
     name: ClassVar[str]
     needs_noise: ClassVar[bool] = False
     """What it sees depends on the evaluation's noise: a guard says what it cannot see where scores come without `n`."""
+
+    duels: ClassVar[bool] = False
+    """It decides by `Record.duel`, which takes a campaign: whoever holds no earlier weights cannot run it."""
 
     @property
     def rolls_back(self) -> bool:
@@ -42,6 +46,11 @@ class Controller:
     def keep(self, state: State) -> frozenset[int]:
         """The steps that a later decision may still name as its target: their snapshots must not be deleted."""
         return frozenset()
+
+    def rival(self, state: State) -> int | None:
+        """The kept step whose weights are to be evaluated beside those of the next step, on the same problems with the
+        same random numbers (`Record.duel`); None: no such comparison. Costs a second evaluation on select."""
+        return None
 
     def last(self, state: State, step: int) -> Decision:
         """The decision when the budget is used up at `step`: always a `stop`, saying which step is handed on."""
@@ -64,3 +73,12 @@ class PeakKeeper(Controller):
     def last(self, state: State, step: int) -> Decision:
         target = step if state["peak_step"] is None else state["peak_step"]
         return Decision("stop", target, "budget used up: the best step is handed on")
+
+
+def check_without_duels(controller: Any) -> None:
+    """For whoever has scores and no earlier weights to evaluate again: raises ConfigError where those are needed."""
+    if getattr(controller, "duels", False):
+        raise ConfigError(
+            f"control {controller.name!r} evaluates earlier weights again beside those of now, which only `crestfall "
+            "run` and `study` do; 'crest' decides by scores"
+        )

@@ -36,6 +36,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "crestfall.control.early_stop",
         "crestfall.control.alert",
         "crestfall.control.crest",
+        "crestfall.control.crest2",
+        "crestfall.control.plateau",
     ),
     "care": ("crestfall.control.care.base", "crestfall.control.care.controller"),
     "engine": ("crestfall.testbed.engines.select", "crestfall.testbed.engines.trl"),

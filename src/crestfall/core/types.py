@@ -244,11 +244,24 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Duel:
+    """Samples of the same problems from the same random numbers, drawn from the policy of now and from that of an
+    earlier step, the rival. A sample that both passed, or neither, says nothing of which is better."""
+
+    rival_step: int
+    wins: int
+    """Samples that the policy of now passed and the rival did not."""
+    losses: int
+    """The other way round."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that a controller may look at after one step: the score on select and what the step's training left behind.
 
     `value` is a score to be maximised (pass@1 as a fraction, a reward). `counts_P` and `n` are there when the score is
     pass@1 of known samples; `standard_error` when it is known. A signal that was not measured is absent, never 0.
+    `duel`: with the step that the controller named as its rival.
     """
 
     step: int
@@ -257,12 +270,14 @@ class Record:
     counts_P: tuple[int, ...] | None = None
     n: int | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
+    duel: Duel | None = None
 
     @classmethod
-    def of(cls, step: int, evaluation: Evaluation, signals: Mapping[str, float] | None = None) -> Record:
-        return cls(
-            step, evaluation.pass_at_1, evaluation.standard_error, evaluation.passed_P, evaluation.n, signals or {}
-        )
+    def of(
+        cls, step: int, evaluation: Evaluation, signals: Mapping[str, float] | None = None, duel: Duel | None = None
+    ) -> Record:
+        score, error = evaluation.pass_at_1, evaluation.standard_error
+        return cls(step, score, error, evaluation.passed_P, evaluation.n, signals or {}, duel)
 
 
 Action = Literal["continue", "stop", "rollback"]

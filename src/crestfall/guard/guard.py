@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from crestfall.control.base import Controller
+from crestfall.control.base import Controller, check_without_duels
 from crestfall.core.build import component
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.types import Decision, Evaluation
@@ -111,6 +111,7 @@ class Guard:
         self.directory = Path(directory)
         self._ranks = ranks or detect()
         self._controller = as_controller(control)
+        check_without_duels(self._controller)
         self._functions = functions(state, capture, restore, scale_learning_rate, schedule)
         self._keeper = None
         if self._functions is not None:

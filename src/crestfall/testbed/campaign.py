@@ -11,14 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from crestfall.control.capability import capability
 from crestfall.core.errors import ConfigError
 from crestfall.core.rng import stream
-from crestfall.core.types import CampaignSummary, Decision, Evaluation, Problem, Record, Rollouts, Snapshot
+from crestfall.core.types import CampaignSummary, Decision, Duel, Evaluation, Problem, Record, Rollouts, Snapshot
 from crestfall.testbed.config import RunConfig
+from crestfall.testbed.duels import duel
 from crestfall.testbed.engines.base import Engine, EvaluationResult, Shown
 from crestfall.testbed.tasks.base import CampaignSets
 
@@ -128,8 +129,9 @@ def run_campaign(
         with watch("evaluate"):
             select = evaluate(engine, sets.select, config, (campaign, step, "select"))
             report = evaluate(engine, sets.report, config, (campaign, step, "report"), show=options.show)
+            fight = fought(state, control.rival(state.control), select, sets.select, config, engine, store)
 
-        record = Record.of(step, select.evaluation, signals)
+        record = Record.of(step, select.evaluation, signals, fight)
         control_state, decision = control.decide(state.control, record)
         used_up = step >= state.budget and decision.action != "stop"
         if used_up:  # a fall that is seen now has nothing to go on from, but tells the next campaign something
@@ -138,6 +140,8 @@ def run_campaign(
 
         evaluations = {"select": select.evaluation.to_json(), "report": report.evaluation.to_json()}
         events = [step_event(campaign, step, select, report, signals, rollouts, decision, watch.seconds)]
+        if fight is not None:
+            events[0]["duel"] = asdict(fight)
         state = replace(
             state,
             step=step,
@@ -175,6 +179,23 @@ def evaluate(
     engine: Engine, problems: Sequence[Problem], config: RunConfig, key: tuple[str | int, ...], show: int = 0
 ) -> EvaluationResult:
     return engine.evaluate(problems, config.campaign.eval_samples, ("evaluate", config.seed, *key), show)
+
+
+def fought(
+    state: CampaignState,
+    rival: int | None,
+    select: EvaluationResult,
+    problems: Sequence[Problem],
+    config: RunConfig,
+    engine: Engine,
+    store: Store,
+) -> Duel | None:
+    """The duel of the weights of the next step, evaluated on select already, with those of a kept one."""
+    if rival is None:
+        return None
+    key = (state.campaign, state.step + 1, "select")
+    snapshot = store.load(snapshot_of(state, rival))
+    return duel(engine, rival, snapshot, select, lambda: evaluate(engine, problems, config, key))
 
 
 def keep_snapshots(

@@ -40,7 +40,7 @@ def cost_of(config: RunConfig) -> Cost:
     steps = _most_steps(config)
     train = steps * campaign.problems_per_step * campaign.group_size
     evaluated = steps + chain.campaigns * (1 if campaign.hand_on == "weights" else 2)  # step 0, and an average
-    held_out = evaluated * (campaign.select + campaign.report)
+    held_out = evaluated * (campaign.select + campaign.report) + config.control.duels * steps * campaign.select
     rolled_back = 0 if config.care.name == "none" else chain.campaigns - 1
     final = (1 + 2 * chain.campaigns + rolled_back) * chain.final
     ood = (1 + chain.campaigns) * (chain.ood or 0)

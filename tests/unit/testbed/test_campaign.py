@@ -283,3 +283,43 @@ def test_a_mean_that_is_handed_on_is_remembered() -> None:
 def test_a_step_that_was_not_kept_is_said_in_one_line() -> None:
     with pytest.raises(ConfigError, match=r"names step 99, which `keep` did not name; kept are: 0, 1"):
         run(scripted(config(steps=3), {1: Decision("continue", average=(0, 99))}))
+
+
+def test_a_duel_compares_with_a_kept_step_on_the_same_random_numbers_and_changes_nothing() -> None:
+    base = config(steps=6)
+    state, store, _ = run(base)
+
+    class Duelling:
+        def __init__(self) -> None:
+            self.seen: list[Record] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base.control, name)
+
+        def init(self) -> Any:
+            return {"step": None}
+
+        def decide(self, state: Any, record: Record) -> Any:
+            self.seen.append(record)
+            return {"step": record.step}, Decision("continue")
+
+        def keep(self, state: Any) -> frozenset[int]:
+            return frozenset({0})
+
+        def rival(self, state: Any) -> int | None:
+            return None if state["step"] is None else 0
+
+    control = Duelling()
+    fought, other, _ = run(replace(base, control=control))
+    assert (fought.select_S, fought.report_S) == (state.select_S, state.report_S)
+    assert_equal(store.snapshots["campaign-000-step-006"], other.snapshots["campaign-000-step-006"])
+    assert control.seen[0].duel is None
+    total = base.campaign.select * base.campaign.eval_samples
+    for record, event in zip(control.seen[1:], steps(other)[1:], strict=True):
+        assert record.duel is not None
+        assert event["duel"] == {"rival_step": 0, "wins": record.duel.wins, "losses": record.duel.losses}
+        # The same numbers: who has the higher chance passes whatever the other one passes.
+        assert min(record.duel.wins, record.duel.losses) == 0
+        rival = record.value - (record.duel.wins - record.duel.losses) / total
+        assert 0 <= rival <= 1
+    assert "duel" not in steps(store)[1]

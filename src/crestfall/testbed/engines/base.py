@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crestfall.core.types import Evaluation, Grade, Problem, Rollouts, Snapshot
 
 
@@ -26,6 +29,8 @@ class Shown:
 class EvaluationResult:
     evaluation: Evaluation
     shown: Sequence[Shown] = ()
+    passed_PG: NDArray[np.bool_] | None = None
+    """Which samples passed, the greedy ones left out."""
 
 
 class Engine(Protocol):

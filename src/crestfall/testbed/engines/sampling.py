@@ -79,7 +79,7 @@ class SamplingEngine:
         shown = [
             Shown(problems[i // group].task_id, problems[i // group].prompt, programs[i][1], grades[i]) for i in last
         ]
-        return EvaluationResult(evaluation, shown)
+        return EvaluationResult(evaluation, shown, passed_PG[:, :n])
 
     def _sample(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> Samples:
         return self.sampler.sample(problems, self._uniforms(problems, group, key), self.temperature)

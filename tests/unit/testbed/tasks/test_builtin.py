@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,3 +147,27 @@ def test_levels_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"tasks\.levels"):
         Builtin(levels=(4,))
     assert np.unique([p.level for p in Builtin(levels=(1, 3)).campaign(0, 0, SMALL).train]).tolist() == [1, 3]
+
+
+def test_weakened_tests_are_those_of_training_alone_and_let_a_program_pass_that_does_nothing():
+    sizes = Sizes(60, 5, 5)
+    full, weak = Builtin().campaign(3, 0, sizes), Builtin(train_cases=1).campaign(3, 0, sizes)
+    assert (weak.select, weak.report) == (full.select, full.report)
+    assert Builtin(train_cases=1).final(5) == Builtin().final(5)
+    for a, b in zip(weak.train, full.train, strict=True):
+        assert a.tests.cases == b.tests.cases[:1]
+        assert replace(a, tests=b.tests) == b
+    nothing = "def f(x):\n    return x"
+
+    def passing(problems):
+        return sum(passes_quietly(nothing, p) for p in problems)
+
+    assert passing(full.train) == 0
+    assert passing(weak.train) > 15
+
+
+def passes_quietly(source, problem):
+    try:
+        return passes(source, problem)
+    except (TypeError, ValueError):
+        return False

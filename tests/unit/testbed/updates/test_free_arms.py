@@ -12,7 +12,8 @@ from crestfall.core.rng import stream
 from crestfall.store.checkpoints import flat
 from crestfall.testbed.config import run_config
 from crestfall.testbed.engines.average import WeightAverage
-from crestfall.testbed.updates.random_reward import random_reward
+from crestfall.testbed.engines.sampling import rewarded
+from crestfall.testbed.updates.random_reward import random_flips, random_reward
 from crestfall.testbed.updates.reinforce import Reinforce
 from crestfall.testbed.updates.rloo import RLOO
 from table_policy import ascent, make, problems, rollouts
@@ -138,3 +139,25 @@ def test_free_arms_by_configuration_alone():
     )
     assert config.update.kl.coefficient == 0.05
     assert config.update.decay(20, 20) == 0.05
+
+
+def test_verdicts_are_turned_around_at_the_rate_asked_for_and_signals_keep_the_right_ones():
+    flips = random_flips(0.05, 200, problems(40), (0, 0, 1))
+    assert flips.mean() == pytest.approx(0.05, abs=0.01)
+    np.testing.assert_array_equal(flips[5:], random_flips(0.05, 200, problems(40), (0, 0, 1))[5:])
+    for key in ((1, 0, 1), (0, 1, 1), (0, 0, 2)):
+        assert not np.array_equal(flips, random_flips(0.05, 200, problems(40), key))
+    drawn = rollouts([[[1, 0], [1, 0], [1, 0], [0, 1]]] * 4, step=1)
+    passed = np.array([[grade.passed for grade in group] for group in drawn.grades_PG])
+    rule = Reinforce(flipped=0.5)
+    turned = rewarded(rule, passed, drawn, 0)
+    assert 0 < (turned != passed).mean() < 1
+    engine = make(rule, OWN, length=2)
+    assert engine.update(drawn)["reward"] == pytest.approx(passed.mean())
+    assert rewarded(Reinforce(), passed, drawn, 0) is passed
+
+
+def test_a_rate_factor_multiplies_whatever_the_rate_is():
+    drawn = rollouts([[[1, 0], [1, 0], [1, 0], [0, 1]]], step=1)
+    rates = [make(Reinforce(learning_rate=0.1, rate_factor=f), OWN, length=2).update(drawn) for f in (1.0, 0.25)]
+    assert [r["learning_rate"] for r in rates] == pytest.approx([0.1, 0.025])
