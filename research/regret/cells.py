@@ -1,0 +1,87 @@
+"""The chains of a regret study as numbers. A cell is one method in one regime on one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crestfall.core.errors import InputError
+from crestfall.store.events import read_events
+from crestfall.store.layout import EVENTS_FILE, cells_in
+from crestfall.store.meta import read_meta
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Scores are fractions on the final set, the curve on report.
+
+    `last`: the weights of the last step, whatever was handed on; `handed_on`: what the method hands on.
+    `interventions`: stops before the budget was used, returns to an earlier step, and cuts of the rate. `rollouts`:
+    training samples. `looked_at`: evaluation samples that the method's decisions are made of.
+    """
+
+    regime: str
+    method: str
+    seed: int
+    start: float
+    last: float
+    handed_on: float
+    start_competence: float
+    last_competence: float
+    competence: float
+    curve_S: tuple[float, ...]
+    interventions: int
+    rollouts: int
+    looked_at: int
+
+    @property
+    def end(self) -> float:
+        return self.handed_on
+
+
+def read_cells(study: Path) -> list[Cell]:
+    """Every finished chain of a study. Raises InputError where there is none, or a method is of no regime."""
+    out = []
+    for path in cells_in(study):
+        meta = read_meta(path)
+        if meta is None or meta["status"] != "done":
+            continue
+        regime, dot, method = meta["method"].partition(".")
+        if not dot:
+            raise InputError(f"{path}: method {regime!r} is of no regime: expected REGIME.METHOD")
+        watches = meta["config"]["control"]["name"] != "none"
+        out.append(_cell(regime, method, meta["seed"], path, watches))
+    if not out:
+        raise InputError(f"{study}: no finished chain of a study with regimes")
+    return out
+
+
+def _cell(regime: str, method: str, seed: int, path: Path, watches: bool) -> Cell:
+    events = list(read_events(path / EVENTS_FILE))
+    final = {event["when"]: event["evaluation"] for event in events if event["type"] == "final"}
+    steps = [event for event in events if event["type"] == "step"]
+    ended = next(event for event in events if event["type"] == "campaign_ended")
+    looks = sum(len(e["select"]["passed"]) * e["select"]["n"] * (2 if "duel" in e else 1) for e in steps)
+    cuts = [e["decision"] for e in steps[:-1]]
+    acted = [d for d in cuts if d["action"] != "continue" or d["learning_rate_scale"] < 1]
+    return Cell(
+        regime=regime,
+        method=method,
+        seed=seed,
+        start=final["start"]["pass_at_1"],
+        last=final["end"]["pass_at_1"],
+        handed_on=final["handed_on"]["pass_at_1"],
+        start_competence=final["start"]["competence"],
+        last_competence=final["end"]["competence"],
+        competence=final["handed_on"]["competence"],
+        curve_S=tuple(e["report"]["pass_at_1"] for e in steps),
+        interventions=len(acted) + (ended["stopped_by"] != "budget"),
+        rollouts=sum(sum(e["verdicts"].values()) for e in steps),
+        looked_at=looks if watches else 0,
+    )
+
+
+def of(cells: Sequence[Cell], method: str, seeds: frozenset[int]) -> dict[tuple[str, int], Cell]:
+    """A method's cells by regime and seed."""
+    return {(c.regime, c.seed): c for c in cells if c.method == method and c.seed in seeds}
