@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +29,7 @@ class Shown:
 class EvaluationResult:
     evaluation: Evaluation
     shown: Sequence[Shown] = ()
-    passed_PG: NDArray[np.bool_] | None = None
+    passed_PG: NDArray[np.bool_] | None = field(default=None, compare=False)
     """Which samples passed, the greedy ones left out."""
 
 
