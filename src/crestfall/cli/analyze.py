@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from crestfall.analysis.analyze import Analysis
     from crestfall.analysis.levels import Estimate
 
+EXAMPLE = "crestfall analyze runs/two logs/trainer_state.json --metric eval_accuracy@480"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

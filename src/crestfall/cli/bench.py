@@ -20,6 +20,8 @@ from crestfall.cli.common import console_of
 from crestfall.cli.numbers import amount, count
 from crestfall.report.live.fit import Fitting
 
+EXAMPLE = "crestfall bench grader --programs 150"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))

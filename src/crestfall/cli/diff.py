@@ -19,6 +19,8 @@ from crestfall.core.errors import InputError
 
 SCORES = ("class", "start", "peak", "peak_step", "end", "gap", "p_value")
 
+EXAMPLE = "crestfall diff runs/two/cells/naive/seed-1 runs/two/cells/es/seed-1"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     for name in ("a", "b"):

@@ -15,6 +15,8 @@ from crestfall.cli.common import console_of
 from crestfall.core.errors import ConfigError
 from crestfall.store import yaml
 
+EXAMPLE = "crestfall evaluate policy.name=hf policy.model=MODEL tasks.name=mbpp tasks.path=mbpp.jsonl --out base.jsonl"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SHOWN = 10  # programs that did not pass, on the terminal
 AFTER_INTERRUPT = "with --out, the same command goes on from what was graded"
 
+EXAMPLE = "crestfall grade --problems HumanEval.jsonl.gz --samples samples.jsonl --out results.jsonl"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

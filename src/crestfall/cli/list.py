@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from crestfall.core.build import Option, options, summary
 from crestfall.core.registry import components, kinds
 from crestfall.grading.limits import Limits
 from crestfall.testbed.config import CampaignConfig, ChainConfig, RunConfig, StudyConfig
+from crestfall.testbed.schema import config_schema
 
 # Sections of a configuration that are no components: listed the same way.
 _SECTIONS: dict[str, type[Any]] = {
@@ -25,13 +27,26 @@ _SECTIONS: dict[str, type[Any]] = {
     "grader": Limits,
 }
 
+EXAMPLE = """crestfall list control
+crestfall list config --schema"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     choices = [*kinds(), "config"]
     parser.add_argument("kind", nargs="?", metavar="KIND", choices=choices, help=f"one of {', '.join(choices)}")
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of configurations, for editors (docs/configuration.md)",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.schema:
+        schema = config_schema()
+        if not args.json:
+            print(json.dumps(schema, indent=1))
+        return schema
     wanted = [args.kind] if args.kind else [kind for kind in [*kinds(), "config"] if known(kind)]
     listing = {kind: [describe(name, cls) for name, cls in known(kind).items()] for kind in wanted}
     if not args.json:

@@ -1,4 +1,5 @@
-"""`crestfall VERB ...`. A verb is a module of this package with `configure(parser)` and `run(args) -> dict`.
+"""`crestfall VERB ...`. A verb is a module of this package with `configure(parser)`, `run(args) -> dict` and EXAMPLE,
+the commands that its help ends with.
 
 `run` returns the object that `--json` prints and, without `--json`, prints for people itself. Where an outcome has an
 exit code of its own, `exit_code(args, result)` gives it. Only the chosen verb's module is imported, and none imports
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import crestfall
+from crestfall.cli.completion import SHELLS, PrintCompletion
 from crestfall.core.entry import INTERRUPTED, Parser, guarded
 from crestfall.core.errors import CrestfallWarning
 
@@ -40,15 +42,26 @@ AFTER_INTERRUPT = "nothing was written"
 """What is said of a verb that was interrupted and does not say itself what becomes of its work."""
 
 
-def parser(verb: str | None) -> argparse.ArgumentParser:
-    """The command line's parser, with the arguments of `verb` alone filled in."""
+def parser(*filled: str) -> argparse.ArgumentParser:
+    """The command line's parser, with the arguments of these verbs alone filled in."""
     top = Parser(prog="crestfall", description=crestfall.__doc__, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"crestfall {crestfall.__version__}")
+    top.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        help="print the script that completes commands in this shell (docs/configuration.md)",
+    )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, help_line in VERBS.items():
-        sub = verbs.add_parser(name, help=help_line, description=help_line, allow_abbrev=False)
-        if name == verb:
-            importlib.import_module(f"crestfall.cli.{name}").configure(sub)
+        raw = argparse.RawDescriptionHelpFormatter
+        sub = verbs.add_parser(name, help=help_line, description=help_line, allow_abbrev=False, formatter_class=raw)
+        if name in filled:
+            module = importlib.import_module(f"crestfall.cli.{name}")
+            module.configure(sub)
+            sub.epilog = "\n  ".join(
+                ("examples:" if "\n" in module.EXAMPLE else "example:", *module.EXAMPLE.split("\n"))
+            )
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
     return top
 
@@ -72,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> int:
     verb = next((word for word in argv if word in VERBS), None)
-    top = parser(verb)
+    top = parser(*filter(None, [verb]))
     if not argv:
         top.print_help()
         return 0

@@ -25,6 +25,8 @@ from crestfall.store import yaml
 
 BIASED = "biased: chosen and scored on"
 
+EXAMPLE = "crestfall replay logs/ --control early_stop,fixed margin=2 fixed.step=10"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="run directories, studies and foreign logs")

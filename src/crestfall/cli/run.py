@@ -35,6 +35,8 @@ from crestfall.testbed.session import train
 
 AFTER_INTERRUPT = "the same command goes on from here"
 
+EXAMPLE = "crestfall run chain control.name=none update.learning_rate=5e-4 seed=3 --out runs/mine"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "run")

@@ -23,6 +23,8 @@ from crestfall.store.layout import EVENTS_FILE, cell_log
 from crestfall.store.lock import Lock
 from crestfall.store.meta import read_meta, read_study
 
+EXAMPLE = "crestfall status runs/two --watch"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", type=Path, help="a run's or a study's directory")

@@ -35,6 +35,8 @@ from crestfall.testbed.study import cells_of, check_directory, prepare, run_cell
 
 AFTER_INTERRUPT = "the same command goes on from here"
 
+EXAMPLE = "crestfall study quickstart seeds=[1,2] --out runs/two --workers 2"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "study")

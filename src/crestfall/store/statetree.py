@@ -387,5 +387,5 @@ def _safetensors(framework: str) -> Any:
         else:
             import safetensors.torch as library
     except ImportError as error:
-        raise MissingExtraError(error.name or "safetensors", "train") from None
+        raise MissingExtraError(error.name or "torch", "train") from None
     return library

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import ConfigError, MissingExtraError
+from crestfall.core.extras import EXTRA_OF
 from crestfall.report.live.axis import StepAxis
 from crestfall.store.files import write_atomic
 
@@ -30,6 +31,8 @@ def check_package(name: str) -> None:
     except ImportError:
         raise MissingExtraError("accelerate", "hf") from None
     if LoggerType(name) not in get_available_trackers():
+        if name in EXTRA_OF:
+            raise MissingExtraError(name, EXTRA_OF[name])
         raise ConfigError(f"--track {name}: not installed: pip install {PACKAGES[name]}")
 
 
