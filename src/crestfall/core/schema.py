@@ -11,6 +11,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -56,7 +57,7 @@ class Definitions:
         each = {}
         for name, cls in components(kind).items():
             properties = {"name": {"const": name}, **self.fields(cls)}
-            each[name] = self._defined(f"{kind} {name}", lambda properties=properties: closed(properties))
+            each[name] = self._defined(f"{kind} {name}", partial(closed, properties))
         named = [
             {"if": {"properties": {"name": {"const": name}}, "required": ["name"]}, "then": schema}
             for name, schema in each.items()
@@ -74,7 +75,8 @@ class Definitions:
         parts = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else ()
         if any(dataclasses.is_dataclass(part) for part in parts):
             return {"anyOf": [self._value(part) for part in parts]}
-        return _finite(pydantic.TypeAdapter(hint).json_schema())
+        schema: Schema = _finite(pydantic.TypeAdapter(hint).json_schema())
+        return schema
 
     def _defined(self, name: str, make: Callable[[], Schema]) -> Schema:
         if name not in self.all:
