@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
 
 
 class PrintCompletion(argparse.Action):
-    """Prints the script of a shell and ends, as `--version` does."""
+    """Prints the script of a shell and ends, as `--version` does. `whole` makes the parser with every verb's options."""
+
+    def __init__(self, whole: Callable[[], argparse.ArgumentParser], **options: Any) -> None:
+        super().__init__(**options)
+        self._whole = whole
 
     def __call__(
         self,
@@ -20,18 +24,16 @@ class PrintCompletion(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        print(script(str(values)))
+        print(script(self._whole(), str(values)))
         parser.exit()
 
 
-def script(shell: str) -> str:
-    """The completion script of a shell, with the options of every verb. Raises MissingExtraError without shtab."""
+def script(whole: argparse.ArgumentParser, shell: str) -> str:
+    """The completion script of a shell for this parser."""
     import shtab
 
-    from crestfall.cli.main import VERBS, parser
     from crestfall.testbed.config import shipped
 
-    whole = parser(*VERBS)
     for action in actions(whole):
         if action.metavar == "CONFIG":
             words = " ".join(shipped())

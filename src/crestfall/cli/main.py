@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import json
 import sys
@@ -49,7 +50,7 @@ def parser(*filled: str) -> argparse.ArgumentParser:
     top.add_argument(
         "--print-completion",
         choices=SHELLS,
-        action=PrintCompletion,
+        action=functools.partial(PrintCompletion, lambda: parser(*VERBS)),
         help="print the script that completes commands in this shell (docs/configuration.md)",
     )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
