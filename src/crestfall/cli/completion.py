@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,8 @@ SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
 
 
 class PrintCompletion(argparse.Action):
-    """Prints the script of a shell and ends, as `--version` does. `whole` makes the parser with every verb's options."""
-
-    def __init__(self, whole: Callable[[], argparse.ArgumentParser], **options: Any) -> None:
-        super().__init__(**options)
-        self._whole = whole
+    """Prints the script of a shell and ends, as `--version` does;
+    `const` makes the parser with every verb's options."""
 
     def __call__(
         self,
@@ -24,7 +21,8 @@ class PrintCompletion(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        print(script(self._whole(), str(values)))
+        assert callable(self.const)
+        print(script(self.const(), str(values)))
         parser.exit()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import importlib
 import json
 import sys
@@ -50,7 +49,8 @@ def parser(*filled: str) -> argparse.ArgumentParser:
     top.add_argument(
         "--print-completion",
         choices=SHELLS,
-        action=functools.partial(PrintCompletion, lambda: parser(*VERBS)),
+        action=PrintCompletion,
+        const=lambda: parser(*VERBS),
         help="print the script that completes commands in this shell (docs/configuration.md)",
     )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
