@@ -1,9 +1,10 @@
-"""A coverage-guided fuzzer over what the trusted side does with a program's bytes: read, rebuild, compare, show.
+"""A coverage-guided fuzzer over what the trusted side does with a program's bytes (read, rebuild, compare, show) and
+with a model's text (make a program of it).
 
     python tests/fuzz/protocol.py [libFuzzer options, e.g. -max_total_time=3600 CORPUS]        needs atheris
 
-Nothing but Malformed and MemoryError may come out of reading, and nothing at all of comparing. Values that print must
-be rebuilt as they were sent.
+Nothing but Malformed and MemoryError may come out of reading, and nothing at all of comparing and of making programs.
+Values that print must be rebuilt as they were sent. The first byte of the input says which of the two it is for.
 """
 
 from __future__ import annotations
@@ -13,17 +14,38 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["crestfall.grading"]):
-    from crestfall.grading.extract import find_code  # noqa: F401  (instrumented with the rest of the package)
+    from crestfall.core.types import CallTests, CodeTests, Problem, StdioTests
+    from crestfall.grading.extract import extract_code
+    from crestfall.grading.programs import program_of
     from crestfall.grading.sandbox import compare, decode, evalplus, outcome
     from crestfall.grading.sandbox.encode import Encoder
     from crestfall.grading.sandbox.worker import printable
 
 EXPECTED = [0, 1.5, float("nan"), 10**400, "x", [1, (2.0, {"a": {3}})], {1: 2}, None, True, b"y", 1j, frozenset({1})]
+STUB = 'import math\n\ndef f(xs):\n    """Of numbers.\n\n    >>> f([1])\n    """\n'
+PROBLEMS = [
+    Problem("calls", "", CallTests("f", ()), "calls"),
+    Problem("stdin", "", StdioTests(()), "stdin"),
+    Problem("stub", "", CodeTests("def check(c):\n    assert c([1]) == 1\n", "f"), "stub", stub=STUB),
+]
 
 
 def one(data: bytes) -> None:
     if len(data) > 20_000:
         return
+    (answer if data[:1] > b"\x7f" else protocol)(data[1:])
+
+
+def answer(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    for problem in PROBLEMS:
+        program = program_of(problem, text)
+        assert program_of(problem, text) == program
+        program.encode()
+    extract_code(text.encode("utf-8", "replace").decode(), "f")
+
+
+def protocol(data: bytes) -> None:
     try:
         message = decode.parse(data)
         value = decode.rebuild(message, arrays=b"ndarray" in data)

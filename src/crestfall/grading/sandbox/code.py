@@ -12,7 +12,6 @@ from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
 from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 from crestfall.grading.sandbox.remote import Conversation, ProgramEnded
-from crestfall.grading.sandbox.rewrite import least_checks, module_names
 from crestfall.grading.sandbox.runner import Runner
 from crestfall.grading.sandbox.testcode import TestCode, Untested
 
@@ -94,12 +93,11 @@ def _run_inside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[st
     if loaded != ["v", None]:
         return ("", "the program") if loaded is None else fault(loaded, "the program")
     code, nonce = plan["tests"], os.urandom(16).hex()
-    modules = module_names(plan["code"])
-    program.send((code.code, code.collected, plan["entry"], modules, nonce))
+    program.send((code.code, code.collected, plan["entry"], code.modules, nonce))
     line = program.line(patient=True)
     if line is None:
         return "", "during the tests"
-    return _report(parse(line), least_checks(plan["code"]), nonce, tests)
+    return _report(parse(line), code.least, nonce, tests)
 
 
 def _report(message: Any, least: int, nonce: str, tests: Tests) -> tuple[str, str]:

@@ -34,7 +34,7 @@ class Reference:
 def parse(line: bytes) -> Any:
     """One received line to JSON data. Raises Malformed."""
     try:
-        return json.loads(line)
+        return json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         raise Malformed("not a line of this protocol") from error
 

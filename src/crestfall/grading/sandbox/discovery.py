@@ -19,10 +19,9 @@ from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 CHECK = "check"
 
 
-def uncalled(source: str) -> list[str]:
-    """Names of the test functions and classes at the top level of `source` that it does not call itself; `check`, which
-    is called with the function that is tested, first."""
-    tree = ast.parse(source)
+def uncalled(tree: ast.Module) -> list[str]:
+    """Names of the test functions and classes at the top level of tests that these do not call themselves; `check`,
+    which is called with the function that is tested, first."""
     named = [
         node.name
         for node in tree.body

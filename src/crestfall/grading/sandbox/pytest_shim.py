@@ -319,8 +319,10 @@ def fail(reason: str = "", **_: Any) -> None:
 skip.Exception = Skipped  # type: ignore[attr-defined]
 
 
+@functools.cache
 def provide() -> None:
-    """Stand in for pytest where it cannot be imported."""
+    """Stand in for pytest where it cannot be imported: once in a process, for looking costs a tenth of a short
+    program."""
     if "pytest" not in sys.modules and importlib.util.find_spec("pytest") is None:
         sys.modules["pytest"] = module()
 

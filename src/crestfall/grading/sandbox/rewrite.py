@@ -23,16 +23,16 @@ def is_solution(module: str, imported: Iterable[str], entry: str | None) -> bool
     return not root or named or root in imported or bool(_SOLUTION.search(root.lower()))
 
 
-def rewritten(source: str, entry: str | None, every: bool = False) -> CodeType:
-    """Test code, compiled.
+def rewritten(tree: ast.Module, entry: str | None, every: bool = False) -> CodeType:
+    """Test code, compiled. The tree is changed.
 
     Args:
         every: an assertion that fails at the top level or in `check` is noted, and the tests go on.
 
     Raises: SyntaxError, ValueError.
     """
-    tree = _Rewriter(entry, every).visit(ast.parse(source))
-    return compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
+    changed = _Rewriter(entry, every).visit(tree)
+    return compile(ast.fix_missing_locations(changed), "<tests>", "exec", dont_inherit=True)
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -105,9 +105,9 @@ def _is_installed(name: str) -> bool:
         return name != "__main__"
 
 
-def least_checks(source: str) -> int:
+def least_checks(tree: ast.Module) -> int:
     """Assertions that hold whatever the program does, if all of the tests pass: those that no branch leads around."""
-    body = ast.parse(source).body
+    body = tree.body
     checks = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     for check in checks:
         leaves = [any(isinstance(inner, ast.Return) for inner in ast.walk(part)) for part in check.body]
@@ -115,7 +115,7 @@ def least_checks(source: str) -> int:
     return sum(isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant) for node in body)
 
 
-def module_names(source: str) -> list[str]:
+def module_names(tree: ast.Module) -> list[str]:
     """Modules that tests import whole and that are not there: the program, by another name."""
-    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
     return [alias.name for node in imports for alias in node.names if not _is_installed(alias.name.partition(".")[0])]

@@ -12,7 +12,7 @@ from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 from crestfall.grading.sandbox.discovery import uncalled
 from crestfall.grading.sandbox.remote import Conversation
-from crestfall.grading.sandbox.rewrite import rewritten
+from crestfall.grading.sandbox.rewrite import least_checks, module_names, rewritten
 
 
 class Untested(Exception):
@@ -35,17 +35,19 @@ class Names(dict[str, Any]):
 
 
 class TestCode:
-    """A plan's test code, compiled once. Args: `helpers`: trusted source that stands before the program (a prompt's own
-    functions)."""
+    """A plan's test code, parsed and compiled once. Args: `helpers`: trusted source that stands before the program (a
+    prompt's own functions). `least` and `modules`: as `least_checks` and `module_names` find them."""
 
     def __init__(self, source: str, entry: str | None, helpers: str, every: bool = False) -> None:
-        self.code = rewritten(source, entry, every)
-        self.collected = uncalled(source)
+        tree = ast.parse(source)
+        self.collected = uncalled(tree)
+        self.least, self.modules = least_checks(tree), module_names(tree)
+        words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        self.mentions = frozenset(words & {"StopIteration", "SystemExit"})
+        self.code = rewritten(tree, entry, every)  # last, for it changes the tree
         self._every = every
         self._entry = entry
         self._helpers = self._compile_helpers(helpers)
-        words = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-        self.mentions = frozenset(words & {"StopIteration", "SystemExit"})
         self._cache: dict[Any, Any] = {}
 
     @staticmethod
