@@ -62,6 +62,7 @@ MEANT: Mapping[str, str] = {
 """What rl-doctor's detectors stand for among our causes. Its plateau is a symptom."""
 TRL_KEYS: Mapping[str, str] = {
     "reward": "reward",
+    "rewarded": "reward",
     "reward_std": "reward_std",
     "zero_variance_groups": "frac_reward_zero_std",
     "entropy": "entropy",

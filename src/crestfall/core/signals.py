@@ -241,6 +241,7 @@ TABLE: tuple[Signal, ...] = (
     ),
     # Other keys of the reward: the rules of `analysis.importers.metrics`.
     Signal("reward", "mean reward of the training batch", "", ("reward",), shown=True, compared=True),
+    Signal("rewarded", "mean reward that the update saw, where that is not simply what passed"),
     Signal(
         "all_passed_groups",
         "share of groups in which every sample passed",

@@ -50,6 +50,8 @@ class Case:
         sizes of steps."""
         logged = {name: _comparable(name, series) for name, series in self.trajectory.signals.items()}
         sound = {name: series for name, series in logged.items() if series is not None}
+        if "rewarded" in sound:
+            sound["reward"] = sound["rewarded"]  # a trainer logs what it was given
         return {**sound, **_verdict_shares(self.trajectory), **_step_sizes(sound)}
 
     def until(self, name: str, step: int, start_up: bool = False) -> Series:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from crestfall.store.layout import CHECKPOINTS, DONE_FILE, SNAPSHOT_FILE, is_run
@@ -49,6 +50,7 @@ _WEIGHTS = frozenset(
         ".orbax",
     ]
 )
+_DIGIT = re.compile(r"\d")
 _FILES = frozenset([".ckpt", ".pt", ".pth", ".zip", ".safetensors", ".tar", ".bin"])
 """Suffixes of checkpoints that are a file."""
 _UNDER_WAY = re.compile(r"(^|[-_.])(tmp|temp|partial|incomplete)([-_.]|$)|^\.", re.IGNORECASE)
@@ -104,7 +106,7 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
     if is_run(source):
         return Found(tuple(_ours(source / CHECKPOINTS, campaign)))
     folder = (source if source.is_dir() else source.parent).resolve()
-    if _step(folder) is not None:
+    if _step(folder.name, True) is not None:
         folder = folder.parent  # the log lies in a checkpoint, as trainer_state.json does
     hollow: list[Saved] = []
     for level, place in enumerate([folder, *folder.parents][: UP + 1]):
@@ -154,25 +156,22 @@ def _below(root: Path, depth: int) -> Iterator[Saved]:
             continue
         budget -= len(entries)
         for entry in entries:
-            path = Path(folder, entry.name)
-            if _UNDER_WAY.search(entry.name):
-                continue
-            step = _step(path)
+            step = _step(entry.name, entry.is_dir())
             if step is not None:
-                yield Saved(step, path)
-            elif left > 1 and entry.is_dir(follow_symlinks=False):
-                waiting.append((path, left - 1))
+                yield Saved(step, Path(folder, entry.name))
+            elif left > 1 and entry.is_dir(follow_symlinks=False) and not _UNDER_WAY.search(entry.name):
+                waiting.append((Path(folder, entry.name), left - 1))
 
 
-def _step(path: Path) -> int | None:
+@lru_cache(maxsize=65536)
+def _step(name: str, is_folder: bool) -> int | None:
     """The step that a checkpoint of this name is of; None: it is no checkpoint's name."""
-    name = path.name
-    if not any(map(str.isdigit, name)):
+    if not _DIGIT.search(name) or _UNDER_WAY.search(name):
         return None
-    if path.suffix.lower() in _FILES and not path.is_dir():
-        name = path.name[: -len(path.suffix)]
-    elif not path.is_dir():
-        return None
+    if not is_folder:
+        name, suffix = os.path.splitext(name)
+        if suffix.lower() not in _FILES:
+            return None
     match = next((m for pattern in _PATTERNS if (m := pattern.fullmatch(name))), None)
     return None if match is None or len(match[1]) > 15 else int(match[1])
 

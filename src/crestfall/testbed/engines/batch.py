@@ -123,7 +123,7 @@ class Tally:
         """Penalties as means over so many updates. What kernels differ by in float32 is rounded away."""
         out = {"mismatch": round(self.mismatch.value, 5)}
         if self.kl.count:
-            out["off_policy_kl"] = round(self.kl.value, 7)
+            out["off_policy_kl"] = round(max(self.kl.value, 0.0), 7)
         if self.penalty is not None:
             out["kl_penalty"] = self.penalty / updates
         if self.pull is not None:

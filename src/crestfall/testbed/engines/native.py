@@ -150,6 +150,8 @@ class NativeEngine(SamplingEngine):
         few = first_of(unique, self.measured)
         batch = self._batch(unique, advantages, rewarded_PG)
         signals = batch_signals(samples, unique, passed_PG, advantages)
+        if rewarded_PG is not passed_PG:
+            signals["rewarded"] = float(rewarded_PG.mean())
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)

@@ -162,7 +162,16 @@ def test_all_signals_have_canonical_names_and_are_finite(problems):
     assert set(signals) <= set(SIGNALS)
     assert all(math.isfinite(value) for value in signals.values())
     optional = {"clip_fraction", "ratio_max", "kl_coefficient", "kl_penalty", "ewc_penalty"}
-    optional |= {"timeouts", "grader_faults", "pace", "step_cosine", "step_proposed", "step_share", "step_size"}
+    optional |= {
+        "timeouts",
+        "grader_faults",
+        "rewarded",
+        "pace",
+        "step_cosine",
+        "step_proposed",
+        "step_share",
+        "step_size",
+    }
     missing = set(SIGNALS) - set(signals) - optional - {"step_seconds"}
     assert not missing
     assert signals["kl_base"] == signals["kl_start"] == pytest.approx(0, abs=1e-6)
