@@ -10,7 +10,6 @@ and the tables into DIR.md where there is such a page.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -26,7 +25,7 @@ from pathlib import Path
 from crestfall.analysis.advice.causes import CAUSES
 from crestfall.analysis.analyze import Analysis, analyze
 from crestfall.analysis.trajectory import Run, Trajectory, read_study
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.store.files import write_atomic
 from research.paper.page import fill
@@ -229,7 +228,7 @@ def _counted(words: Iterable[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m research.advice", description=__doc__)
+    parser = script_parser("research.advice", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--rl-doctor", metavar="CMD", help="the command to ask, as rl-doctor or /path/to/rl-doctor")

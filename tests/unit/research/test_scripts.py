@@ -54,6 +54,7 @@ WORDS = {
     "crestfall": ["run", "chain"],
     "crestfall.cli.main": ["study", "quickstart"],
     "crestfall.cli.cell": ["r", "1"],
+    "research.advice": ["s", "--out", "o"],
     "research.batch": ["s"],
     "research.best_stop": ["s"],
     "research.figures": ["regime", "s", "o"],

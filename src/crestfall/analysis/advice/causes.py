@@ -83,8 +83,8 @@ def _truncation(case: Case) -> list[Evidence]:
 
 def _mismatch(case: Case) -> list[Evidence]:
     if case.kind == "stalled":
-        return _some([stood(case, "mismatch", case.done, 0.05)])
-    return _some([rose(case, "mismatch", case.middle, 0.02)]) or _some([stood(case, "mismatch", case.onset, 0.05)])
+        return _some([stood(case, "mismatch", case.done, 0.03)])
+    return _some([rose(case, "mismatch", case.middle, 0.02)]) or _some([stood(case, "mismatch", case.onset, 0.03)])
 
 
 def _disagreement(case: Case) -> list[Evidence]:
