@@ -283,3 +283,34 @@ def test_sqlite(fill: Callable[[sqlite3.Connection], None], tmp_path: Path) -> N
     runs = load([tmp_path / "runs.db"])
     assert [(t.name.split()[-1], t.steps_S[-1]) for t in runs] == [("owl", 60), ("fox", 60)]
     assert [analyze(t).classification.label for t in runs] == ["rise_and_collapse", "rise"]
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_share_that_changes_to_percent_in_the_middle(after: bool, tmp_path: Path) -> None:
+    rows = lines(lambda s, v: f"{s},{100 * v if (s > 40) is after else v},{s * 10 if s > 30 else s}\n")
+    (t,) = load([written(tmp_path, "x.csv", "step,eval_accuracy,eval_reward\n" + rows)])
+    assert t.values_S == pytest.approx(np.array(UP_AND_DOWN), abs=1e-9)
+    assert "eval_accuracy is in percent" in " ".join(t.notes)
+    assert t.others["eval_reward"].series.values_S.max() == 600  # a reward has a scale of its own
+
+
+def test_a_score_that_passes_one_is_no_change_of_scale(tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.csv", table("step,eval_accuracy", lambda s, v: f"{s},{v * 4}"))])
+    assert t.values_S.max() > 1
+
+
+def test_three_points_of_unknown_noise_have_no_interval(tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.csv", "step,eval_accuracy\n1,0.5\n2,0.6\n3,0.3\n")])
+    found = analyze(t).to_json()
+    assert (found["class"], found["noise"]) == ("too_few_points", None)
+    assert set(found["intervals"].values()) == {None}
+    (known,) = load([written(tmp_path, "x.csv", "step,eval_accuracy\n1,0.5\n2,0.6\n3,0.3\n")], samples=400)
+    assert analyze(known).to_json()["intervals"]["peak"][0] > 0.5
+
+
+def test_of_several_evaluations_one_of_the_same_kind_is_shown(tmp_path: Path) -> None:
+    header = "step,eval/pass@1,eval/pass@32,eval/pass@64,eval/truncated"
+    (t,) = load([written(tmp_path, "x.csv", table(header, lambda s, v: f"{s},{v},0.9,0.95,0.1"))])
+    a = analyze(t)
+    assert (a.trajectory.metric, a.classification.label) == ("eval/pass@1", "rise_and_collapse")
+    assert "1 of 3 evaluations collapse" in a.headline

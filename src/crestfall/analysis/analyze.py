@@ -15,6 +15,7 @@ from crestfall.analysis.advice.saved import saved_beside
 from crestfall.analysis.classify import FALLEN, Classification, CurveClass, classify
 from crestfall.analysis.course import Course, Peak, course_of, curve_of, peak_of, standard_error
 from crestfall.analysis.headline import headline
+from crestfall.analysis.importers.metrics import kind_of_evaluation
 from crestfall.analysis.leads import Lead, leads_of
 from crestfall.analysis.levels import Estimate, Levels, moving_average
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
@@ -32,6 +33,8 @@ class Judged:
     role: str
     classification: Classification
     peak_step: int
+    moves: bool
+    """Whether it has more than one value."""
 
     def to_json(self) -> dict[str, Any]:
         c = self.classification
@@ -129,13 +132,12 @@ class Analysis:
             "fall": self.levels.fall.value,
             "rise": self.levels.rise.value,
             "crash": {"depth": c.crash.depth, "p_value": c.crash.p_value},
-            "noise": c.noise,
+            "noise": None if np.isnan(c.noise) else c.noise,
             "noise_known": c.known,
             "autocorrelation": c.correlation,
             "intervals": {
-                name: [e.low, e.high]
+                name: getattr(self.levels, name).interval and list(getattr(self.levels, name).interval)
                 for name in ("start", "peak", "end", "rise", "fall")
-                for e in [getattr(self.levels, name)]
             },
             "raw": {"start": m.start, "peak": m.peak, "peak_step": m.peak_step, "end": m.end, "gap": m.gap},
             "evaluations": [o.to_json() for o in self.others if o.role == "evaluation"],
@@ -191,18 +193,22 @@ def _judged(metric: str, curve: Curve) -> Judged:
     values_S = curve.series.values_S
     c = classify(values_S, curve.standard_errors_S)
     curve_S, first_S = curve_of(values_S)
-    return Judged(metric, curve.role, c, int(curve.series.steps_S[first_S[peak_of(curve_S, c).index]]))
+    peak_step = int(curve.series.steps_S[first_S[peak_of(curve_S, c).index]])
+    return Judged(metric, curve.role, c, peak_step, bool(np.ptp(values_S) > 0))
 
 
 def _typical(label: CurveClass, trajectory: Trajectory, others: tuple[Judged, ...]) -> str | None:
-    """The evaluation to show instead; None: the one that was chosen is of the commonest class (of two, the worse)."""
-    labels = [label] + [o.classification.label for o in others if o.role == "evaluation"]
+    """The evaluation of the same kind to show instead; None: the one that was chosen is of their commonest class (of
+    two, the worse)."""
+    kind = kind_of_evaluation(trajectory.metric)
+    alike = [o for o in others if o.role == "evaluation" and kind_of_evaluation(o.metric) == kind and o.moves]
+    labels = [label] + [o.classification.label for o in alike]
     if trajectory.role != "evaluation" or len(labels) < 2:
         return None
     common = max(labels, key=lambda one: (labels.count(one), one in FALLEN, one == label))
     if labels.count(common) == labels.count(label) and (label in FALLEN or common not in FALLEN):
         return None
-    return next(o.metric for o in others if o.role == "evaluation" and o.classification.label == common)
+    return next(o.metric for o in alike if o.classification.label == common)
 
 
 def _judged_by(trajectory: Trajectory, metric: str) -> Trajectory:

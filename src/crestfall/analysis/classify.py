@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from crestfall.analysis.crash import Crash, crash_of
-from crestfall.analysis.levels import Levels, levels, smoothing_width
+from crestfall.analysis.levels import Levels, levels, smoothing_width, without_intervals
 from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.noise import FEW, Noise, bin_means, noise_of
 from crestfall.analysis.scan import REPLICATES, SIGNIFICANCE, fall_of, rise_of
@@ -44,7 +44,8 @@ FEWEST = 4
 class Classification:
     """`levels` are those of the smoothed curve, `smoothing` the width of its moving average (1: none), `scale` what
     thresholds are a share of: 1 for scores within [0, 1], else the largest absolute value. `noise` is the (median)
-    standard deviation of a point, `correlation` that of neighbours, `known` whether sample counts told it."""
+    standard deviation of a point (NaN: not known at all), `correlation` that of neighbours, `known` whether sample
+    counts told it."""
 
     label: CurveClass
     levels: Levels
@@ -68,7 +69,9 @@ def classify(values_S: FloatArray, errors_S: FloatArray | None = None, replicate
     scale = scale_of(values_S)
     width = 1 if noise.known else smoothing_width(len(curve_S))
     rise, fall = rise_of(curve_S, noise, replicates), fall_of(curve_S, noise, replicates)
+    unknown = not noise.known and len(curve_S) < FEWEST
     of = levels(curve_S, noise, width, rise.least, fall.least)
+    of = without_intervals(of) if unknown else of
     crash = crash_of(curve_S, noise, width, COLLAPSE * scale)
     p_rise, p_fall = (m.p_value if e.value > 0 else 1.0 for m, e in ((rise, of.rise), (fall, of.fall)))
     rose = counts(of.rise.value, of.fall.value, p_rise, scale)
@@ -76,7 +79,7 @@ def classify(values_S: FloatArray, errors_S: FloatArray | None = None, replicate
     label = _label(rose, fell, of, crash, scale)
     if label == "flat" and _is_too_short(curve_S, noise, of, min(p_rise, p_fall), scale):
         label = "too_few_points"
-    sigma = float(np.median(noise.sigma_S))
+    sigma = float("nan") if unknown else float(np.median(noise.sigma_S))
     return Classification(label, of, p_rise, p_fall, crash, width, scale, sigma, noise.correlation, noise.known)
 
 

@@ -68,7 +68,9 @@ def curve_of(values_S: FloatArray) -> tuple[FloatArray, IntArray]:
 
 
 def standard_error(c: Classification) -> float:
-    """Of a point of the smoothed curve."""
+    """Of a point of the smoothed curve; 0 where nothing is known of it."""
+    if np.isnan(c.noise):
+        return 0.0
     rho = c.correlation
     return float(c.noise * np.sqrt(min((1 + rho) / (1 - rho) / c.smoothing, 1.0)))
 

@@ -6,7 +6,7 @@ the curve's own size and autocorrelation is put on its best rise-then-fall fit, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,17 @@ REPLICATES = 399
 
 @dataclass(frozen=True)
 class Estimate:
-    """`value` without the bias that noise gives it, and its 95% basic bootstrap interval."""
+    """`value` without the bias that noise gives it, and its 95% basic bootstrap interval; NaN where the noise is not
+    known at all."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """None: nothing is known of the noise."""
+        return None if np.isnan(self.low) else (self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,12 @@ class Levels:
     end: Estimate
     rise: Estimate
     fall: Estimate
+
+
+def without_intervals(of: Levels) -> Levels:
+    """The same values, of which it is not known how noisy they are."""
+    nan = float("nan")
+    return Levels(*(replace(e, low=nan, high=nan) for e in (of.start, of.peak, of.end, of.rise, of.fall)))
 
 
 def levels(

@@ -144,9 +144,9 @@ def show(console: Console, a: Analysis) -> None:
     say(console, f"end      {_interval(of.end)}")
     smoothed = f", moving average of {c.smoothing} points" if c.smoothing > 1 else ""
     say(console, f"fall     {_interval(of.fall)}: 95% intervals{smoothed}")
-    say(
-        console, f"p-value  {c.p_fall:.3f} against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
-    )
+    if of.fall.interval is not None:
+        against = f"against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
+        say(console, f"p-value  {c.p_fall:.3f} {against}")
     if c.label == "crash_and_recovery":
         say(console, f"crash    {c.crash.depth:.3f} deep, and back (p-value {c.crash.p_value:.3f})")
     if a.onset is not None:
@@ -201,7 +201,8 @@ def _other(o: Any) -> str:
 
 
 def _interval(e: Estimate) -> str:
-    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+    low_high = "noise unknown" if e.interval is None else f"{e.low:.3f}, {e.high:.3f}"
+    return f"{e.value:.3f} [{low_high}]"
 
 
 def show_table(console: Console, analyses: Sequence[Analysis]) -> None:

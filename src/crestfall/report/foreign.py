@@ -88,19 +88,23 @@ def foreign_section(analysis: Analysis) -> Foreign:
 def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
     def level(name: str) -> list[str]:
         level = getattr(analysis.levels, name)
-        low, estimate, high = level.low, level.value, level.high
-        return [Strong(show(estimate)), f" [{show(low)}, {show(high)}]"]
+        known = level.interval is not None
+        return [Strong(show(level.value)), f" [{show(level.low)}, {show(level.high)}]" if known else ""]
 
     c = analysis.classification
     parts: list[str] = [
         Strong(words_for(c.label)),
         f", judged by {visible(analysis.trajectory.metric, 80)}. It starts at ",
     ]
-    parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end"), ". The fall has a "]
-    parts += [
-        Strong(f"p-value {p_value(c.p_fall, REPLICATES)}"),
-        " against a curve that rises alike and then holds, with this curve's own noise",
-    ]
+    parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end")]
+    if analysis.levels.fall.interval is None:
+        parts += [". Its noise is not known, so that nothing is said of the fall"]
+    else:
+        parts += [
+            ". The fall has a ",
+            Strong(f"p-value {p_value(c.p_fall, REPLICATES)}"),
+            " against a curve that rises alike and then holds, with this curve's own noise",
+        ]
     if analysis.onset is not None:
         parts += ["; it begins at ", Strong(f"step {analysis.onset:,}")]
     first, last = analysis.peak_steps

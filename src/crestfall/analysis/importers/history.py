@@ -11,6 +11,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
+from crestfall.analysis.importers.scales import in_fractions
 from crestfall.analysis.trajectory import Curve, FloatArray, IntArray, Series, Trajectory
 from crestfall.core.errors import InputError
 from crestfall.core.registry import nearest
@@ -66,7 +67,7 @@ def _trajectory(history: History, key: str, why: str, samples: int | None) -> Tr
 
     def tidy_of(name: str) -> Tidy:
         if name not in tidied:
-            tidied[name] = tidy(history.columns[name])
+            tidied[name] = _one_scale(name, tidy(history.columns[name]))
         return tidied[name]
 
     whole = next(iter(metrics.rewards(keys)), None)
@@ -97,6 +98,15 @@ def _trajectory(history: History, key: str, why: str, samples: int | None) -> Tr
         broken_at=history.broken_at.get(key),
         notes=(*history.notes, *odd),
     )
+
+
+def _one_scale(key: str, tidied: Tidy) -> Tidy:
+    if not metrics.is_share(key):
+        return tidied
+    values_S, note = in_fractions(tidied.series.steps_S, tidied.series.values_S)
+    if not note:
+        return tidied
+    return Tidy(Series(tidied.series.steps_S, values_S), tidied.n_S, (*tidied.notes, f"{key} is {note}"))
 
 
 def choose_metric(history: History, samples: int | None = None) -> tuple[str, str]:

@@ -44,7 +44,9 @@ _NOT_A_LEVEL = word_set(
     "grad gradient gradients invalid timeout timeouts fail failed fails failure failures failing incorrect wrong "
     "unsolved zero cost latency hist histogram stderr ci low high upper lower size bs logp logps logprob logprobs "
     "id seed n samples per iter iters hacking hacked toxicity p5 p10 p25 p50 p75 p90 p95 p99 bound scale scaled "
-    "normalized normalised nonzero effective"
+    "normalized normalised nonzero effective truncated truncation truncations "
+    "clipped overlong finished finish stop stopped "
+    "repetition repetitions turns turn calls call"
 )
 _SMALLER_IS_BETTER = word_set(
     "loss losses perplexity ppl error errors err mae mse rmse wer cer fail failed fails failure failures failing "
@@ -113,6 +115,17 @@ def smaller_is_better(key: str) -> bool:
     return role_of(key) == "aside" and bool(set(words_of(key)) & _SMALLER_IS_BETTER)
 
 
+def is_share(key: str) -> bool:
+    """Whether a key names a share, within [0, 1] or in percent, and no score or reward on a scale of its own."""
+    return role_of(key) != "aside" and bool(set(words_of(key)) & _SHARE) and not set(words_of(key)) & _REWARD
+
+
+_SHARE = word_set(
+    "acc accs accuracy accuracies pass passed passes passrate success successes successful solved correct correctness "
+    "em win wins winrate resolved"
+)
+
+
 def _allowed(words: set[str]) -> frozenset[str]:
     """Words that are no level by themselves and are one in these names: `acc_norm`, `frac_correct`, `pass_ratio`."""
     if words & {"pass", "passed", "correct", "solved", "success", "accuracy"}:
@@ -126,10 +139,15 @@ def evaluations(keys: Iterable[str]) -> list[str]:
     return sorted((key for key in keys if role_of(key) == "evaluation"), key=_rank_of_evaluation)
 
 
+def kind_of_evaluation(key: str) -> tuple[int, int]:
+    """Evaluations of one kind (accuracies; scores; rewards; passes of one of several samples) can be compared."""
+    return _rank_of_evaluation(key)[:2]
+
+
 def _rank_of_evaluation(key: str) -> tuple[int, int, int, str]:
     words = words_of(key)
     every = set(words)
-    own = 0 if words == ["select"] else {"report": 1, "select": 2}.get(words[0], 3)
+    own = 0 if words == ["select"] else {"report": 1, "select": 2}.get(words[0] if words else "", 3)
     kind = 2 if every & _REWARD else 1 if every & {"score", "scores"} else 0
     several = re.search(r"pass(?:@|_at_|_?)(\d+)", key)
     kind += 3 if several and several[1] != "1" else 0

@@ -201,6 +201,8 @@ def _pairs(line: str, marks: tuple[Cell, ...], bar: re.Match[str] | None) -> Par
     actor = _ACTOR.match(line)
     for match in _PAIR.finditer(line, actor.end() if actor else 0):
         key = match["key"].strip()
+        if bar and line.startswith("%|", match.end() - 1):
+            continue  # a bar's own description
         first, last = min(first, match.start()), match.end()
         if (metrics.step_rank(key) is None or key.lower() not in counted) and (name := _named(key)):
             found.setdefault(name, Cell(name, match["value"], match.start("value")))
