@@ -24,6 +24,8 @@ REPLICATES = 999
 SHUFFLES = 199
 SIGNIFICANCE = 0.05
 QUESTIONS = 3
+JUMPY = 1.3
+MOSTLY = 0.5
 LONGEST_END = 5
 """The last stretch is a fifth of the curve at most: what a curve did before it came back is not its end."""
 
@@ -44,18 +46,28 @@ def fall_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) ->
         return Movement(1.0, -float(np.ptp(values_S)) if size else 0.0)
     sigma_S, null_B = _null(values_S, noise, replicates)
     p, least = _against(values_S, sigma_S, null_B)
-    if p < SIGNIFICANCE / QUESTIONS and not noise.known and size >= FEW:
-        of_shuffled = _against(values_S, np.full(size, _scatter(values_S[None])[0]), _shuffled_null(values_S))
+    if p < SIGNIFICANCE / QUESTIONS and not noise.known and _is_odd(values_S, sigma_S[0]):
+        scatter = float(_scatter(values_S[None])[0])
+        of_shuffled = _against(values_S, np.full(size, scatter), _shuffled_null(values_S))
         p, least = max(p, of_shuffled[0]), min(least, of_shuffled[1])
     return Movement(min(1.0, QUESTIONS * p), least)
 
 
+def _is_odd(values_S: FloatArray, sigma: float) -> bool:
+    """Whether a curve is one that no Gaussian noise explains, as a reward that is mostly 0, or a cliff: its second
+    differences are much larger than its robust noise. Of a short curve, which has few orders that its values could
+    stand in, where half of them are one value."""
+    if len(values_S) < FEW:
+        return bool(np.unique(values_S, return_counts=True)[1].max() >= MOSTLY * len(values_S))
+    return float(_scatter(values_S[None])[0]) > JUMPY * sigma
+
+
 def _against(values_S: FloatArray, sigma_S: FloatArray, null_B: FloatArray) -> tuple[float, float]:
     """The one-sided p-value against a null, and the least fall that it leaves possible."""
-    observed = float(fall_statistic(values_S[None], sigma_S)[0])
-    critical = _critical(null_B)
-    least = max(float(np.max(drop - critical * sd)) for drop, sd in _drops(values_S[None], sigma_S))
-    return _p_value(observed, null_B), least
+    drops = [(drop[0], sd) for drop, sd in _drops(values_S[None], sigma_S)]
+    drop_W, sd_W = (np.concatenate(parts) for parts in zip(*drops, strict=True))
+    observed = max(0.0, float(np.max(drop_W / sd_W)))
+    return _p_value(observed, null_B), float(np.max(drop_W - _critical(null_B) * sd_W))
 
 
 def rise_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
@@ -127,7 +139,8 @@ def _null_of_unknown_noise(size: int, twentieths: int, replicates: int) -> Float
 def _shuffled_null(values_S: FloatArray) -> FloatArray:
     """The curve's own values in any other order: a reward that is mostly 0 has jumps that no Gaussian has. Exact where
     nothing moves; where something does, shuffling makes noise of it, and the statistic small."""
-    shuffled_BS = stream("shuffled", len(values_S)).permuted(np.tile(values_S, (SHUFFLES, 1)), axis=1)
+    shuffles = SHUFFLES if len(values_S) >= FEW else REPLICATES
+    shuffled_BS = stream("shuffled", len(values_S)).permuted(np.tile(values_S, (shuffles, 1)), axis=1)
     return fall_statistic(shuffled_BS / _scatter(shuffled_BS)[:, None], np.ones(len(values_S)))
 
 
