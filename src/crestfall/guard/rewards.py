@@ -17,13 +17,12 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Grade, Problem, Verdict
-from crestfall.grading import CodeGrader
+from crestfall.grading import CodeGrader, programs
 from crestfall.grading.problems.base import NoTests
-from crestfall.grading.programs import program_of
 from crestfall.grading.texts import text_of
 from crestfall.guard.ground_truths import counted, grades_of, problem_of_truth, ungraded
 
-__all__ = ["TrlReward", "compute_score", "compute_scores", "trl_reward", "ungraded"]
+__all__ = ["TrlReward", "compute_score", "compute_scores", "program_of", "trl_reward", "ungraded"]
 
 TrlReward = Callable[..., list[float | None]]
 
@@ -64,7 +63,7 @@ def trl_reward(
         for i, (completion, value) in enumerate(zip(completions, columns[column], strict=True)):
             try:
                 problem = problem_of(value)
-                pairs[i] = (problem, program_of(problem, text_of(completion)))
+                pairs[i] = (problem, program_of(problem, completion))
             except NoTests as error:
                 counted(Grade(Verdict.UNSUPPORTED, str(error)), column)
         for i, grade in zip(pairs, grader.grade_batch(pairs.values()), strict=True):
@@ -72,6 +71,11 @@ def trl_reward(
         return rewards
 
     return crestfall_reward
+
+
+def program_of(problem: Problem, completion: Any) -> str:
+    """The program in a completion, which may be a conversation."""
+    return programs.program_of(problem, text_of(completion))
 
 
 def compute_score(

@@ -47,6 +47,13 @@ class Measured:
     """The part of it that was kept."""
     scale: float
     """What the learning rate of the next step is multiplied by."""
+    cosine: float | None = None
+    """Of the step as it was kept with the one before it; None where one of them moved nothing."""
+
+    def signals(self) -> dict[str, float]:
+        """Under the names of `crestfall.core.signals`, for `Guard.observe`."""
+        out = {"step_proposed": self.proposed, "step_size": self.size, "step_share": self.share}
+        return out if self.cosine is None else {**out, "step_cosine": self.cosine}
 
 
 class WeightStep:
@@ -121,6 +128,7 @@ class StepMeter:
         self._optimizer = optimizer
         self._state = self.pace.init()
         self._step: WeightStep | None = None
+        self._last: Tensor | None = None
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
         self._rates: list[Any] = []
@@ -163,8 +171,10 @@ class StepMeter:
         assert settled is not None
         if moved:  # a batch without a signal says nothing of the rate
             self._state = self.pace.next(self._state, settled)
+        sketch = self._step.sketch()
+        cosine, self._last = cosine_of(self._last, sketch), sketch
         self._step = self._logprobs = self._old = None
-        return Measured(settled.proposed, settled.size, settled.share, self.scale)
+        return Measured(settled.proposed, settled.size, settled.share, self.scale, cosine)
 
     def state_dict(self) -> dict[str, float]:
         """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
@@ -185,6 +195,12 @@ class StepMeter:
             torch.distributed.all_reduce(sums)
         total, tokens = sums.tolist()
         return float(total / tokens) if tokens else 0.0
+
+
+def cosine_of(one: Tensor | None, other: Tensor) -> float | None:
+    """None where one of the two is not there, or of no length."""
+    length = 0.0 if one is None else float(one.norm() * other.norm())
+    return None if one is None or not 0 < length < math.inf else float(one @ other) / length
 
 
 def k3(difference: Tensor, at_most: float = MOST_PER_TOKEN) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from crestfall.core.errors import CrestfallWarning
+from crestfall.guard.state import GlobalRng
 
 _BUFFERS: tuple[tuple[str, Any], ...] = (("_buffered_inputs", None), ("_step", 0), ("_last_loaded_step", -1))
 """What a TRL trainer (1.16) holds of completions sampled before, and of the weights that its vLLM engine has."""
@@ -30,6 +32,14 @@ def come_first(trainer: Any, callback: Any) -> None:
     """
     handler = trainer.callback_handler
     handler.callbacks = [callback, *(other for other in handler.callbacks if other is not callback)]
+
+
+def remembered(state: Any, now: Mapping[str, float] | None = None) -> Mapping[str, float]:
+    """What the step meter remembers, kept with every checkpoint of the trainer (in trainer_state.json)."""
+    if now is not None:
+        state.stateful_callbacks["crestfall_pace"] = dict(now)
+    found: Mapping[str, float] = (state.stateful_callbacks or {}).get("crestfall_pace", {})
+    return found
 
 
 def log(trainer: Any, state: Any, numbers: Mapping[str, float], words: Mapping[str, str]) -> None:
@@ -61,3 +71,28 @@ def forget_rollouts(trainer: Any, args: Any) -> None:
     for name, value in _BUFFERS:
         if trainer is not None and hasattr(trainer, name):
             setattr(trainer, name, value)
+
+
+def saves_now(args: Any, state: Any, control: Any) -> bool:
+    """Whether the trainer is about to save a checkpoint, which must not be ahead of the guard's disk."""
+    strategy = str(getattr(args.save_strategy, "value", args.save_strategy))
+    steps = getattr(state, "save_steps", 0) or 0
+    due = strategy == "steps" and steps > 0 and state.global_step % steps == 0
+    return bool(control.should_save) or due or (strategy != "no" and state.global_step >= state.max_steps)
+
+
+@contextmanager
+def undisturbed(model: Any) -> Iterator[None]:
+    """Evaluation mode, no gradients, and afterwards the random numbers as if nobody had evaluated: how often a run is
+    looked at must not change where it goes."""
+    import torch
+
+    rng, training = GlobalRng(), model.training
+    before = rng.state_dict()
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+        rng.load_state_dict(before)

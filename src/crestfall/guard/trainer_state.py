@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.guard.average import WeightAverage, trainable
@@ -15,12 +15,16 @@ from crestfall.store import statetree
 from crestfall.store.checksums import checksums
 from crestfall.store.statetree import Outline
 
+if TYPE_CHECKING:
+    from crestfall.guard.step_meter import StepMeter
+
 
 class TrainerState:
     """Capture and restore for a guard. Frozen weights (the base under an adapter) are not copied as long as they stay
     what they were; where something writes into them after all (an adapter merged and unmerged), they are from then on.
 
-    `optimizer` and `scheduler` may be accelerate's wrappers. Not covered: fp16's loss scaler, and weights that are
+    `optimizer` and `scheduler` may be accelerate's wrappers. `reference`: a model that follows the trained one and
+    goes back with it (`sync_ref_model`). Not covered: fp16's loss scaler, and weights that are
     sharded over ranks (FSDP, DeepSpeed).
     """
 
@@ -31,10 +35,12 @@ class TrainerState:
         scheduler: Any,
         schedule: Schedule = "back",
         average: WeightAverage | None = None,
+        meter: StepMeter | None = None,
+        reference: Any = None,
     ) -> None:
         refuse_uncapturable(model, "the trainer's model")
         self._model, self._optimizer, self._scheduler = model, optimizer, scheduler
-        self._schedule, self._average = schedule, average
+        self._schedule, self._average, self._meter, self._reference = schedule, average, meter, reference
         self._frozen = _sums({n: p for n, p in self._parameters() if not p.requires_grad})
         self._late: dict[str, Any] = {}
         self._drifted: set[str] = set()
@@ -58,12 +64,18 @@ class TrainerState:
 
     def capture(self) -> dict[str, Any]:
         self.note_unfrozen()
-        tree = {
+        tree: dict[str, Any] = {
             "model": {**self._written_frozen(), **dict(self._changing())},
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict(),
         }
-        return tree if self._average is None else {**tree, "average": self._average.state_dict()}
+        if self._average is not None:
+            tree["average"] = self._average.state_dict()
+        if self._meter is not None:
+            tree["pace"] = self._meter.state_dict()
+        if self._reference is not None:
+            tree["reference"] = dict(self._reference.named_parameters())
+        return tree
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         import torch
@@ -85,6 +97,12 @@ class TrainerState:
             rates()
         if self._average is not None:
             self._average.load_state_dict(tree["average"])
+        if self._meter is not None:
+            self._meter.load_state_dict(tree["pace"])
+        if self._reference is not None:
+            with torch.no_grad():
+                for name, weight in self._reference.named_parameters():
+                    weight.copy_(tree["reference"][name])
 
     def scale_learning_rate(self, factor: float) -> None:
         scale_learning_rate(self._optimizer, factor)
@@ -145,15 +163,15 @@ class TrainerState:
         warnings.warn(f"crestfall: {text}", CrestfallWarning, stacklevel=4)
 
 
-def refuse_sharded() -> None:
-    """Raises ConfigError where accelerate shards the weights, whose snapshots this module cannot take."""
+def refuse_sharded(why: str = "CrestfallCallback takes snapshots of whole weights") -> None:
+    """Raises ConfigError where accelerate shards the weights, which cannot be had whole."""
     from accelerate.state import AcceleratorState
 
     kind = str(AcceleratorState().distributed_type).rsplit(".", 1)[-1]
     if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise ConfigError(
-            f"CrestfallCallback takes snapshots of whole weights, and this run shards them ({kind}): use "
-            'CrestfallCallback(keep="best"), which decides and protects the trainer\'s own checkpoints'
+            f'{why}, and this run shards them ({kind}): use CrestfallCallback(keep="best") without `pace`, which '
+            "decides and protects the trainer's own checkpoints"
         )
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from crestfall.control.base import Controller
+from crestfall.control.pace import Pace
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError, MissingExtraError
 from crestfall.core.signals import signals_in
 from crestfall.core.types import Decision, Evaluation
@@ -26,8 +26,17 @@ from crestfall.guard.average import WeightAverage
 from crestfall.guard.guard import Guard, Notify
 from crestfall.guard.ranks import decided_by_first, detect
 from crestfall.guard.scores import greater_is_better as direction_of
-from crestfall.guard.state import GlobalRng, Schedule
-from crestfall.guard.trainer_link import come_first, find_trainer, forget_rollouts, log
+from crestfall.guard.state import Schedule
+from crestfall.guard.trainer_link import (
+    come_first,
+    find_trainer,
+    forget_rollouts,
+    log,
+    remembered,
+    saves_now,
+    undisturbed,
+)
+from crestfall.guard.trainer_meter import TrainerMeter
 from crestfall.guard.trainer_state import TrainerState, refuse_sharded
 
 try:
@@ -66,6 +75,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             and protects it (for DeepSpeed, FSDP, or anything else whose state cannot be captured).
         hand_on: `weights` of the step that the controller names, or the `mean` of all weights up to it, or their
             exponential average with `ema_decay`.
+        pace: keeps the updates at one size whatever the learning rate is, as `crestfall.StepMeter` does: `kl` (GRPO and
+            RLOO: measured on the completions that a step learns from), `norm` (any trainer), or their options.
         schedule, max_rollbacks, in_memory, max_snapshots, notify: as for the guard.
     """
 
@@ -82,6 +93,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         keep: Literal["snapshots", "best"] = "snapshots",
         hand_on: Literal["weights", "mean", "ema"] = "weights",
         ema_decay: float = 0.8,
+        pace: str | Mapping[str, Any] | Pace | None = None,
         schedule: Schedule = "back",
         max_rollbacks: int = 10,
         in_memory: bool = True,
@@ -106,12 +118,14 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             "max_rollbacks": max_rollbacks,
             "notify": notify,
         }
-        self._directory = directory
+        self._directory, self._pace = directory, pace
+        self._meter: TrainerMeter | None = None
         self._trainer: Any = None
         self._live: TrainerState | None = None
         self._average: WeightAverage | None = None
         self._training = False
         self._signals: dict[str, float] = {}
+        self._measured: dict[str, float] = {}
         self._evaluated: set[str] = set()
         self._stop: Decision | None = None
         self._observed: int | None = None
@@ -146,9 +160,10 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self.guard is not None:
             self.guard.close()
         resumed = state.global_step > 0
+        self._measure(state, kwargs["optimizer"])
         chosen = decided_by_first(detect(), lambda: {"directory": str(self._subdirectory(args, resumed))})
         self.guard = Guard(chosen["directory"], greater_is_better=larger, **self._options, **self._state(args, kwargs))
-        self._signals, self._evaluated, self._stop = {}, set(), None
+        self._signals, self._measured, self._evaluated, self._stop = {}, {}, set(), None
         self.decision, self.checkpoint, self._training = None, None, True
         # The step that a run resumes from has been observed before; what came after it is gone and will be observed
         # anew.
@@ -167,9 +182,22 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self._evaluated and self._observed is None:
             self._refuse_missing_metric()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._meter is not None:
+            self._meter.before()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._meter is not None:
+            self._measured = self._meter.after()
+            remembered(state, self._meter.meter.state_dict())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         rows = {key: value for key, value in (logs or {}).items() if not key.startswith(("eval_", _OWN))}
         self._signals |= {name: float(rows[key]) for name, key in signals_in(rows).items()}
+        if logs is not None and "loss" in rows:  # for the trackers, which come later; log_history has its own copy
+            own = {f"{_OWN}{name}": value for name, value in self._measured.items()}
+            logs.update(own)
+            state.log_history[-1].update(own)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.guard is None:
@@ -184,7 +212,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             self._observe(args, state, control, math.nan)
         elif last and self._metric is not None:
             control.should_evaluate = True
-        if _saves_now(args, state, control):
+        if saves_now(args, state, control):
             self.guard.flush()
 
     def on_evaluate(
@@ -213,6 +241,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self._evaluate is not None and not args.load_best_model_at_end:
             self._look(args, state, control, kwargs["model"])  # another callback may have ended training
         self._training = False
+        if self._meter is not None:
+            self._meter.close()
         if self.guard.last_step is None:
             why = f"no evaluation had {self._metric!r}" if self._evaluated else "nothing was evaluated"
             warnings.warn(f"crestfall: {why}: the last step is handed on", CrestfallWarning, stacklevel=2)
@@ -231,6 +261,20 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self._trainer is not None:
             come_first(self._trainer, self)
 
+    def _measure(self, state: Any, optimizer: Any) -> None:
+        """Put the step meter into the trainer, at the pace where a checkpoint left it."""
+        if self._meter is not None:
+            self._meter.close()
+        self._meter = None
+        if self._pace is None:
+            return
+        refuse_sharded("the step meter measures and pulls back whole weights")
+        if self._trainer is None:
+            raise ConfigError("CrestfallCallback(pace=...): the trainer is not at hand: call callback.attach(trainer)")
+        self._meter = TrainerMeter(self._trainer, optimizer, self._pace)
+        if (kept := remembered(state)) and state.global_step > 0:
+            self._meter.meter.load_state_dict(kept)
+
     def _direction(self, args: Any) -> bool:
         if self._metric is None:
             return self._greater is not False
@@ -248,7 +292,11 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         model = kwargs["model"]
         if self._decay != 0.0:
             self._average = WeightAverage(model, self._decay)
-        self._live = TrainerState(model, kwargs["optimizer"], kwargs["lr_scheduler"], self._schedule, self._average)
+        meter = None if self._meter is None else self._meter.meter
+        parts = kwargs["optimizer"], kwargs["lr_scheduler"]
+        follows = getattr(args, "sync_ref_model", False)
+        reference = getattr(self._trainer, "ref_model", None) if follows else None
+        self._live = TrainerState(model, *parts, self._schedule, self._average, meter, reference)
         return {"state": self._live, "hand_on": self._average}
 
     def _subdirectory(self, args: Any, resumed: bool) -> Path:
@@ -267,7 +315,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         score: Score | None = math.nan  # weights that are not finite have no score, and cannot be sampled from
         if not broken:
-            with _undisturbed(model):
+            with undisturbed(model):
                 score = self._evaluate(model, state.global_step)
         usable = decided_by_first(detect(), lambda: {"usable": score is not None})["usable"]
         if usable:
@@ -284,7 +332,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self._n is not None and not isinstance(score, Evaluation):
             seen = {"n": self._n, **seen}
         # The last row that the trainer logged: it logs a step after this event, so as a rule that of the step before.
-        decision = self.guard.observe(step, **(self._signals | seen))
+        decision = self.guard.observe(step, **(self._signals | self._measured | seen))
         if decision.action == "stop" or (decision.action == "rollback" and self._keep == "best"):
             self._stop = decision
             control.should_training_stop = True
@@ -363,28 +411,3 @@ def metric_in(metrics: Mapping[str, Any], metric: str) -> float | None:
             value = metrics.get(f"eval_{name.removeprefix(f'{known}_')}")
             return None if value is None else float(value)
     return None
-
-
-def _saves_now(args: Any, state: Any, control: Any) -> bool:
-    """Whether the trainer is about to save a checkpoint, which must not be ahead of the guard's disk."""
-    strategy = str(getattr(args.save_strategy, "value", args.save_strategy))
-    steps = getattr(state, "save_steps", 0) or 0
-    due = strategy == "steps" and steps > 0 and state.global_step % steps == 0
-    return bool(control.should_save) or due or (strategy != "no" and state.global_step >= state.max_steps)
-
-
-@contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """Evaluation mode, no gradients, and afterwards the random numbers as if nobody had evaluated: how often a run is
-    looked at must not change where it goes."""
-    import torch
-
-    rng, training = GlobalRng(), model.training
-    before = rng.state_dict()
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-        rng.load_state_dict(before)

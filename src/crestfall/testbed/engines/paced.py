@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crestfall.control.pace import Meter, Pace
-from crestfall.guard.step_meter import WeightStep
+from crestfall.guard.step_meter import WeightStep, cosine_of
 
 
 class Paced:
@@ -46,9 +46,8 @@ class Paced:
 
     def _cosine(self, now: Tensor) -> dict[str, float]:
         """With the step before this one; nothing where one of the two is none."""
-        last, self._last = self._last, now
-        length = 0.0 if last is None else float(last.norm() * now.norm())
-        return {"step_cosine": float(last @ now) / length} if last is not None and length > 0 else {}
+        cosine, self._last = cosine_of(self._last, now), now
+        return {} if cosine is None else {"step_cosine": cosine}
 
     def snapshot(self) -> dict[str, Tensor]:
         """Numbers as they are, and the direction of the last step."""
