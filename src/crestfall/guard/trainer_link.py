@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from crestfall.core.errors import CrestfallWarning
+from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.guard.state import GlobalRng
 
 _BUFFERS: tuple[tuple[str, Any], ...] = (("_buffered_inputs", None), ("_step", 0), ("_last_loaded_step", -1))
@@ -96,3 +97,29 @@ def undisturbed(model: Any) -> Iterator[None]:
     finally:
         model.train(training)
         rng.load_state_dict(before)
+
+
+def metric_in(metrics: Mapping[str, Any], metric: str) -> float | None:
+    """A metric's value in what one evaluation reports; None where this evaluation is of another set.
+
+    TRL reports the metrics of one of several evaluation sets under names without the set's: `eval_a_reward` is
+    `eval_reward` beside `eval_a_runtime`.
+
+    Raises:
+        InputError: one of several sets, and the metric does not say which.
+    """
+    name = metric.removeprefix("eval_")
+    sets = [
+        key[5:-8] for key in metrics if key.startswith("eval_") and key.endswith("_runtime") and key != "eval_runtime"
+    ]
+    if metric in metrics or f"eval_{name}" in metrics:
+        if sets and not any(name.startswith(f"{known}_") for known in sets):
+            raise InputError(
+                f"CrestfallCallback: there are several evaluation sets; say which: metric='eval_{sets[0]}_{name}'"
+            )
+        return float(metrics.get(metric, metrics.get(f"eval_{name}", math.nan)))
+    for known in sets:
+        if name.startswith(f"{known}_"):
+            value = metrics.get(f"eval_{name.removeprefix(f'{known}_')}")
+            return None if value is None else float(value)
+    return None

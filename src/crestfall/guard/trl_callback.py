@@ -32,6 +32,7 @@ from crestfall.guard.trainer_link import (
     find_trainer,
     forget_rollouts,
     log,
+    metric_in,
     remembered,
     saves_now,
     undisturbed,
@@ -385,29 +386,3 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         raise InputError(
             f"CrestfallCallback: the evaluation has no {self._metric!r}; it has {', '.join(sorted(self._evaluated))}"
         )
-
-
-def metric_in(metrics: Mapping[str, Any], metric: str) -> float | None:
-    """A metric's value in what one evaluation reports; None where this evaluation is of another set.
-
-    TRL reports the metrics of one of several evaluation sets under names without the set's: `eval_a_reward` is
-    `eval_reward` beside `eval_a_runtime`.
-
-    Raises:
-        InputError: one of several sets, and the metric does not say which.
-    """
-    name = metric.removeprefix("eval_")
-    sets = [
-        key[5:-8] for key in metrics if key.startswith("eval_") and key.endswith("_runtime") and key != "eval_runtime"
-    ]
-    if metric in metrics or f"eval_{name}" in metrics:
-        if sets and not any(name.startswith(f"{known}_") for known in sets):
-            raise InputError(
-                f"CrestfallCallback: there are several evaluation sets; say which: metric='eval_{sets[0]}_{name}'"
-            )
-        return float(metrics.get(metric, metrics.get(f"eval_{name}", math.nan)))
-    for known in sets:
-        if name.startswith(f"{known}_"):
-            value = metrics.get(f"eval_{name.removeprefix(f'{known}_')}")
-            return None if value is None else float(value)
-    return None
