@@ -27,17 +27,13 @@ class Cell:
     start: float
     last: float
     handed_on: float
-    start_competence: float
-    last_competence: float
-    competence: float
+    start_competence: float | None
+    last_competence: float | None
+    competence: float | None
     curve_S: tuple[float, ...]
     interventions: int
     rollouts: int
     looked_at: int
-
-    @property
-    def end(self) -> float:
-        return self.handed_on
 
 
 def read_cells(study: Path) -> list[Cell]:
@@ -72,9 +68,9 @@ def _cell(regime: str, method: str, seed: int, path: Path, watches: bool) -> Cel
         start=final["start"]["pass_at_1"],
         last=final["end"]["pass_at_1"],
         handed_on=final["handed_on"]["pass_at_1"],
-        start_competence=final["start"]["competence"],
-        last_competence=final["end"]["competence"],
-        competence=final["handed_on"]["competence"],
+        start_competence=final["start"].get("competence"),
+        last_competence=final["end"].get("competence"),
+        competence=final["handed_on"].get("competence"),
         curve_S=tuple(e["report"]["pass_at_1"] for e in steps),
         interventions=len(acted) + (ended["stopped_by"] != "budget"),
         rollouts=sum(sum(e["verdicts"].values()) for e in steps),
