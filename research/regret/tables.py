@@ -32,13 +32,13 @@ def score(entries: Sequence[Entry], references: Mapping[str, Reference]) -> Tabl
     )
     notes = (
         "Regret: points on the final set by which the regime's reference ends above the method, on the same seed; "
-        "below 0 the method is ahead. Worst regime and mean: of the regimes' means over seeds; the worst of several "
-        "noisy means is too high for every method alike. 90th percentile: over chains. 95%: of the mean over regimes, "
-        f"seeds as units (from {FEWEST_UNITS} seeds on). Competence: what it gains from start to end. Reached 90%: share of "
-        "the chains whose curve on report comes within 90% of the reference's end, and the median step at which it "
-        "does. False interventions: chains in which the method stopped, went back or cut the rate though the untouched "
-        f"run of the same seed ends within {100 * CLOSE:.0f} points of the reference, of all such chains. Costs are "
-        "means over chains.",
+        "below 0 the method is ahead. Worst regime and mean: of the regimes' means over seeds (the worst of several "
+        "noisy means is too high for every method alike). 90th percentile: over chains. 95%: of the mean over regimes, "
+        f"seeds as units, from {FEWEST_UNITS} seeds on. Competence: what it gains from start to end. Reached 90%: "
+        "share of the chains whose curve on report comes within 90% of the reference's end, and the median step at "
+        "which it does. False interventions: chains in which the method stopped, went back or cut the rate though the "
+        f"untouched run of the same seed ends within {100 * CLOSE:.0f} points of the reference, of all such chains. "
+        "Costs are means over chains.",
     )
     return Table("score", "Regret of controllers, points", columns, tuple(rows), notes)
 
