@@ -20,6 +20,7 @@ from crestfall.core.entry import guarded, script_parser
 from crestfall.core.rng import stream
 
 LENGTHS = (10, 20, 50, 100, 300)
+LENGTHS_OF_RATES = (6, 10, 12, 20, 50, 100, 300)
 LABELS: tuple[CurveClass, ...] = tuple(label for label in CLASSES if label != "too_few_points")
 """Classes that a curve can truly be of."""
 NOISE_LEVELS = (0.01, 0.03, 0.06)
@@ -168,7 +169,7 @@ def confusion(curves: Sequence[Simulated], replicates: int = 499) -> Confusion:
 
 
 def _print_rates(each: int, seed: int) -> None:
-    for size in LENGTHS:
+    for size in LENGTHS_OF_RATES:
         for level in NOISE_LEVELS:
             for rho in CORRELATIONS:
                 rng = stream("rates", seed, size, str(level), str(rho))

@@ -122,6 +122,14 @@ CONSOLES: dict[str, tuple[Callable[[int, float], str], str, int, int]] = {
         1,
         60,
     ),
+    "a bar's description": (
+        lambda s, v: f"\rreward: {v:.4f}: {s:3d}%|███  | {s}/60 [00:01<00:10, 1.2s/it]",
+        "reward",
+        1,
+        60,
+    ),
+    "numpy's numbers": (lambda s, v: f"step {s} reward np.float32({v}) loss 0.1\n", "reward", 1, 60),
+    "srun": (lambda s, v: "".join(f"{r}: step {s} reward {v}\n" for r in range(4)), "reward", 1, 60),
     "a resumed run": (
         lambda s, v: f"step {s} reward {v}\n" + ("Traceback: CUDA error\nstep 31 reward 0.9\n" if s == 40 else ""),
         "reward",
@@ -234,6 +242,41 @@ TABLES: dict[str, tuple[str, str | bytes, int, int]] = {
     "aim": ("x.csv", table(",run.hash,metric.name,step,value", lambda s, v: f"{s},abc,reward,{s},{v}"), 1, 60),
     "clearml": ("x.json", json.dumps({"reward": {"train": {"name": "t", "x": STEPS, "y": UP_AND_DOWN}}}), 1, 60),
     "plotly": ("x.json", json.dumps({"data": [{"name": "val/acc", "x": STEPS, "y": UP_AND_DOWN}]}), 1, 60),
+    "units below the header": ("x.csv", "step,reward\n(steps),(mean)\n" + lines(lambda s, v: f"{s},{v}\n"), 1, 60),
+    "Excel": ("x.csv", table("sep=;\nstep;reward", lambda s, v: f"{s};{v}".replace(".", ",")), 1, 60),
+    "comments between rows": (
+        "x.csv",
+        table("step,reward", lambda s, v: ("# resumed\n" if s == 20 else "") + f"{s},{v}"),
+        1,
+        60,
+    ),
+    "train and eval events": (
+        "x.jsonl",
+        lines(
+            lambda s, v: (
+                json.dumps({"event": "train", "step": s, "reward": 0.5})
+                + "\n"
+                + json.dumps({"event": "eval", "step": s, "score": v})
+                + "\n"
+            )
+        ),
+        1,
+        60,
+    ),
+    "a list of rewards a step": (
+        "x.jsonl",
+        lines(lambda s, v: json.dumps({"step": s, "rewards": [v - 0.1, v + 0.1]}) + "\n"),
+        1,
+        60,
+    ),
+    "numbers alone": ("x.json", json.dumps(UP_AND_DOWN), 1, 60),
+    "a number a line": ("x.txt", lines(lambda s, v: f"{v}\n"), 1, 60),
+    "parts called by environments": (
+        "x.jsonl",
+        lines(lambda s, v: json.dumps({"step": s, "reward/math/mean": 0.5, "reward/all/mean": v}) + "\n"),
+        1,
+        60,
+    ),
     "printed history": ("x.txt", repr({"loss": [0.1] * 60, "val_accuracy": UP_AND_DOWN}), 1, 60),
 }
 
@@ -314,3 +357,40 @@ def test_of_several_evaluations_one_of_the_same_kind_is_shown(tmp_path: Path) ->
     a = analyze(t)
     assert (a.trajectory.metric, a.classification.label) == ("eval/pass@1", "rise_and_collapse")
     assert "1 of 3 evaluations collapse" in a.headline
+
+
+def test_counts_are_shares_of_known_noise(tmp_path: Path) -> None:
+    text = lines(lambda s, v: f"[step {s}] solved {round(164 * v)}/164 problems\n")
+    (t,) = load([written(tmp_path, "x.log", text)])
+    assert t.values_S == pytest.approx(np.array(UP_AND_DOWN), abs=0.004)
+    assert t.standard_errors_S is not None
+    (table_of,) = load([written(tmp_path, "x.csv", table("step,pass@1", lambda s, v: f"{s},{round(164 * v)}/164"))])
+    assert table_of.values_S.tolist() == t.values_S.tolist()
+
+
+def test_a_json_per_checkpoint_is_one_run(tmp_path: Path) -> None:
+    for s, v in zip(STEPS, UP_AND_DOWN, strict=True):
+        lm_eval = {"results": {"gsm8k": {"exact_match,strict-match": v, "exact_match_stderr,strict-match": 0.01}}}
+        written(tmp_path, f"a/checkpoint-{10 * s}/results_2026-05-{s % 28}.json", json.dumps(lm_eval))
+        written(tmp_path, f"a/checkpoint-{10 * s}/config.json", json.dumps({"hidden_size": 64, "score": 1}))
+        written(tmp_path, f"b/step_{s}.json", json.dumps({"accuracy": v, "n": 200}))
+    a, b = load([tmp_path])
+    assert (a.name, a.steps_S[-1], len(a)) == ("a", 600, 60)
+    assert (b.name, b.steps_S[-1], len(b)) == ("b", 60, 60)
+    assert b.standard_errors_S is not None
+
+
+def test_arrays(tmp_path: Path) -> None:
+    results = np.array(UP_AND_DOWN)[:, None] + np.array([-0.1, 0.1])
+    np.savez(tmp_path / "evaluations.npz", timesteps=1000 * np.array(STEPS), results=results)
+    (t,) = load([tmp_path / "evaluations.npz"])
+    assert (t.metric, t.steps_S[-1]) == ("eval/mean_reward", 60_000)
+    assert t.values_S == pytest.approx(np.array(UP_AND_DOWN))
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"_step": STEPS, "train/reward": UP_AND_DOWN}), tmp_path / "x.parquet")
+    (t,) = load([tmp_path / "x.parquet"])
+    assert (t.metric, t.values_S.tolist()) == ("train/reward", UP_AND_DOWN)

@@ -26,6 +26,8 @@ SIGNIFICANCE = 0.05
 QUESTIONS = 3
 JUMPY = 1.3
 MOSTLY = 0.5
+TIED = 1e-9
+"""Statistics that differ by less than this part are the same: values that are 0 or 1/8 have many equal orders."""
 LONGEST_END = 5
 """The last stretch is a fifth of the curve at most: what a curve did before it came back is not its end."""
 
@@ -108,13 +110,13 @@ def _drops(values_BS: FloatArray, sigma_S: FloatArray) -> Iterator[tuple[FloatAr
 
 
 def _p_value(observed: float, null_B: FloatArray) -> float:
-    return float((1 + np.sum(null_B >= observed)) / (1 + len(null_B)))
+    return float((1 + np.sum(null_B >= observed * (1 - TIED))) / (1 + len(null_B)))
 
 
 def _critical(null_B: FloatArray) -> float:
     """What the statistic must exceed for a p-value below 0.05."""
     beyond = int(np.ceil(SIGNIFICANCE / QUESTIONS * (1 + len(null_B)))) - 1
-    return float(np.sort(null_B)[::-1][max(beyond - 1, 0)])
+    return float(np.sort(null_B)[::-1][max(beyond - 1, 0)]) * (1 + TIED)
 
 
 def _null(values_S: FloatArray, noise: Noise, replicates: int) -> tuple[FloatArray, FloatArray]:

@@ -44,6 +44,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "importer": tuple(
         f"crestfall.analysis.importers.{name}"
         for name in (
+            "arrays",
+            "checkpoints",
             "console",
             "document",
             "json_file",

@@ -15,7 +15,7 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
 from crestfall.analysis.importers.cells import Frame
-from crestfall.analysis.importers.numbers import ASIDE, floats
+from crestfall.analysis.importers.numbers import ASIDE, floats, shares
 from crestfall.analysis.importers.runs import labels_of, pivoted, split_at_resets
 from crestfall.analysis.importers.steps import Steps, choose_steps
 from crestfall.analysis.trajectory import FloatArray, IntArray
@@ -91,6 +91,9 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
         if key in steps.counters or key in COUNTS or key.lower() in ASIDE:
             continue
         values_R, which_R = floats(raws)
+        of_R = None
+        if not len(values_R) and metrics.role_of(key) != "aside" and (counted := shares(raws)) is not None:
+            values_R, which_R, of_R = counted
         if not len(values_R):
             continue
         rows_R = np.asarray(at, dtype=np.int64)[which_R]
@@ -100,7 +103,8 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
             continue
         if _in_percent(key, values_R):
             values_R = values_R / 100
-        n_R = None if counts is None else counts[rows_R][inside_R]
+        of_R = counts[rows_R] if of_R is None and counts is not None else of_R
+        n_R = None if of_R is None else of_R[inside_R]
         out[key] = (index_R[inside_R], values_R[inside_R], n_R)
     return out
 

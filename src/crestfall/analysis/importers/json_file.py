@@ -23,6 +23,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
 EXPECTED = "rows with a step, {metric: {step: value}} or {metric: [values]}"
+FEWEST = 3
 _ROWS = ("log_history", "history", "rows", "logs", "log", "metrics", "data", "results", "records", "evaluations")
 
 
@@ -79,6 +80,8 @@ def _runs(data: Any, about: About, depth: int) -> Iterator[History]:
 def frame_of(data: Any) -> Frame | None:
     """The rows of a document; None where it is none of the known shapes."""
     if isinstance(data, list):
+        if len(data) > FEWEST and len(floats(data)[0]) == len(data):
+            return Frame.of_columns({"value": data})
         rows = [row for row in data if isinstance(row, dict)]
         return Frame.of(dict(cells_of(row)) for row in rows) if rows and 2 * len(rows) > len(data) else None
     if not isinstance(data, dict) or not data:

@@ -94,8 +94,8 @@ def role_of(key: str) -> Role:
     scored = bool(every & _SCORE) or any(_PASS.match(word) for word in words) or ("at" in every and "pass" in every)
     rewarded = bool(every & _REWARD)
     trained = bool(every & _TRAINING) and words[0] in _TRAINING
-    if words[0] == "rewards" and len(words) > 1 and not held_out:
-        return "reward"  # TRL's parts: `rewards/MathAccuracy/mean`
+    if words[0] in ("reward", "rewards") and len(words) > 1 and not held_out:
+        return "reward"  # parts: TRL's `rewards/MathAccuracy/mean`, prime-rl's `reward/math/mean`
     if (held_out or (benchmark and not trained)) and (scored or rewarded or benchmark or every & {"avg", "mean"}):
         return "evaluation"
     if words[0] in ("select", "report") and (len(words) == 1 or scored):

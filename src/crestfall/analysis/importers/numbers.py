@@ -18,6 +18,7 @@ _BETWEEN_THOUSANDS = str.maketrans("", "", ", '’\u00a0\u202f")
 _EUROPEAN = re.compile(r"^[-+]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?(?:[eE][-+]?\d+)?\s*%?$")
 _DECIMAL_COMMA = re.compile(r"^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
 _COUNTED = re.compile(rf"^({_NUMBER})\s*([kKM]?)(?:\s*/\s*{_NUMBER}\s*[kKM]?)?$")
+_OF = re.compile(r"^\s*(\d{1,9})\s*/\s*(\d{1,9})\s*$")
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
 _WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
 _THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
@@ -46,6 +47,16 @@ def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
     parsed = [_cell(raw, comma) for raw in raws]
     kept = [(i, value) for i, value in enumerate(parsed) if value is not None]
     return np.array([v for _, v in kept], dtype=np.float64), np.array([i for i, _ in kept], dtype=np.int64)
+
+
+def shares(raws: Sequence[Any]) -> tuple[FloatArray, IntArray, IntArray] | None:
+    """Cells `73/164` as shares, where they stand, and of how many; None: most cells are something else."""
+    matches = [(i, match) for i, raw in enumerate(raws) if isinstance(raw, str) and (match := _OF.match(raw))]
+    counts_R2 = np.array([(int(match[1]), int(match[2])) for _, match in matches], dtype=np.int64).reshape(-1, 2)
+    passed_R, n_R = counts_R2.T
+    if 2 * len(matches) < len(raws) or (passed_R > n_R).any() or (n_R == 0).any():
+        return None
+    return passed_R / n_R, np.array([i for i, _ in matches], dtype=np.int64), n_R
 
 
 def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
@@ -97,7 +108,8 @@ def _cell(raw: Any, comma: bool) -> float | None:
         except OverflowError:
             return float("inf")
     if not isinstance(raw, str):
-        return float(raw[0]) if isinstance(raw, list) and len(raw) == 1 and isinstance(raw[0], int | float) else None
+        numeric = isinstance(raw, list) and raw and all(isinstance(one, int | float) for one in raw)
+        return float(np.mean(raw)) if numeric else None
     text = raw.strip()
     try:
         return float(text) if "_" not in text else None

@@ -24,7 +24,7 @@ _SAMPLE = word_set(
 )
 """Words of columns whose values tell samples (or processes) of one run apart: their rows are averaged."""
 _RUN_NUMBERS = word_set("run runs seed trial trials fold rep replicate experiment exp job id")
-_SPLIT = word_set("split phase stage mode set subset partition")
+_SPLIT = word_set("split phase stage mode set subset partition event type kind")
 _SPLITS = {"train": "train", "training": "train", "eval": "eval", "evaluation": "eval", "val": "val", "valid": "val"}
 _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
 _NAMES = ("metric", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
@@ -115,12 +115,14 @@ def pivoted(frame: Frame) -> Frame:
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):
         return _renamed(frame, name, lambda label, key: str(label).strip() if key == value else key)
-    split = next((key for key in frame.cells if key.lower() in _SPLIT and _is_split(frame, key)), None)
+    split = next((key for key in frame.cells if key.lower() in _SPLIT and _is_split(frame.cells[key][1])), None)
     if split is None:
         return frame
 
     def prefixed(label: Any, key: str) -> str:
-        prefix = _SPLITS[str(label).strip().lower()]
+        prefix = _SPLITS.get(str(label).strip().lower())
+        if prefix is None:
+            return key
         aside = metrics.step_rank(key) is not None or metrics.role_of(key) == "evaluation"
         return key if aside or key.lower() in ("n", "timestamp", "seed", "run") else f"{prefix}/{key}"
 
@@ -148,9 +150,10 @@ def _is_text(frame: Frame, key: str) -> bool:
     return bool(raws) and all(isinstance(raw, str) for raw in raws) and not len(floats(raws[:50])[0])
 
 
-def _is_split(frame: Frame, key: str) -> bool:
-    raws = frame.cells[key][1]
-    return all(isinstance(raw, str) and raw.strip().lower() in _SPLITS for raw in raws)
+def _is_split(raws: Sequence[Any]) -> bool:
+    """Mostly train and eval, both of them or one."""
+    labels = [raw.strip().lower() for raw in raws if isinstance(raw, str)]
+    return len(labels) == len(raws) and 2 * sum(label in _SPLITS for label in labels) > len(labels)
 
 
 def split_at_resets(steps_R: IntArray) -> list[IntArray]:

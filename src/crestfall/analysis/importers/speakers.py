@@ -96,6 +96,8 @@ def _are_voices(labels: Sequence[str]) -> bool:
     bare = {_NUMBERS.sub("", _PID.sub("", label)) for label in labels}
     if len(bare) > 1:
         return False
+    if not any(map(str.isalpha, "".join(bare))):
+        return True  # srun's `0: `
     words = _LETTERS.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", bare.pop()).lower())
     return bool(_VOICES & set(words)) and "runner" not in words
 

@@ -161,6 +161,7 @@ def _numbered(frame: Frame, source: str) -> Steps:
     cells = frame.cells.values()
     prose = any(isinstance(raw, str) and len(raw) > 40 for _, raws in cells for raw in raws)
     scored = any(metrics.role_of(key) != "aside" for key in frame.cells)
+    scored |= all(len(floats(raws)[0]) == frame.size for _, raws in cells)
     if prose or not scored or frame.size < 3:
         raise InputError(f"{source}: no step column; expected one such as step, global_step, iteration or epoch")
     return Steps(

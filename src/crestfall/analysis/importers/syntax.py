@@ -21,11 +21,11 @@ _PY_PAIR = re.compile(
 )
 _PAIR = re.compile(
     rf"(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_(][\w./@%()-]*){{0,3}})\s*[:=]\s*"
-    rf"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(|\[)?(?P<value>{_NUMBER}%?|nan\b|-?inf\b)(?![\w:/]|\.\d|-\d)"
+    rf"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(|\[)?(?P<value>{_NUMBER}(?:%|/\d+(?=[\s,;)\]]|$))?|nan\b|-?inf\b)(?![\w/]|:\S|\.\d|-\d)"
 )
 _SPACED = re.compile(
     rf"(?:^|(?<=[\s|,;(>\]]))(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_][\w./@%-]*){{0,2}})[ \t]+"
-    rf"(?P<value>{_NUMBER}%?)(?=[\s,;|)]|$)"
+    rf"(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\()?(?P<value>{_NUMBER}(?:%|/\d+)?)(?=[\s,;|)]|$)"
 )
 _MARK = re.compile(
     r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|time[ _-]?step|step|iteration|iter|itr|rollout|"

@@ -48,7 +48,7 @@ class Table:
         delimiter = delimiter_of(lines[0])
         header, row, *more = (_cells(line, delimiter) for line in lines[:-1])
         if all(_is_number(cell) for cells in (header, row, *more) for cell in cells):
-            return len(header) > 1 and all(len(cells) == len(header) for cells in (row, *more))
+            return all(len(cells) == len(header) for cells in (row, *more))
         named = len(header) > 1 and any(metrics.step_rank(cell) is not None for cell in header)
         return named and len(row) == len(header) and not len(floats(header)[0]) and len(floats(row)[0]) > 0
 
@@ -84,12 +84,12 @@ def delimiter_of(line: str) -> str:
 
 def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    while text.startswith("#") or (text[:1] in "\r\n" and text):
+    while text.startswith(("#", "sep=")) or (text[:1] in "\r\n" and text):
         text = text.partition("\n")[2]  # comments before the header
     head = text.partition("\n")[0]
     try:
         reader = csv.reader(io.StringIO(text), delimiter=delimiter_of(head), skipinitialspace=True)
-        rows = [row for row in reader if row]
+        rows = [row for row in reader if row and not row[0].startswith("#")]
     except csv.Error as error:
         raise InputError(f"{path}: not a table: {error}") from None
     if not rows:
@@ -99,6 +99,8 @@ def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     header = [cell.strip() for cell in rows[0]]
     if header[: len(_MONITOR)] == _MONITOR:
         header = ["episode_reward", "episode_length", *header[2:]]  # stable-baselines3's monitor.csv
+    if len(rows) > 2 and not any(_is_number(cell) for cell in rows[1]) and any(map(_is_number, rows[2])):
+        del rows[1]  # units
     columns = _in_columns(header, rows[1:])
     if "," in text:
         columns = with_points(columns)

@@ -111,7 +111,9 @@ def run_name(path: Path) -> str:
     return path.parent.name if stem in _NAMELESS and path.parent.name else stem
 
 
-_NAMELESS = word_set("metrics training_metrics progress trainer_log trainer_state logging result history")
+_NAMELESS = word_set(
+    "metrics training_metrics progress trainer_log trainer_state logging result history evaluations 0000"
+)
 
 
 def read_text(path: Path) -> str:

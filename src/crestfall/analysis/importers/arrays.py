@@ -1,0 +1,80 @@
+"""Arrays in files: parquet (W&B's history artifacts, pandas) and numpy's .npz (stable-baselines3's evaluations)."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.frame import About, histories_or_error
+from crestfall.analysis.importers.text import content, run_name, suffix_of
+from crestfall.core.errors import InputError, MissingExtraError
+from crestfall.core.registry import register
+
+EXPECTED = "a step column and scores"
+_RENAMED = {"results": "eval/mean_reward", "successes": "eval/success_rate", "ep_lengths": "eval/mean_ep_length"}
+"""What stable-baselines3's EvalCallback calls them, and what it logs them as."""
+
+
+@register("importer", "parquet")
+@dataclass(frozen=True)
+class Parquet:
+    """Parquet tables: W&B's history artifacts, pandas."""
+
+    order: ClassVar[int] = 0
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        return suffix_of(path) == ".parquet" and head.startswith(b"PAR1")
+
+    def group(self, path: Path) -> Hashable:
+        return path
+
+    def read(self, paths: Sequence[Path]) -> list[History]:
+        (path,) = paths
+        try:
+            import pyarrow.parquet
+        except ImportError as error:
+            raise MissingExtraError("pyarrow", "trackers") from error
+        try:
+            table = pyarrow.parquet.read_table(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a parquet file: {str(error).splitlines()[0]}") from None
+        rows = (dict(row) for row in table.to_pylist())
+        frame = Frame.of({k: v for k, v in row.items() if v is not None} for row in rows)
+        return histories_or_error(frame, About(run_name(path), path, "parquet"), EXPECTED)
+
+
+@register("importer", "npz")
+@dataclass(frozen=True)
+class Npz:
+    """numpy's .npz with a step array: stable-baselines3's evaluations.npz."""
+
+    order: ClassVar[int] = 0
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        return suffix_of(path) == ".npz"
+
+    def group(self, path: Path) -> Hashable:
+        return path
+
+    def read(self, paths: Sequence[Path]) -> list[History]:
+        (path,) = paths
+        try:
+            with np.load(io.BytesIO(content(path)), allow_pickle=False) as arrays:
+                found = {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not an .npz file of numbers: {str(error).splitlines()[0]}") from None
+        size = max((len(array) for array in found.values() if array.ndim), default=0)
+        columns = {
+            _RENAMED.get(key, key): (array if array.ndim == 1 else array.reshape(size, -1).mean(axis=1)).tolist()
+            for key, array in found.items()
+            if array.ndim and len(array) == size and np.issubdtype(array.dtype, np.number)
+        }
+        return histories_or_error(Frame.of_columns(columns), About(run_name(path), path, "npz"), EXPECTED)
