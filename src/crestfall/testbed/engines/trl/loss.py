@@ -27,6 +27,8 @@ def loss_options(rule: UpdateRule, sampling_temperature: float) -> dict[str, Any
     for penalty, needs in (("kl", rule.kl.compared_with()), ("ewc", rule.ewc.held_at())):
         if needs is not None:  # a second set of weights
             raise ConfigError(f"update.{penalty}: engine trl has no penalties; use engine native")
+    if rule.optimizer != "adamw":
+        raise ConfigError(f"update.optimizer: engine trl has AdamW alone, found {rule.optimizer!r}; use engine native")
     if rule.pace.name != "none":
         raise ConfigError("update.pace: engine trl has no pace; use engine native, or crestfall.StepMeter in your loop")
     clips = isinstance(rule, Clipped)
