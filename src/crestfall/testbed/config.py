@@ -179,7 +179,8 @@ class StudyConfig:
     methods: dict[str, dict[str, Any]]
     """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
     other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
-    groups run in the order in which their first methods stand."""
+    groups run in the order in which their first methods stand. A file may give a path to a method's own YAML file, and
+    `regimes` (names with run options) in which every method is run: they are here as REGIME.METHOD."""
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
     Ray's). No cell's result depends on it."""

@@ -14,19 +14,21 @@ def config_schema() -> Schema:
     known = Definitions()
     run, study = known.fields(RunConfig), known.fields(StudyConfig)
     shared = {key: value for key, value in run.items() if key not in _OF_A_CELL}
-    known.all["method"] = closed({**shared, "seeds": study["seeds"]})
-    methods = {
-        "type": "object",
-        "description": study["methods"]["description"],
-        "minProperties": 1,
-        "propertyNames": {"pattern": r"^(?!\.)[A-Za-z0-9_+.-]+$"},
-        "additionalProperties": {"$ref": "#/definitions/method"},
+    names = {"type": "array", "items": {"type": "string"}, "description": "The regimes that it is run in, not all."}
+    known.all["method"] = closed({**shared, "seeds": study["seeds"], "regimes": names})
+    named = {"type": "object", "propertyNames": {"pattern": r"^(?!\.)[A-Za-z0-9_+.-]+$"}}
+    own = {"anyOf": [{"$ref": "#/definitions/method"}, {"type": "string", "description": "A YAML file that holds it."}]}
+    methods = {**named, "description": study["methods"]["description"], "minProperties": 1, "additionalProperties": own}
+    regimes = {
+        **named,
+        "description": "Run options by name: every method is run in each, its own options above the regime's.",
+        "additionalProperties": closed(shared),
     }
     both = [{"required": [a, b]} for a in ("methods", "seeds") for b in _OF_A_CELL]
     return {
         "$schema": DIALECT,
         "title": "A run or a study of crestfall",
-        **closed({**run, "seeds": study["seeds"], "methods": methods, "workers": study["workers"]}),
+        **closed({**run, "seeds": study["seeds"], "methods": methods, "regimes": regimes, "workers": study["workers"]}),
         "not": {"anyOf": both},
         "definitions": known.all,
     }

@@ -107,3 +107,14 @@ def test_what_the_command_line_accepts_is_valid(errors: Any) -> None:
 
 def test_a_method_changes_an_option_without_naming_the_component(errors: Any) -> None:
     assert errors({"seeds": [0], "methods": {"a": {"control": {"margin": 2}, "seeds": [3]}}, "control": {}}) == []
+
+
+def test_a_study_of_regimes_is_valid(errors: Any) -> None:
+    study = {
+        "seeds": [1],
+        "regimes": {"hot": {"update": {"learning_rate": 0.1}}},
+        "methods": {"naive": {}, "mine": "mine.yaml", "few": {"regimes": ["hot"]}},
+    }
+    assert not errors(study)
+    assert errors(study | {"regimes": {"hot": {"seeds": [1]}}})
+    assert errors(study | {"methods": {"few": {"regimes": "hot"}}})
