@@ -62,6 +62,19 @@ class Pace:
         """What the learning rate is multiplied by."""
         return state.get("scale", 1.0)
 
+    @property
+    def halves(self) -> bool:
+        """Whether it asks for the agreement of the gradients of a batch's two halves."""
+        return False
+
+    def agree(self, state: State, agreement: float) -> State:
+        """Take in the cosine of the two halves' gradients, before the step that they lead to is settled."""
+        return state
+
+    def trust(self, state: State) -> float:
+        """What the step to come is to be shortened by, as the halves' agreement has it."""
+        return 1.0
+
     def enough(self, kl: Callable[[], float]) -> bool:
         """Whether the other updates of a batch are left out: asked between two of them. `kl`: measures how far those so
         far have moved the policy."""
@@ -103,6 +116,10 @@ class Meter(Pace):
     moments: Literal["put_back", "kept"] = "put_back"
     """What becomes of Adam's moments when the weights are pulled back. `put_back`: they are those of before the step,
     as after a step that was never tried. `kept`: they go on with the gradient that led too far."""
+    follow: Literal["fixed", "agreement"] = "fixed"
+    """`agreement`: steps shrink in proportion to the agreement of a batch's two halves (the cosine of their gradients,
+    an average over some five steps), compared with the best that it has been. What is left of a gradient then is noise,
+    and a long step along it harms. To no less than `slowest`."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.target):
@@ -110,6 +127,20 @@ class Meter(Pace):
 
     def init(self) -> State:
         return {"scale": 1.0}
+
+    @property
+    def halves(self) -> bool:
+        return self.follow == "agreement"
+
+    def agree(self, state: State, agreement: float) -> State:
+        now = max(0.0, agreement)
+        if "agreement" in state:
+            now = 0.8 * state["agreement"] + 0.2 * now
+        return {**state, "agreement": now, "best_agreement": max(now, state.get("best_agreement", 0.0))}
+
+    def trust(self, state: State) -> float:
+        best = state.get("best_agreement", 0.0)
+        return 1.0 if best <= 0 else max(self.slowest, state["agreement"] / best)
 
     def settle(self, size: Callable[[], float], keep: Callable[[float], None], shortened: float = 1.0) -> Settled:
         proposed = now = _finite(size())
@@ -130,7 +161,7 @@ class Meter(Pace):
 
     def next(self, state: State, settled: Settled, shortened: float = 1.0) -> State:
         factor = min(self.fastest, max(self.slowest, self._ratio(settled.proposed, shortened)))
-        return {"scale": state["scale"] * factor}
+        return {**state, "scale": state["scale"] * factor}
 
     def _ratio(self, size: float, shortened: float) -> float:
         """By what the step would have to be multiplied to be as long as it should."""

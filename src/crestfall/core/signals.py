@@ -259,6 +259,12 @@ TABLE: tuple[Signal, ...] = (
     Signal("step_proposed", "its size as the optimizer took it, before it was pulled back"),
     Signal("step_share", "share of the step that was kept; 1: not pulled back", "share"),
     Signal("step_cosine", "cosine of the step and the one before it: below 0 they undo each other"),
+    Signal("step_agreement", "cosine of the gradients of the two halves of the step's problems: 0 where all is noise"),
+    Signal(
+        "step_output_share",
+        "share of the step (squares of the changes) in the layer that makes logits; where it is tied, the embedding",
+        "share",
+    ),
     Signal("pace", "what the pace multiplied the learning rate of the step by"),
     Signal("kl_coefficient", "coefficient of the KL penalty in the step's updates"),
     Signal("kl_penalty", "KL penalty as the objective has it: coefficient x the rule's mean of the estimates", "nats"),

@@ -13,6 +13,7 @@ learning rate of the next one. What it decides by is `crestfall.control.pace`. d
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ with a mask of the same shape, 1 on tokens that count. Called without gradients,
 
 SKETCH = 65_536
 """Entries of a step that its direction is told by."""
+
+_OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out|output_layer|unembed\w*|head)\.")
+_EMBEDDING = re.compile(r"(^|\.)(embed|embed_tokens|wte|word_embeddings|embed_in)\.weight$")
 
 MOST_PER_TOKEN = 20.0
 """Nats that one token counts at most in a step's KL: the estimate's tail is heavy, and one token must not decide."""
@@ -49,11 +53,14 @@ class Measured:
     """What the learning rate of the next step is multiplied by."""
     cosine: float | None = None
     """Of the step as it was kept with the one before it; None where one of them moved nothing."""
+    output_share: float | None = None
+    """The part of the step, by squares, that is in the layer that makes logits; None where that is not trained."""
 
     def signals(self) -> dict[str, float]:
         """Under the names of `crestfall.core.signals`, for `Guard.observe`."""
         out = {"step_proposed": self.proposed, "step_size": self.size, "step_share": self.share}
-        return out if self.cosine is None else {**out, "step_cosine": self.cosine}
+        rest = {"step_cosine": self.cosine, "step_output_share": self.output_share}
+        return out | {name: value for name, value in rest.items() if value is not None}
 
 
 class WeightStep:
@@ -77,10 +84,19 @@ class WeightStep:
         return self.length() / max(math.sqrt(sum(float(old.square().sum()) for old in self.before)), 1e-30)
 
     def sketch(self) -> Tensor:
-        """Some 65,536 evenly spread entries of the change: enough to tell its direction from another's."""
-        stride = -(-sum(old.numel() for old in self.before) // SKETCH)
-        moved = zip(self.parameters, self.before, strict=True)
-        return torch.cat([(p.detach().reshape(-1)[::stride] - old.reshape(-1)[::stride]).cpu() for p, old in moved])
+        """Some entries of the change: enough to tell its direction from another's."""
+        return sketch(self.parameters) - sketch(self.before)
+
+    def share_of(self, some: Iterable[Tensor]) -> float | None:
+        """The share of some of the parameters in the change, by squares; None where there is none to speak of."""
+        chosen = {id(parameter) for parameter in some}
+        squares = [
+            (id(p), float((p.detach() - old).square().sum()))
+            for p, old in zip(self.parameters, self.before, strict=True)
+        ]
+        total = sum(square for _, square in squares)
+        own = [square for number, square in squares if number in chosen]
+        return sum(own) / total if own and 0 < total < math.inf else None
 
     @torch.no_grad()
     def keep(self, share: float) -> None:
@@ -112,20 +128,27 @@ class StepMeter:
         parameters: those that the optimizer trains.
         optimizer: a torch optimizer, or accelerate's wrapper of one.
         pace: `kl`, `norm`, `{"name": ..., option: ...}` or a pace object. `norm` needs no log-probs.
+        output: those of the parameters that make logits, to say which part of a step is theirs.
 
     Raises:
         ConfigError: no such pace, or one that does not measure.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], optimizer: Any, pace: str | Mapping[str, Any] | Pace = "kl"
+        self,
+        parameters: Iterable[Tensor],
+        optimizer: Any,
+        pace: str | Mapping[str, Any] | Pace = "kl",
+        output: Iterable[Tensor] = (),
     ) -> None:
         options: Any = {"name": pace} if isinstance(pace, str) else pace
         self.pace: Pace = component("pace", options) if isinstance(options, Mapping) else options
         if self.pace.measure == "none":
             raise ConfigError("StepMeter: pace 'none' measures nothing; use 'kl' or 'norm'")
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self._optimizer = optimizer
+        if self.pace.halves:
+            raise ConfigError("StepMeter: follow='agreement' needs gradients of half batches; engine native has them")
+        self._optimizer, self._output = optimizer, list(output)
         self._state = self.pace.init()
         self._step: WeightStep | None = None
         self._last: Tensor | None = None
@@ -160,21 +183,27 @@ class StepMeter:
         for group in self._optimizer.param_groups:
             group["lr"] = group["lr"] * self.scale
 
-    def after(self) -> Measured:
-        """Right after `optimizer.step()`. Raises ConfigError without a `before`."""
+    def after(self, shortened: float = 1.0) -> Measured:
+        """Right after `optimizer.step()`. Raises ConfigError without a `before`.
+
+        Args:
+            shortened: what a schedule or a controller means this step to be shortened by (0.5: half as long), which a
+                meter that holds steps at one size would otherwise undo.
+        """
         if self._step is None:
             raise ConfigError("StepMeter: after() without before()")
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
         moved = self._step.length() != 0
-        settled = self.pace.settle(self._kl if self.pace.measure == "kl" else self._step.relative, self._step.keep)
+        size = self._kl if self.pace.measure == "kl" else self._step.relative
+        settled = self.pace.settle(size, self._step.keep, shortened)
         assert settled is not None
         if moved:  # a batch without a signal says nothing of the rate
-            self._state = self.pace.next(self._state, settled)
-        sketch = self._step.sketch()
-        cosine, self._last = cosine_of(self._last, sketch), sketch
+            self._state = self.pace.next(self._state, settled, shortened)
+        direction, share = self._step.sketch(), self._step.share_of(self._output)
+        cosine, self._last = cosine_of(self._last, direction), direction
         self._step = self._logprobs = self._old = None
-        return Measured(settled.proposed, settled.size, settled.share, self.scale, cosine)
+        return Measured(settled.proposed, settled.size, settled.share, self.scale, cosine, share)
 
     def state_dict(self) -> dict[str, float]:
         """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
@@ -195,6 +224,21 @@ class StepMeter:
             torch.distributed.all_reduce(sums)
         total, tokens = sums.tolist()
         return float(total / tokens) if tokens else 0.0
+
+
+def sketch(tensors: Iterable[Tensor | None]) -> Tensor:
+    """Some 65,536 evenly spread entries of tensors (or fewer), on the CPU; None counts as nothing."""
+    known = [tensor.detach().reshape(-1) for tensor in tensors if tensor is not None]
+    stride = max(1, -(-sum(tensor.numel() for tensor in known) // SKETCH))
+    return torch.cat([tensor[::stride].float().cpu() for tensor in known]) if known else torch.zeros(0)
+
+
+def output_layer(named: Mapping[str, Tensor]) -> list[Tensor]:
+    """The parameters that make logits, by their names; where embeddings are tied, the embedding."""
+    for pattern in (_OUTPUT, _EMBEDDING):
+        if found := [parameter for name, parameter in named.items() if pattern.search(name)]:
+            return found
+    return []
 
 
 def cosine_of(one: Tensor | None, other: Tensor) -> float | None:

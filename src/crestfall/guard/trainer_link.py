@@ -29,10 +29,13 @@ def find_trainer(state: Any) -> Any:
 def come_first(trainer: Any, callback: Any) -> None:
     """Let a callback see every event before the others, so that trackers and uploads at the end see what it put back.
 
-    A new list: the trainer may be going through the old one.
+    Before it comes what changes the state of a step itself: a reference model that follows the trained one. A new list:
+    the trainer may be going through the old one.
     """
     handler = trainer.callback_handler
-    handler.callbacks = [callback, *(other for other in handler.callbacks if other is not callback)]
+    others = [other for other in handler.callbacks if other is not callback]
+    part_of_the_step = [other for other in others if type(other).__name__ == "SyncRefModelCallback"]
+    handler.callbacks = [*part_of_the_step, callback, *(o for o in others if o not in part_of_the_step)]
 
 
 def remembered(state: Any, now: Mapping[str, float] | None = None) -> Mapping[str, float]:

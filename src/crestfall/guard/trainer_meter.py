@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crestfall.control.pace import Pace
 from crestfall.core.errors import ConfigError
-from crestfall.guard.step_meter import StepMeter
+from crestfall.guard.step_meter import StepMeter, output_layer
 
 SAMPLES = 4
 """Completions of each prompt that a step is measured on."""
@@ -35,8 +35,11 @@ class TrainerMeter:
     """
 
     def __init__(self, trainer: Any, optimizer: Any, pace: str | Mapping[str, Any] | Pace) -> None:
-        self.meter = StepMeter(trainer.model.parameters(), optimizer, pace)
-        self._trainer, self._seen = trainer, list[dict[str, Any]]()
+        named = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+        self.meter = StepMeter(named.values(), optimizer, pace, output_layer(named))
+        self._rate: list[float] = []
+        self._configured = float(trainer.args.learning_rate)
+        self._trainer, self._optimizer, self._seen = trainer, optimizer, list[dict[str, Any]]()
         self._compute_loss: Any = None
         if self.meter.pace.measure == "kl":
             if not hasattr(trainer, "_get_per_token_logps_and_entropies"):
@@ -49,12 +52,17 @@ class TrainerMeter:
 
     def before(self) -> None:
         """Right before the optimizer's step."""
+        self._rate = [group["lr"] for group in self._optimizer.param_groups]
         self.meter.before(self._logprobs if self._compute_loss is not None else None)
 
     def after(self) -> dict[str, float]:
-        """Right after it. Returns signals."""
+        """Right after it. Returns signals.
+
+        What schedule, warm-up and controllers leave of the configured rate shortens the step: a meter does not undo it.
+        """
         used = self.meter.scale
-        measured = self.meter.after()
+        shortened = max(self._rate) / self._configured if self._configured > 0 else 1.0
+        measured = self.meter.after(min(1.0, max(shortened, 1e-3)))
         self._seen.clear()
         return measured.signals() | {"pace": used}
 

@@ -229,3 +229,32 @@ def test_the_mean_of_the_weights_is_handed_on(tmp_path: Path) -> None:
     trainer.train()
     for name, value in tiny_trl.weights(trainer).items():
         assert torch.allclose(value, (seen[0][name] + seen[1][name] + seen[2][name]) / 3, atol=1e-6)
+
+
+def test_a_reference_that_follows_goes_back_with_the_weights(tmp_path: Path) -> None:
+    """`sync_ref_model`: else the KL penalty after a rollback refers to the policy of the collapse."""
+    from transformers import TrainerCallback
+
+    tiny_trl.model().save_pretrained(tmp_path / "m")
+    tiny_trl.tokenizer().save_pretrained(tmp_path / "m")
+    scores = [0.1, 0.5, 0.2, 0.1, 0.1]
+    callback = CrestfallCallback(
+        {"name": "early_stop", "then": "go_on", "margin": 2}, evaluate=lambda model, step: scores[step]
+    )
+    options = {"max_steps": 4, "beta": 0.1, "sync_ref_model": True, "ref_model_mixup_alpha": 0.5}
+    trainer = tiny_trl.trainer(
+        "GRPO", tmp_path, [callback], policy=str(tmp_path / "m"), ref_model_sync_steps=1, **options
+    )
+    seen: dict[int, list[Any]] = {}
+
+    class Noting(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            seen[state.global_step] = [p.detach().clone() for p in trainer.ref_model.parameters()]
+
+    trainer.add_callback(Noting())
+    trainer.train()
+    assert callback.decision is not None
+    assert callback.decision.target_step == 1
+    assert all(map(torch.equal, seen[3], seen[1]))  # rolled back within step 3
+    assert not all(map(torch.equal, seen[2], seen[1]))
+    assert all(torch.equal(p, kept) for p, kept in zip(trainer.ref_model.parameters(), seen[1], strict=True))

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.core.types import Rollouts, Snapshot
-from crestfall.guard.step_meter import MOST_PER_TOKEN, k3
+from crestfall.guard.step_meter import MOST_PER_TOKEN, k3, output_layer
 from crestfall.testbed.engines import optimizers
+from crestfall.testbed.engines.agreement import Agreement, halves_of
 from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
 from crestfall.testbed.engines.observed import Observed
 from crestfall.testbed.engines.optimizer import Optimizer
-from crestfall.testbed.engines.paced import Paced
+from crestfall.testbed.engines.paced import PACED_BY, Paced
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct, first_of
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from crestfall.testbed.tasks.base import TaskSource
 
 Weights = Mapping[str, Tensor]
-
-PACED_BY = 4
-"""A step's KL is measured on what the first so many samples of each group wrote."""
 
 
 class NativeEngine(SamplingEngine):
@@ -156,7 +154,13 @@ class NativeEngine(SamplingEngine):
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)
-        signals |= self.pace.end(step, lambda: self._moved(first_of(unique, PACED_BY)), self.optimizer.rate.shortened)
+        signals |= self.pace.end(
+            step,
+            lambda: self._moved(first_of(unique, PACED_BY)),
+            self.optimizer.rate.shortened,
+            self.agreement.mean(),
+            output_layer(self.parameters),
+        )
         signals |= self._observe_kl(signals)
         if self.average is not None:
             self.average.add(self.parameters)
@@ -173,6 +177,7 @@ class NativeEngine(SamplingEngine):
 
     def _train(self, batch: Batch, passed_PG: NDArray[np.bool_]) -> dict[str, float]:
         """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
+        self.agreement = Agreement(self.rule.pace.halves)
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
         norms: list[float] = []
@@ -182,7 +187,10 @@ class NativeEngine(SamplingEngine):
                 break
             self.optimizer.zero()
             tally.update = len(norms)
-            self._accumulate(batch, part, observed if epoch == 0 else None, tally)
+            for half in halves_of(batch.rows, part) if self.rule.pace.halves else (part,):
+                self._accumulate(batch, half, observed if epoch == 0 else None, tally, part)
+                self.agreement.see(self.parameters)
+            self.agreement.end()
             if held is not None:
                 tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
             norms.append(self.optimizer.step())
@@ -201,11 +209,21 @@ class NativeEngine(SamplingEngine):
             yield np.flatnonzero(np.isin(rows.problem_R, chunk))
 
     def _accumulate(
-        self, batch: Batch, part: NDArray[np.int64], watch: Observed | None = None, tally: Tally | None = None
+        self,
+        batch: Batch,
+        part: NDArray[np.int64],
+        watch: Observed | None = None,
+        tally: Tally | None = None,
+        whole: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add the gradient of minus the objective, and of the KL penalty, over `part`, one of the minibatches."""
+        """Add the gradient of minus the objective, and of the KL penalty, over `part`, one of the minibatches, or a
+        part of the minibatch `whole`."""
         rows, rule = batch.rows.take(part), self.rule
-        scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
+        if whole is None or len(whole) == len(part):
+            scale_R = batch.scale_of(rows, rule.normalization, self.max_tokens)
+        else:  # the whole minibatch's normaliser
+            every = batch.scale_of(batch.rows.take(whole), rule.normalization, self.max_tokens)
+            scale_R = every[torch.from_numpy(np.searchsorted(whole, part))]
         advantages_R, count_R = batch.advantages_of(rows), torch.from_numpy(rows.count_R)
         drawn = [torch.from_numpy(rows.samples.logprobs_N[n]) for n in rows.first_R]
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from crestfall.control.pace import Meter, Pace
 from crestfall.guard.step_meter import WeightStep, cosine_of
 
+PACED_BY = 4
+"""A step's KL is measured on what the first so many samples of each group wrote."""
+
 
 class Paced:
     def __init__(self, pace: Pace) -> None:
@@ -30,18 +33,33 @@ class Paced:
         put_back = isinstance(self.pace, Meter) and self.pace.moments == "put_back"
         return WeightStep(parameters, adam if put_back else None)
 
-    def end(self, step: WeightStep, kl: Callable[[], float], shortened: float = 1.0) -> dict[str, float]:
+    def end(
+        self,
+        step: WeightStep,
+        kl: Callable[[], float],
+        shortened: float = 1.0,
+        agreement: float | None = None,
+        output: Iterable[Tensor] = (),
+    ) -> dict[str, float]:
         """After them: weights and moments are pulled back where the step was too long. Returns signals.
 
-        `shortened`: what controllers and the schedule make of the learning rate, the pace left aside.
+        Args:
+            shortened: what controllers and the schedule make of the learning rate, the pace left aside.
+            agreement: of the two halves' gradients, where the pace asked for it.
+            output: the parameters that make logits.
         """
         used, moved = self.scale, step.length() != 0
+        if agreement is not None:
+            self._state = self.pace.agree(self._state, agreement)
+            shortened *= self.pace.trust(self._state)
         settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep, shortened)
         if settled is None:
             return {}
         if moved:  # a batch without a signal says nothing of the rate
             self._state = self.pace.next(self._state, settled, shortened)
         signals = {"step_size": settled.size, "step_proposed": settled.proposed, "step_share": settled.share}
+        more = {"step_agreement": agreement, "step_output_share": step.share_of(output)}
+        signals |= {name: value for name, value in more.items() if value is not None}
         return {**signals, "pace": used, **self._cosine(step.sketch())}
 
     def _cosine(self, now: Tensor) -> dict[str, float]:

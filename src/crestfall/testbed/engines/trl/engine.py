@@ -7,8 +7,9 @@ are dealt out for sampling and programs for grading, and all processes get all r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from torch import Tensor
 from crestfall.core.errors import GraderError
 from crestfall.core.rng import seed_of
 from crestfall.core.types import Grade, Problem, Rollouts, Snapshot
+from crestfall.guard.step_meter import k3, output_layer
+from crestfall.testbed.engines.paced import PACED_BY, Paced
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
 from crestfall.testbed.engines.trl.batches import BLANK, layout, microbatch
 from crestfall.testbed.engines.trl.models import Parts, parts_of
@@ -47,7 +50,8 @@ class Part:
 
 
 class TrlEngine(SamplingEngine):
-    """See `engines.base.Engine`. KL, drift and update norm, which need a second set of weights, are not measured."""
+    """See `engines.base.Engine`. KL and drift, which need a second set of weights, are not measured; the update's norm
+    with a pace alone."""
 
     def __init__(self, config: RunConfig, options: TrlOptions, grader: CodeGrader) -> None:
         torch.set_num_threads(options.threads)
@@ -59,6 +63,7 @@ class TrlEngine(SamplingEngine):
         super().__init__(Sharded(self._sampler(options), self.accelerator), config.tasks, grader, config)
         self.rule: UpdateRule = config.update
         self.rule_state: State = self.rule.init()
+        self.pace = Paced(self.rule.pace)
         self.microbatch, self.steps = options.microbatch, config.campaign.steps
         self.parameters = trained(self.trainer.model)
 
@@ -82,6 +87,7 @@ class TrlEngine(SamplingEngine):
             self.adam.state.clear()
             self.trainer.set_updates(0)
             self.rule_state = self.rule.init()
+            self.pace.reset()
         self.scale_learning_rate(learning_rate_scale)
 
     def scale_learning_rate(self, scale: float) -> None:
@@ -94,6 +100,7 @@ class TrlEngine(SamplingEngine):
             "policy": copied(self.parameters),
             "optimizer": {**adam, "updates": torch.tensor(self.trainer.updates)},
             "update": {name: torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+            "pace": self.pace.snapshot(),
         }
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -102,6 +109,8 @@ class TrlEngine(SamplingEngine):
         self.trainer.set_updates(int(adam.pop("updates")))
         put_back_moments(self.parameters, self.adam, adam)
         self.rule_state = {name: float(value) for name, value in snapshot.get("update", {}).items()}
+        # Of the direction of the last step the other processes have the name alone, and need no more.
+        self.pace.restore({name: value for name, value in snapshot.get("pace", {}).items() if value is not None})
 
     def forget_optimizer(self) -> None:
         self.adam.state.clear()
@@ -139,6 +148,7 @@ class TrlEngine(SamplingEngine):
         advantages = self.rule.advantages(rewarded_PG, self.rule_state)
         self.rule_state = advantages.state
         self.trainer.rate.schedule = self.rule.decay(rollouts.step, self.steps)
+        self.trainer.rate.pace = self.pace.scale
         self.trainer.set_updates(self.trainer.updates)
         # What the update draws at random (dropout) is a function of the step, too.
         torch.manual_seed(
@@ -148,23 +158,52 @@ class TrlEngine(SamplingEngine):
         counted_PG = np.broadcast_to(counted(self.rule, rewarded_PG)[:, None], rewarded_PG.shape)
         values_N = np.where(counted_PG, advantages.values_PG, 0.0).reshape(-1)
         parts = [self._part(samples, values_N, counted_PG.reshape(-1), chosen) for chosen in self._minibatches(samples)]
-        return signals | self._train(parts, passed_PG.reshape(-1))
+        if self.rule.pace.name == "none":  # no copy of the weights is held for nothing
+            return signals | self._train(parts, passed_PG.reshape(-1), lambda: 0.0)
+        step = self.pace.begin(self.parameters.values(), self.adam)
+        moved = self._distance_from_now(samples)
+        signals |= self._train(parts, passed_PG.reshape(-1), moved)
+        signals |= self.pace.end(step, moved, self.trainer.rate.shortened, output=output_layer(self.parameters))
+        return {**signals, "update_norm": step.length()}
 
-    def _train(self, parts: Sequence[Part], passed_N: NDArray[np.bool_]) -> dict[str, float]:
+    def _distance_from_now(self, samples: Samples) -> Callable[[], float]:
+        """A function that tells how far the weights have moved the policy since: KL per token on the first samples of
+        each group, all processes' together, at the loss's temperature."""
+        few = np.arange(len(samples.tokens_N)).reshape(-1, samples.group_size)[:, :PACED_BY].reshape(-1)
+        part = self._part(samples, np.zeros(len(samples.tokens_N)), np.ones(len(samples.tokens_N), dtype=bool), few)
+        with torch.no_grad():
+            before = [self.trainer.logprobs(batch).double() for batch in part.batches]
+
+        @torch.no_grad()
+        def moved() -> float:
+            sums = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
+            for rows_B, batch, old in zip(part.rows_KB, part.batches, before, strict=True):
+                real = batch["completion_mask"] * torch.from_numpy(rows_B != BLANK).to(sums.device)[:, None]
+                values = k3(self.trainer.logprobs(batch).double() - old)
+                sums += torch.stack([values[real > 0].sum(), (real > 0).sum()])
+            total, tokens = self.accelerator.reduce(sums, "sum").tolist()
+            return float(total / tokens)
+
+        return moved
+
+    def _train(
+        self, parts: Sequence[Part], passed_N: NDArray[np.bool_], moved: Callable[[], float]
+    ) -> dict[str, float]:
         """All updates of a step. Entropy and log-probs are those of each completion before it was first learnt from."""
         if self.rule.needs_old_logprobs:
             for part in parts:
                 for batch in part.batches:
                     batch["old_per_token_logps"] = self.trainer.logprobs(batch)
         observed = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
-        norms = []
-        for epoch in range(self.rule.epochs):
-            for part in parts:
-                norm, seen = self.trainer.optimizer_step(part.batches, part.factor)
-                norms.append(norm)
-                if epoch == 0:
-                    for rows_B, batch, (logprobs, entropies) in zip(part.rows_KB, part.batches, seen, strict=True):
-                        observed += _observe(rows_B, batch["completion_mask"], logprobs, entropies, passed_N)
+        norms: list[float] = []
+        for epoch, part in product(range(self.rule.epochs), parts):
+            if norms and self.rule.pace.enough(moved):
+                break
+            norm, seen = self.trainer.optimizer_step(part.batches, part.factor)
+            norms.append(norm)
+            if epoch == 0:
+                for rows_B, batch, (logprobs, entropies) in zip(part.rows_KB, part.batches, seen, strict=True):
+                    observed += _observe(rows_B, batch["completion_mask"], logprobs, entropies, passed_N)
         observed = self.accelerator.reduce(observed, "sum")
         rates = self.trainer.rate.signals(self.trainer.updates)
         return {**_signals(observed), "grad_norm": float(np.mean(norms)), **rates}

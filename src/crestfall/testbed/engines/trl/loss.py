@@ -29,8 +29,8 @@ def loss_options(rule: UpdateRule, sampling_temperature: float) -> dict[str, Any
             raise ConfigError(f"update.{penalty}: engine trl has no penalties; use engine native")
     if rule.optimizer != "adamw":
         raise ConfigError(f"update.optimizer: engine trl has AdamW alone, found {rule.optimizer!r}; use engine native")
-    if rule.pace.name != "none":
-        raise ConfigError("update.pace: engine trl has no pace; use engine native, or crestfall.StepMeter in your loop")
+    if rule.pace.halves:
+        raise ConfigError("update.pace.follow: engine trl does not compare half batches; use engine native, or 'fixed'")
     clips = isinstance(rule, Clipped)
     if type(rule).objective is not (Clipped if clips else UpdateRule).objective:
         raise ConfigError(

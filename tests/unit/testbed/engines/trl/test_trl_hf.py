@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from small_engines import Parity, trl_engine  # noqa: E402
 
 import tiny_hf  # noqa: E402
+from crestfall.control.pace import KLPace  # noqa: E402
 from crestfall.core.registry import lookup  # noqa: E402
 from crestfall.testbed.config import CampaignConfig, RunConfig  # noqa: E402
 from crestfall.testbed.engines.native import NativeEngine  # noqa: E402
@@ -66,3 +67,31 @@ def test_the_engines_agree(variant: str, tmp_path: Any) -> None:
     assert scale > 0
     for name, value in moments[0].items():
         assert float((value - moments[1][name]).abs().max()) < 1e-4 * scale, name
+
+
+@pytest.mark.parametrize("variant", ["whole", "adapters"])
+def test_both_engines_pace_alike(variant: str, tmp_path: Any) -> None:
+    """A rate that is far too high: the same step is measured, pulled back and slowed down."""
+    saved, options = VARIANTS[variant]
+    policy = tiny_hf.policy(tiny_hf.save(tmp_path, **saved), **options)
+    campaign = CampaignConfig(group_size=4, problems_per_step=3, temperature=1.0)
+    tasks, rule = lookup("tasks", "comments")(), Reinforce(learning_rate=0.3, clip_norm=0.0, pace=KLPace())
+    config = replace(RunConfig(), policy=policy, tasks=tasks, campaign=campaign, update=rule)
+    native = NativeEngine(policy.load(), rule, tasks, Parity(), config)
+    native.begin_campaign(0)
+    trl = trl_engine(config)
+    ours = native.rollout(tiny_hf.problems("train", 3), 0, 1)
+    grades = [Parity().grade_batch([(None, text) for text in group]) for group in ours.completions_PG]
+    frozen = replace(ours, grades_PG=grades)
+    mine, theirs = native.update(frozen), trl.update(frozen)
+    names = ["step_proposed", "step_size", "step_share", "pace"]
+    names += ["step_output_share"] if variant == "whole" else []
+    for name in names:
+        assert theirs[name] == pytest.approx(mine[name], rel=0.02), name
+    assert 0 < mine["step_share"] < 1
+    assert mine["step_size"] <= 2 * rule.pace.target
+    assert trl.pace.scale == native.pace.scale == 0.25
+    then, again = trl.snapshot(), trl_engine(config)
+    again.restore(then)
+    assert again.pace.scale == 0.25
+    assert trl.update(frozen)["pace"] == again.update(frozen)["pace"] == 0.25
