@@ -12,12 +12,15 @@ from functools import lru_cache
 import numpy as np
 
 from crestfall.analysis.levels import moving_average
-from crestfall.analysis.noise import Noise, ar1, deepest_valley, sigma_of
+from crestfall.analysis.noise import FEWEST_FOR_CORRELATION, Noise, ar1, deepest_valley, sigma_of
 from crestfall.analysis.scan import QUESTIONS
 from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
 
 REPLICATES = 399
+MOST_CORRELATION = 0.2
+"""Of short curves more is assumed than found (`noise.correlation`). A slow wander that is mistaken for a fall and a
+recovery would have to be deeper than a collapse, too, which it hardly ever is."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ def crash_of(curve_S: FloatArray, noise: Noise, width: int, deep: float) -> Cras
         return Crash(depth, index, 1.0)
     sigma = float(np.median(noise.sigma_S)) if noise.known else float(sigma_of(curve_S[None])[0])
     observed = float(valley_statistic(curve_S[None] / max(sigma, 1e-9 * depth))[0])
-    null_B = _null(len(curve_S), round(20 * noise.correlation), noise.known)
+    short = len(curve_S) < FEWEST_FOR_CORRELATION
+    rho = min(noise.correlation, MOST_CORRELATION) if short else noise.correlation
+    null_B = _null(len(curve_S), round(20 * rho), noise.known)
     return Crash(depth, index, min(1.0, QUESTIONS * float((1 + np.sum(null_B >= observed)) / (1 + len(null_B)))))
 
 

@@ -113,7 +113,7 @@ def correlation(values_S: FloatArray) -> float:
     return float(rho)
 
 
-_HUMPS = {1: (1.5, 2.0, 0.7), 2: (2.8, 5.2, 2.5), 3: (3.6, 8.0, 3.5)}
+_HUMPS = {1: (1.5, 2.0, 0.9), 2: (2.8, 5.2, 2.5), 3: (3.6, 8.0, 3.5)}
 
 
 def _lag_1(residual_S: FloatArray) -> float:

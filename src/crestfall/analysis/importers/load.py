@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crestfall.analysis.importers.base import HEAD_BYTES, History, Importer
 from crestfall.analysis.importers.history import to_trajectories
+from crestfall.analysis.importers.metrics import role_of
 from crestfall.analysis.importers.names import merged, told_apart
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
@@ -120,9 +121,12 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
             continue
         for history in histories:
             try:
-                found += asked.of(history)
+                judged = asked.of(history)
             except InputError as error:
                 refused.append(error)
+                continue
+            guessed = group.importer.order >= _GUESSED and not asked.metrics
+            found += [t for t in judged if not guessed or role_of(t.metric) != "aside"]
     if not found and refused:
         raise refused[0]
     if not found:
@@ -133,7 +137,8 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
 
 
 _GUESSED = 6
-"""Importers from this order on take files by their syntax alone: in a directory, what they cannot read is no log."""
+"""Importers from this order on take files by their syntax alone: in a directory, what they cannot read, or what holds
+no score that is known, is no log."""
 
 
 @dataclass

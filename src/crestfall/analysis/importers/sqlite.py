@@ -57,7 +57,8 @@ def _runs(db: sqlite3.Connection, path: Path) -> Iterator[History]:
         yield from _trackio(db, path)
     else:
         for name, keys in tables.items():
-            if any(metrics.step_rank(key) is not None for key in keys):
+            scored = any(metrics.role_of(key) != "aside" for key in keys)
+            if scored and any(metrics.step_rank(key) is not None for key in keys):
                 rows = db.execute(f"select * from {_quoted(name)}").fetchall()
                 label = path.stem if len(tables) == 1 else f"{path.stem} {name}"
                 yield from histories(Frame.of(dict(zip(keys, row, strict=True)) for row in rows), _about(label, path))

@@ -24,7 +24,8 @@ _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
 section{border-top:1px solid #8886;padding:1rem 0}h2{font-size:1.05rem;margin:0}p{margin:.3rem 0}
 .fell{color:#c22;font-weight:600}.waits{color:#a60}.fine{color:#283}svg{width:100%;height:9rem}
-polyline,path{fill:none;stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}
+polyline,path{fill:none;stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}path.fell{stroke:#c22}
+h2,p{overflow-wrap:anywhere}.axis{display:flex;justify-content:space-between;font-size:.85rem;opacity:.75}
 @media(prefers-color-scheme:dark){.fell{color:#f77}.waits{color:#fb5}.fine{color:#7d9}}
 """
 
@@ -62,9 +63,13 @@ def _curve(view: View) -> Markup:
         (600 * (a - x[0]) / max(x[-1] - x[0], 1e-9), 5 + 110 * (high - b) / max(high - low, 1e-9))
         for a, b in zip(x, y, strict=True)
     ]
-    title = element("title", f"{visible(view.metric, 80)}, smoothed")
-    line = polyline(points, "line")
-    return element("svg", title, line, viewBox="0 0 600 120", preserveAspectRatio="none", role="img")
+    parts = [element("title", f"{visible(view.metric, 80)}, smoothed"), polyline(points, "line")]
+    if view.alarm is not None:
+        seen = 600 * (view.alarm.step - x[0]) / max(x[-1] - x[0], 1e-9)
+        parts.append(element("path", d=f"M{seen:.1f} 0V120", class_="fell"))
+    chart = element("svg", *parts, viewBox="0 0 600 120", preserveAspectRatio="none", role="img")
+    axis = Markup('<div class="axis"><span>step {}</span><span>{} to {}</span><span>step {}</span></div>')
+    return chart + axis.format(view.steps_S[0], number(low), number(high), view.steps_S[-1])
 
 
 class PageServer:
