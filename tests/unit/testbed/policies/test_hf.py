@@ -79,6 +79,16 @@ def test_chat_prompts_are_a_users_message_and_the_turn_of_the_assistant(chat):
 WHOLE = "def f(x):\n    return x\n"
 
 
+def test_an_answer_begins_with_its_prefill(chat):
+    text = tiny_hf.policy(chat, prefill="{stub}    return", stop=("\n",)).load().text
+    problem = Problem("p", "Double x.", CallTests("f", (CallCase((1,), 2),)), "p", stub="def f(x):\n")
+    asked = text._decode(text.encode(problem))
+    assert asked.endswith("\ndef f(x):\n    return")
+    assert text.program(problem, " 2 * x\nand so on") == "def f(x):\n    return 2 * x"
+    tokens = text.tokenizer(" 2 * x\n")["input_ids"]
+    assert text.ended(problem, tokens) and not text.ended(problem, tokens[:-1])
+
+
 @pytest.mark.parametrize(
     ("stub", "answer", "program"),
     [

@@ -35,7 +35,8 @@ def load(policy: HfOptions) -> LoadedHf:
     model.eval().to(device)
     lm = CausalLM(model, parts, bfloat16=policy.dtype == "bfloat16", checkpointing=policy.gradient_checkpointing)
     probe(lm)
-    return LoadedHf(lm, Text.of(tokenizer, model, policy.prompt), policy.tokens_per_microbatch, policy.sampled_tokens)
+    text = Text.of(tokenizer, model, policy.prompt, policy.prefill, policy.stop)
+    return LoadedHf(lm, text, policy.tokens_per_microbatch, policy.sampled_tokens)
 
 
 @lru_cache(maxsize=8)

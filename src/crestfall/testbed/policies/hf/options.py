@@ -41,6 +41,12 @@ class HfOptions:
     """`chat`: the problem's prompt as a user's message in the model's chat template, and the program is the code block
     of the answer. `plain`: the prompt as it stands, with the problem's stub last, which the model continues. `auto`:
     chat where the tokenizer has a template."""
+    prefill: str = ""
+    """How every answer begins, whatever the model would have written: the text stands in its turn of the chat (plain:
+    behind the prompt), is graded as part of the answer and is not trained on. `{stub}` is the problem's stub. A model
+    that has to be asked for code is so asked for nothing else, and what is learned is not the form of an answer."""
+    stop: tuple[str, ...] = ()
+    """A completion ends before the first of these, beside the model's own ends and the problem source's."""
     lora: Lora | None = None
     """Train low-rank adapters (`policy.lora.rank=16`) and leave the weights alone; none: train all weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -28,9 +28,18 @@ class Text:
     eos: frozenset[int]
     """Every token that ends a completion."""
     pad: int
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tokenizer: Any, model: Any, prompt: Literal["auto", "chat", "plain"]) -> Text:
+    def of(
+        cls,
+        tokenizer: Any,
+        model: Any,
+        prompt: Literal["auto", "chat", "plain"],
+        prefill: str = "",
+        stop: tuple[str, ...] = (),
+    ) -> Text:
         """Raises ConfigError for a chat without a template, and for a model that names no end."""
         templated = bool(getattr(tokenizer, "chat_template", None))
         if prompt == "chat" and not templated:
@@ -44,7 +53,7 @@ class Text:
             raise ConfigError("policy.model: neither model nor tokenizer says which token ends a text")
         # Padding is masked wherever it stands, so any token will do.
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos)
-        return cls(tokenizer, templated if prompt == "auto" else prompt == "chat", eos, pad)
+        return cls(tokenizer, templated if prompt == "auto" else prompt == "chat", eos, pad, prefill, stop)
 
     # --- in ---
 
@@ -53,9 +62,9 @@ class Text:
         if self.chat:
             message = [{"role": "user", "content": self._asked(problem)}]
             text = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids = self.tokenizer(text + self._begun(problem), add_special_tokens=False)["input_ids"]
         else:
-            ids = self.tokenizer(_continued(problem))["input_ids"]
+            ids = self.tokenizer(_continued(problem) + self._begun(problem))["input_ids"]
         if not ids:
             raise InputError(f"problem {problem.task_id}: its prompt has no tokens")
         return np.array(ids, dtype=np.int64)
@@ -83,12 +92,16 @@ class Text:
 
     def program(self, problem: Problem, text: str) -> str:
         """The program that is graded; nothing where the text has no code."""
-        return program_of(problem, cut(text, self._stop(problem)))
+        return program_of(problem, self._begun(problem) + cut(text, self._stop(problem)))
 
     def _stop(self, problem: Problem) -> Sequence[str]:
-        """The strings with which, the problem's source says, a continuation is over. A chat answer ends by itself."""
-        stop: Sequence[str] = () if self.chat else problem.meta.get("stop", ())
-        return stop
+        """What the options say, and the strings with which, the problem's source says, a continuation is over. A chat
+        answer ends by itself."""
+        return self.stop if self.chat else (*self.stop, *problem.meta.get("stop", ()))
+
+    def _begun(self, problem: Problem) -> str:
+        """What every answer begins with."""
+        return self.prefill.replace("{stub}", problem.stub)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         out: str = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
