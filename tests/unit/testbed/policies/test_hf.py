@@ -86,7 +86,8 @@ def test_an_answer_begins_with_its_prefill(chat):
     assert asked.endswith("\ndef f(x):\n    return")
     assert text.program(problem, " 2 * x\nand so on") == "def f(x):\n    return 2 * x"
     tokens = text.tokenizer(" 2 * x\n")["input_ids"]
-    assert text.ended(problem, tokens) and not text.ended(problem, tokens[:-1])
+    assert text.ended(problem, tokens)
+    assert not text.ended(problem, tokens[:-1])
 
 
 @pytest.mark.parametrize(
