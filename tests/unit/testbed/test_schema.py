@@ -97,8 +97,8 @@ def test_what_the_command_line_accepts_is_valid(errors: Any) -> None:
     """Every component with every option at its default, as a run directory stores it, and each alone in a file."""
     for kind in ("tasks", "policy", "update", "control", "care", "engine"):
         for name, cls in components(kind).items():
-            if name.startswith("fake"):
-                continue
+            if not cls.__module__.startswith("crestfall."):
+                continue  # other tests register theirs, and what ships does not know of them
             needed = {option.name: "x" for option in options(cls) if option.required or option.name == "path"}
             config = build(RunConfig, {kind: {"name": name, **needed}})
             assert errors(resolved(config)) == [], name
