@@ -24,7 +24,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *sorted(ROOT.glob("docs/**/*.md"))]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMAND = re.compile(rf"\bcrestfall (?:{'|'.join(VERBS)}) [^;`\n]*")
+COMMAND = re.compile(rf"\bcrestfall (?:{'|'.join(VERBS)}) [^;>`\n]*")
 
 
 def links(page: Path) -> Iterator[Path]:
