@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 OUT_LLM ?= runs/demo-llm
 
-.PHONY: demo demo-llm test slow lint types paper bench warmstart clean
+.PHONY: demo demo-llm test slow lint types docs paper bench warmstart clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/crestfall study quickstart --out $(OUT)
@@ -31,6 +31,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# The site, into site/: open site/index.html. Nothing is fetched while it is built or read.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --quiet
 
 paper: $(VENV)/.installed-dev
 	$(BIN)/python -m research.paper runs/study --out docs/study
@@ -55,6 +59,10 @@ $(VENV)/.installed-demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.installed-llm: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[hf]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml

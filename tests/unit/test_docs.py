@@ -6,7 +6,9 @@ is run. Left out are lines with shell variables, an ellipsis or options in brack
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import itertools
 import re
 import shlex
 import sys
@@ -21,10 +23,13 @@ from crestfall.testbed.config import load_run, load_study
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMAND = re.compile(rf"\bcrestfall (?:{'|'.join(VERBS)}) [^;>`\n]*")
+COMMAND = re.compile(rf"\bcrestfall (?:{'|'.join(VERBS)}) [^;`\n>|]*")
 
 
 def links(page: Path) -> Iterator[Path]:
@@ -32,6 +37,13 @@ def links(page: Path) -> Iterator[Path]:
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
         if not re.match(r"\w+:", target):
             yield (page.parent / target.partition("#")[0]).resolve()
+
+
+@functools.cache
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def code(page: Path) -> str:
@@ -90,6 +102,36 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert {page for page in PAGES if page.parent in (ROOT, ROOT / "docs")} - reached == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_are_headings(page: Path) -> None:
+    text = FENCE.sub("", page.read_text())
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not re.match(r"\w+:", target) and there.suffix == ".md" and anchor not in anchors(there):
+            wrong.append(target)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lists_and_tables_stand_apart(page: Path) -> None:
+    """A forge shows a list right behind a paragraph as a list; the site's Markdown makes a paragraph of both."""
+    lines = FENCE.sub("", page.read_text()).splitlines()
+    starts = re.compile(r"[-*] |\d+\. |\|")
+    wrong = []
+    for before, line in itertools.pairwise(lines):
+        within = starts.match(before) or before.startswith(("  ", "#", "<!--")) or not before.strip()
+        if starts.match(line) and not within:
+            wrong.append(line)
+    assert wrong == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    assert {page.name for page in ROOT.glob("docs/*.md")} - set(re.findall(r"\w+\.md", text)) == set()
+
+
 def test_commands_are_found() -> None:
     """The tests below run over something, of every verb."""
     assert {command.split()[1] for command in SHOWN} == set(VERBS)
@@ -122,7 +164,7 @@ def test_files_that_pages_name_exist() -> None:
 
 def test_modules_and_chores_exist() -> None:
     text = "\n".join(code(page) for page in PAGES)
-    modules = set(re.findall(r"python -m ((?:crestfall|research)[\w.]*)", text))
+    modules = set(re.findall(r"python -m ((?:crestfall|research)(?:\.\w+)*)", text))
     assert modules
     assert {name for name in modules if importlib.util.find_spec(name) is None} == set()
     chores = set(re.findall(r"^make (\w+)", text, re.MULTILINE))

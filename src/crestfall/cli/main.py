@@ -38,6 +38,14 @@ VERBS: dict[str, str] = {
 }
 
 
+EXIT_CODES: dict[int, str] = {
+    0: "Done. A run that a controller stopped is done.",
+    1: "`study`: cells failed. `grade`: the scores are not of all samples (`infra`, missing or unknown tasks). "
+    "`analyze --fail-on`: a run is of that class. `watch --once`: a score has fallen.",
+    2: "Usage or bad input: one line on stderr names the file, the line or the key.",
+    130: "Interrupted by Ctrl-C or SIGTERM. The same command goes on where it was.",
+}
+
 AFTER_INTERRUPT = "nothing was written"
 """What is said of a verb that was interrupted and does not say itself what becomes of its work."""
 
@@ -79,7 +87,7 @@ def parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 cells of a study failed, 2 usage or bad input (one line on stderr), 130 interrupted."""
+    """The exit code: one of `EXIT_CODES`."""
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _main(words))
 

@@ -1,0 +1,1 @@
+"""The documentation site: what mkdocs builds from `docs/` (`make docs`), and the pages that are made from the code."""
