@@ -319,12 +319,16 @@ def fail(reason: str = "", **_: Any) -> None:
 skip.Exception = Skipped  # type: ignore[attr-defined]
 
 
-@functools.cache
 def provide() -> None:
-    """Stand in for pytest where it cannot be imported: once in a process, for looking costs a tenth of a short
-    program."""
-    if "pytest" not in sys.modules and importlib.util.find_spec("pytest") is None:
+    """Stand in for pytest where it cannot be imported."""
+    if "pytest" not in sys.modules and absent():
         sys.modules["pytest"] = module()
+
+
+@functools.cache
+def absent() -> bool:
+    """Whether there is no pytest to import. The zygote asks for its forks: looking costs a tenth of a short program."""
+    return importlib.util.find_spec("pytest") is None
 
 
 def module() -> types.ModuleType:

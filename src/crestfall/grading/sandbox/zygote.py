@@ -23,7 +23,17 @@ import time
 import types
 from dataclasses import dataclass
 
-from crestfall.grading.sandbox import contestant, harness, header, linux, processes, scratch, seccomp, streams
+from crestfall.grading.sandbox import (
+    contestant,
+    harness,
+    header,
+    linux,
+    processes,
+    pytest_shim,
+    scratch,
+    seccomp,
+    streams,
+)
 from crestfall.grading.sandbox.pace import AWAKE, SLICE
 from crestfall.grading.sandbox.rehearsal import rehearse
 from crestfall.grading.sandbox.threads import ThreadLimit
@@ -81,6 +91,7 @@ def warm() -> None:
     for name in WARM:
         __import__(name)
     header.names(header.LEETCODE)
+    pytest_shim.absent()
     processes.install()
     sys.modules["pypyjit"] = types.SimpleNamespace(set_param=lambda *args, **kwargs: None)  # type: ignore[assignment]
     sys.argv[:] = sys.orig_argv[:] = ["main.py"]
