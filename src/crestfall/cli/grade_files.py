@@ -101,23 +101,19 @@ class Files:
         coverage = Coverage(references=args.references)
         written = [] if args.references else read_samples(args.samples)
         placed = self._references(coverage) if args.references else self._samples(written, coverage)
-        done = 0
         with KeptGrades(self._partial()) as kept, progress_bar(len(written), not args.json and bool(written)) as bar:
             if kept.found:
                 print(f"crestfall: going on from {kept.found} grades in {self._partial()}", file=sys.stderr)
 
             def advance(count: int) -> None:
-                nonlocal done
-                done += count
                 for _ in range(count):
                     bar()
 
             try:
                 results = grade_stream(grader, placed, kept, advance, bool(args.against) or args.repeat > 1)
             except KeyboardInterrupt:
-                where = f"kept in {self._partial()}" if self._partial() else "kept nowhere, for there is no --out"
-                of = f" of {len(written)}" if written else ""
-                print(f"crestfall: {done}{of} samples were graded and are {where}", file=sys.stderr)
+                where = f"are kept in {self._partial()}" if self._partial() else "are lost, for there is no --out"
+                print(f"crestfall: the grades of {len(kept)} programs {where}", file=sys.stderr)
                 raise
         if not results:
             raise none_known(written) if written else InputError(f"{args.problems}: no problem has a reference")

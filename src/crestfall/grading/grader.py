@@ -4,13 +4,14 @@ retries."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import threading
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,9 +105,23 @@ class CodeGrader:
                 raise
         return self._results(batch, keys)
 
-    async def agrade_batch(self, pairs: Iterable[tuple[Problem, str]]) -> list[Grade]:
-        """`grade_batch` for coroutines: others go on meanwhile."""
+    async def agrade_batch(
+        self, pairs: Iterable[tuple[Problem, str]], each: Callable[[int, Grade], None] | None = None
+    ) -> list[Grade]:
+        """`grade_batch` for coroutines: others go on meanwhile.
+
+        Args:
+            each: called, in the event loop, with the place of a pair and its grade, once that was run.
+        """
         batch, keys, jobs = self._prepare(pairs)
+        if each is not None:
+            loop, places = asyncio.get_running_loop(), {key: place for place, key in enumerate(keys)}
+
+            def told(key: bytes, grade: Grade) -> None:
+                with contextlib.suppress(RuntimeError):  # nobody is there any more
+                    loop.call_soon_threadsafe(each, places[key], grade)
+
+            batch.each = told
         running = self._submit(batch, jobs)
         try:
             await asyncio.wrap_future(batch.done)

@@ -54,10 +54,12 @@ class Batch:
 
     Args:
         advance: called for each program that was run.
+        each: called with each grade as it comes, by its key.
         retries: how many of its programs may be run again because they slept.
     """
 
     advance: Callable[[], None] = lambda: None
+    each: Callable[[bytes, Grade], None] = lambda key, grade: None
     grades: dict[bytes, Grade] = field(default_factory=dict)
     waits: set[bytes] = field(default_factory=set)
     done: Future[None] = field(default_factory=Future)
@@ -67,6 +69,7 @@ class Batch:
         self.grades[key] = grade
         self.waits.discard(key)
         self.advance()
+        self.each(key, grade)
         if not self.waits:
             self.end()
 

@@ -47,12 +47,15 @@ class KeptGrades:
         if self._path is not None:
             self._file.close()
 
+    def __len__(self) -> int:
+        return len(self._grades)
+
     def get(self, key: str) -> Grade | None:
         return self._grades.get(key)
 
     def add(self, grades: dict[str, Grade]) -> None:
         """Keep these. What could not be graded is not kept: it is tried again."""
-        new = {key: grade for key, grade in grades.items() if grade.verdict is not Verdict.INFRA}
+        new = {k: g for k, g in grades.items() if k not in self._grades and g.verdict is not Verdict.INFRA}
         self._grades.update(new)
         if self._path is not None:
             with writing(self._path):

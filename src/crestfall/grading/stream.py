@@ -98,7 +98,9 @@ async def _lot(grader: CodeGrader, lot: Sequence[Placed], kept: KeptGrades) -> l
     pairs = [(item.sample.problem, item.sample.program) for item in lot]
     keys = [grader.key(*pair) for pair in pairs]
     new = {key: pair for key, pair in zip(keys, pairs, strict=True) if kept.get(key) is None}
-    grades = dict(zip(new, await grader.agrade_batch(new.values()), strict=True))
+    names = list(new)
+    found = await grader.agrade_batch(new.values(), lambda place, grade: kept.add({names[place]: grade}))
+    grades = dict(zip(names, found, strict=True))
     kept.add(grades)
     return [(item, grades.get(key) or _known(kept, key)) for item, key in zip(lot, keys, strict=True)]
 

@@ -210,8 +210,8 @@ def test_a_grading_that_was_broken_off_goes_on(folder, number):
     started.send_signal(number)
     _, said = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert "of 81 samples were graded and are kept in r.jsonl.partial" in said
     kept = partial.read_text().count("\n")
+    assert f"the grades of {kept} programs are kept in r.jsonl.partial" in said
     assert not (folder / "r.jsonl").exists()
     with partial.open("a") as file:  # a line that a kill tore
         file.write('{"key": "12", "grade": {"verdict": "unheard of", "tests": []}}\n{"key": "12')

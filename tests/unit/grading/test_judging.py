@@ -45,6 +45,10 @@ CHECKERS = {
     "function of two": DIFFERENT + "def check(stdin, output): return different(stdin, output)",
     "function of three": DIFFERENT + "def checker(output, expected, input): return different(input, output)",
     "function, score": DIFFERENT + "def grade(i, e, o): return 1.0 if different(i, o) else 0.5",
+    "function, assertion": DIFFERENT + "def check(input, output): assert different(input, output)",
+    "script, word and exit code": DIFFERENT
+    + "import sys\nright = different(*(open(sys.argv[i]).read() for i in (1, 3)))\n"
+    "print('ok' if right else 'wrong: it is the sum')\nsys.exit(not right)",
     "function, tuple": DIFFERENT + "def judge(input_data, out): return different(input_data, out), 'why'",
 }
 
@@ -58,6 +62,16 @@ def test_a_checker_decides(grader, name):
     assert grade.detail.startswith("case 1: the checker says")
     assert grader.grade(problem, "print('x')").verdict is Verdict.WRONG_ANSWER  # the checker fails on it
     assert grader.grade(problem, "print(0)\n1 / 0").verdict is Verdict.RUNTIME_ERROR
+
+
+def test_a_checker_says_why(grader):
+    checker = "print('the sum')\nraise SystemExit(1)"
+    assert (
+        grader.grade(stdio(StdioCase("1\n", "1\n"), checker=checker), "print(1)").detail
+        == "case 1: the checker says: the sum"
+    )
+    forgetful = "def check(output):\n    if output == 'x':\n        return True"
+    assert not grader.grade(stdio(StdioCase("1\n", "1\n"), checker=forgetful), "print(1)").passed
 
 
 def test_a_checker_that_fails_on_the_right_output_is_the_problems_fault(grader):

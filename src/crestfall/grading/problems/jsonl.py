@@ -12,6 +12,7 @@ before every program, or "leetcode"), and limits: `time_limit` in seconds, `memo
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, cast
@@ -101,7 +102,7 @@ def _with_options(row: Row, tests: Tests) -> Tests:
     if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0:
         raise row.error("tolerance", "a number of at least 0")
     if isinstance(tests, StdioTests):
-        return replace(tests, tolerance=tolerance, checker=row.text("checker") if row.has("checker") else None)
+        return replace(tests, tolerance=tolerance, checker=_checker(row))
     if not isinstance(tests, CallTests):
         return tests
     compare = row.text("compare", "json")
@@ -122,6 +123,17 @@ def _unpacked(tests: Any) -> Any:
         return loads(tests)
     except ValueError:
         return tests
+
+
+def _checker(row: Row) -> str | None:
+    """Raises InputError: it is no Python, so that nothing could pass or fail."""
+    if row.data.get("checker") is None:
+        return None
+    try:
+        ast.parse(text := row.text("checker"))
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{row.where}: field 'checker' is no Python program: {error}") from None
+    return text
 
 
 def _as_data_sets(tests: Any) -> bool:

@@ -6,6 +6,8 @@ within that process, `special` the other.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import inspect
 import os
 import sys
@@ -31,19 +33,32 @@ def run(channel: Channel, source: str, stdin: str, expected: str, output: str) -
         streams.names[name] = text.encode("utf-8", "surrogatepass")
     sys.argv[:] = ["checker.py", *FILES]
     namespace = load(source, "__main__")
+    with contextlib.suppress(ValueError):  # closed
+        sys.stdout.flush()
     if isinstance(namespace, str):
         channel.send(namespace)
         return
     try:
-        sys.stdout.flush()
         function = next((namespace[name] for name in FUNCTIONS if callable(namespace.get(name))), None)
         answer = None
         if function is not None and not os.fstat(1).st_size:
-            answer = _call(function, *texts)
-            answer = False if answer is None else answer
+            answer = _answer(function, source, texts)
         channel.send(f'["v",{Encoder(10_000, listed=True).encode(answer)}]')
     except BaseException as error:
         channel.send(reported(error))
+
+
+def _answer(function: Callable[..., Any], source: str, texts: tuple[str, str, str]) -> Any:
+    """What a function says: one that returns nothing anywhere says no by an assertion that fails."""
+    try:
+        answer = _call(function, *texts)
+    except AssertionError:
+        return False
+    if answer is not None:
+        return answer
+    named = (node for node in ast.walk(ast.parse(source)) if getattr(node, "name", None) == function.__name__)
+    inner = (node for definition in named for node in ast.walk(definition))
+    return not any(isinstance(node, ast.Return) and node.value is not None for node in inner)
 
 
 def _call(function: Callable[..., Any], stdin: str, expected: str, output: str) -> Any:

@@ -27,9 +27,11 @@ def _ask(runner: Runner, plan: Mapping[str, Any], stdin: str, expected: str, out
         answer: list[Any] = []
         verdict, detail = guarded(_listen, program, answer)
         outcome = runner.conclude(program, verdict, detail)
-        if outcome.verdict != "passed":
-            return outcome.verdict, outcome.detail
         printed = os.pread(program.streams[1], 10_000, 0).decode("utf-8", "replace")
+    if outcome.verdict == "wrong_answer" and printed.strip():
+        return outcome.verdict, " ".join(printed.split())[:100]
+    if outcome.verdict != "passed":
+        return outcome.verdict, outcome.detail
     if answer[0] is None:
         answer[0] = printed.split(maxsplit=1)[0] if printed.strip() else True  # silence and exit code 0: right
     return ("passed", "") if _accepts(answer[0]) else ("wrong_answer", " ".join(printed.split())[:100] or "no")
