@@ -16,7 +16,8 @@ from crestfall.guard.keeper import Held, Keeper
 from crestfall.guard.ranks import Ranks, decided_by_first
 from crestfall.guard.snapshots import SHARDS
 from crestfall.guard.writer import Writer
-from crestfall.store.statetree import Packed
+from crestfall.store import statetree
+from crestfall.store.statetree import Outline, Packed
 from crestfall.store.tensors import Shard
 
 
@@ -176,7 +177,8 @@ class Disk:
     def put_back(self, target: int, history: History | None) -> None:
         """Put a snapshot back: from memory, else from the disk, else the next best one that can be read. Collective."""
         assert self._keeper is not None
-        plan = decided_by_first(self._ranks, lambda: self._plan(target, history))
+        live = self._keeper.outline_now()
+        plan = decided_by_first(self._ranks, lambda: self._plan(target, history, live))
         if plan["from"] == "memory":
             odd = self._keeper.put_back(self._keeper.memory.get(plan["id"]))
         elif plan["from"] == "disk":
@@ -186,30 +188,40 @@ class Disk:
             shards = None if plan["shards"] is None else Path(plan["shards"])
             odd = self._keeper.put_back_from_disk(packed, parts, shards)
         else:
-            self._say("no snapshot can be read: the weights stay as they are")
+            self._say("no snapshot can be put back: the weights stay as they are")
             return
         if odd:
             self._say(f"what was put back is not exactly what was captured: {', '.join(odd[:3])} ({len(odd)} in all)")
         self._drain()
 
-    def _plan(self, target: int, history: History | None) -> dict[str, Any]:
+    def _plan(self, target: int, history: History | None, live: Outline) -> dict[str, Any]:
         assert history is not None
         assert self._keeper is not None
         wanted: int | None = target
         while wanted is not None:
-            if wanted in self._keeper.memory:
-                return {"from": "memory", "id": wanted}
-            self._writer.wait()
+            step = history.observation(wanted).record.step
             try:
+                if wanted in self._keeper.memory:
+                    self._fitting(step, statetree.outline(self._keeper.memory[wanted].packed), live)
+                    return {"from": "memory", "id": wanted}
+                self._writer.wait()
+                self._fitting(step, history.snapshots.outline(wanted), live)
                 self._read = history.snapshots.load(wanted), history.snapshots.parts(wanted)
                 shards = history.snapshots.shards(wanted)
                 return {"from": "disk", "id": wanted, "shards": None if shards is None else str(shards)}
             except (InputError, OSError, KeyError) as error:
                 history.forget([] if wanted is None else [wanted])
                 wanted = history.best_of(history.available())
-                step = "none is left" if wanted is None else f"step {history.observation(wanted).record.step}"
-                self._say(f"{error}; the next best takes its place: {step}")
+                left = "none is left" if wanted is None else f"step {history.observation(wanted).record.step}"
+                self._say(f"{error}; the next best takes its place: {left}")
         return {"from": "nothing"}
+
+    def _fitting(self, step: int, stored: Outline, live: Outline) -> None:
+        """Raises InputError where the model or the optimizer has changed since a snapshot: half of it must not be put
+        back."""
+        assert self._keeper is not None
+        if why := self._keeper.unfit(stored, live):
+            raise InputError(f"the state has changed since step {step}: {why}")
 
     def flush(self) -> None:
         """Wait until all is written, and say what could not be."""

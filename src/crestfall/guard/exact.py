@@ -87,6 +87,8 @@ def finite(item: Any) -> bool:
         local = weight.detach()
         local = local.to_local() if hasattr(local, "to_local") else local
         if local.is_floating_point() and not hasattr(local, "__tensor_flatten__"):
+            if local.dtype.itemsize == 1:  # float8 knows no sums
+                local = local.float()
             # A sum is finite only where every summand is; float32 holds the sum of any sane weights.
             sums.setdefault(local.device, []).append(local.sum(dtype=torch.promote_types(local.dtype, torch.float32)))
     return all(bool(torch.stack([s.double() for s in parts]).isfinite().all()) for parts in sums.values())

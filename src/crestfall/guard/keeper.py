@@ -221,6 +221,14 @@ class Keeper:
         meant = checksums({name: leaf for name, leaf in packed.leaves.items() if name in live.leaves})
         return [name for name in meant if now[name] != meant[name]]
 
+    def outline_now(self) -> Outline:
+        """Of the state as it is. Collective."""
+        return statetree.outline(statetree.look(self._functions.capture()))
+
+    def unfit(self, stored: Outline, live: Outline) -> str:
+        """Why a snapshot cannot be put back into the state as it is now; "" where it can. Dtypes are cast."""
+        return misfit(_without_dtypes(stored), _without_dtypes(live), self._functions)
+
     # --- rehearsing ---------------------------------------------------------------------------------------------------
 
     def fits(self, outline: Outline, classes: Mapping[str, str]) -> str:
@@ -231,6 +239,10 @@ class Keeper:
     def about(self) -> dict[str, Any]:
         """What a restart has to know of a snapshot beside its state."""
         return {"processes": self._ranks.size, "classes": dict(self._functions.classes)}
+
+
+def _without_dtypes(outline: Outline) -> Outline:
+    return Outline(outline.skeleton, {n: spec and ("tensor", spec[1]) for n, spec in outline.tensors.items()})
 
 
 def _plain(packed: Packed) -> dict[str, Any]:

@@ -37,10 +37,14 @@ RESERVED = (
 )
 """Names in a line of the journal that no signal can have."""
 
-_SMALLER = r"(^|[_/.\-])(loss|losses|nll|ce|ppl|perplexity|error|errors|err|wer|cer|mse|rmse|mae|mape|brier|bpb|bpc)$"
+_SMALLER = (
+    r"(^|[_/.\-])(loss|losses|nll|ce|ppl|perplexity|error|errors|error_rate|err|failure_rate|fail_rate|wer|cer|mse|rmse|"
+    r"mae|mape|brier|bpb|bpc)$"
+)
 _GREATER = (
     r"(reward|rewards|score|scores|acc|accuracy|pass|pass@?\d*|pass_at_\d+|pass_rate|avg@\d+|mean@\d+|f1|f1_\w+|precision|"
-    r"recall|auc|bleu|rouge\w*|chrf|meteor|em|exact_match|win_?rate|success\w*|solved|correct|r2|map|ndcg|mcc)(/mean)?$"
+    r"recall|(recall|precision|ndcg|hits?)@\d+|accuracies|margins|acc_norm|reward_mean|hit_rate|auc|auroc|bleu|"
+    r"rouge\w*|chrf|meteor|em|exact_match|win_?rate|success\w*|solved|correct|r2|map|ndcg|mcc)(/mean)?$"
 )
 
 

@@ -102,7 +102,10 @@ class Objects:
         if set(tree) != set(self._objects):
             raise ConfigError(f"the snapshot holds {sorted(tree)}, this guard's state is {sorted(self._objects)}")
         for name, item in self._objects.items():
-            self._put_back(item, tree[name])
+            try:
+                self._put_back(item, tree[name])
+            except (RuntimeError, ValueError, TypeError) as error:  # what load_state_dict and copies into views raise
+                raise ConfigError(f"state[{name!r}]: what was captured cannot be put back: {error}") from error
 
     def _put_back(self, item: Any, tree: Tree) -> None:
         if isinstance(item, Mapping):

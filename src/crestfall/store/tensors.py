@@ -50,6 +50,8 @@ def parts_of(tensor: Any, where: str) -> Parts | None:
     import torch
 
     kind = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
+    if tensor.is_nested:
+        raise InputError(f"{where}: cannot store a nested tensor; give the guard the tensors in it")
     if hasattr(tensor, "__tensor_flatten__"):
         names, context = tensor.__tensor_flatten__()
         inner = {name: getattr(tensor, name) for name in names}

@@ -258,3 +258,25 @@ def test_a_reference_that_follows_goes_back_with_the_weights(tmp_path: Path) -> 
     assert all(map(torch.equal, seen[3], seen[1]))  # rolled back within step 3
     assert not all(map(torch.equal, seen[2], seen[1]))
     assert all(torch.equal(p, kept) for p, kept in zip(trainer.ref_model.parameters(), seen[1], strict=True))
+
+
+def test_an_evaluation_that_failed_is_not_observed(tmp_path: Path) -> None:
+    scores = [0.1, None, 0.5, None, 0.2, 0.2, 0.2]
+    callback = CrestfallCallback("none", evaluate=lambda model, step: scores[step])
+    tiny_trl.trainer("GRPO", tmp_path, [callback]).train()
+    assert callback.guard is not None
+    rows = map(json.loads, (callback.guard.directory / "observations.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows] == [0, 2, 4, 5, 6]
+
+
+def test_every_train_has_a_directory_that_is_not_uploaded(tmp_path: Path) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    callback = CrestfallCallback("none", evaluate=lambda model, step: 0.1)
+    trainer = tiny_trl.trainer("GRPO", tmp_path, [callback], max_steps=1)
+    for _ in range(2):
+        trainer.train()
+    files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert {name.split("/")[1] for name in files if name.startswith("_crestfall/")} == {"train-00", "train-01"}
+    # What transformers' push_to_hub leaves out.
+    assert not any("crestfall" in name for name in filter_repo_objects(files, ignore_patterns=["_*", "checkpoint-*"]))
