@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from crestfall.analysis.advice.causes import CAUSES
 from crestfall.analysis.analyze import Analysis, analyze
@@ -55,10 +56,13 @@ MEANT: Mapping[str, str] = {
     "length_pathology": "truncation",
     "clip_saturation": "several_updates",
     "kl_drift": "steps_too_large",
+    "kl_pinned": "steps_too_small",
     "gradient_pathology": "steps_too_large",
+    "gradient_zero": "no_variance",
     "plateau": NONE,
 }
-"""What rl-doctor's detectors stand for among our causes. Its plateau is a symptom."""
+"""What rl-doctor's detectors stand for among our causes. Two of them say two things: a KL that drifts or is pinned near
+0, gradients that explode or are 0. Its plateau is a symptom."""
 TRL_KEYS: Mapping[str, str] = {
     "reward": "reward",
     "rewarded": "reward",
@@ -130,7 +134,16 @@ def asked(trajectory: Trajectory, command: Sequence[str]) -> list[str]:
     except (ValueError, KeyError) as error:
         raise InputError(f"{shlex.join(command)}: {done.stderr.strip()[-200:] or error}") from None
     severe = [f for f in findings if f["severity"] in SEVERE]
-    return [f["detector"] for f in sorted(severe, key=lambda f: SEVERE.index(f["severity"]))]
+    return [_said(f) for f in sorted(severe, key=lambda f: SEVERE.index(f["severity"]))]
+
+
+def _said(finding: Mapping[str, Any]) -> str:
+    name, numbers = str(finding["detector"]), finding.get("metrics", {})
+    if name == "kl_drift" and numbers.get("kl_max", 1.0) <= 1e-4:
+        return "kl_pinned"
+    if name == "gradient_pathology" and numbers.get("zero_grad_step_frac", 0.0) >= 0.2:
+        return "gradient_zero"
+    return name
 
 
 def as_trl(trajectory: Trajectory) -> str:
@@ -148,9 +161,9 @@ def as_trl(trajectory: Trajectory) -> str:
 
 def matrix(rows: Sequence[Row], said: Mapping[Row, str]) -> str:
     """Cause that was put in, by what was said of it; chains."""
-    columns = [c for c in dict.fromkeys([*filter(None, TRUTH.values()), *MEANT.values()]) if c != NONE]
-    columns = [c for c in columns if c in said.values() or c in {r.truth for r in rows}] + [NONE, FINE]
-    columns = [c for c in columns if c in said.values() or c not in (NONE, FINE)]
+    known = dict.fromkeys([*filter(None, TRUTH.values()), *sorted(said.values())])
+    columns = [c for c in known if c in said.values() or c in {r.truth for r in rows}]
+    columns = [c for c in columns if c not in (NONE, FINE)] + [c for c in (NONE, FINE) if c in said.values()]
     lines = ["| put in | chains | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
     lines.append("|" + "---|" * (len(columns) + 2))
     for truth in dict.fromkeys(t or "healthy" for t in TRUTH.values()):
@@ -200,7 +213,10 @@ def summary(rows: Sequence[Row], doctor: bool) -> str:
         len(healthy),
     )
     fine = [r for r in faulty if not r.in_trouble]
-    line("fault put in and the score rose all the same: accused", 0, sum(bool(meant(r)) for r in fine), len(fine))
+    named = sum(r.truth in r.all_named.split() for r in fine)
+    line(
+        "fault put in and the score rose all the same: named", named, sum(r.truth in meant(r) for r in fine), len(fine)
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -234,7 +250,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rl-doctor", metavar="CMD", help="the command to ask, as rl-doctor or /path/to/rl-doctor")
     args = parser.parse_args(argv)
     doctor = None if args.rl_doctor is None else shlex.split(args.rl_doctor)
-    rows = [row_of(run, doctor) for run in read_study(args.study).runs if run.campaigns]
+    rows = [row_of(run, doctor) for run in read_study(args.study).runs if run.status == "done"]
+    if not rows:
+        raise InputError(f"{args.study}: no chain is finished")
     args.out.mkdir(parents=True, exist_ok=True)
     pages = {
         "causes.md": causes(),

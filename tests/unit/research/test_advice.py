@@ -48,6 +48,9 @@ def test_rows_are_what_was_put_in_and_columns_what_was_said() -> None:
     assert "| truncation | 2 | 1 | **1** |  |  |" in lines
     assert "| mismatch | 2 |  |  | 1 | 1 |" in lines
     assert "| healthy | 2 |  |  |  | 2 |" in lines
+    other = matrix(ROWS, {r: "grader" if r.named == NONE else r.named for r in ROWS}).splitlines()
+    assert "| mismatch | 2 |  |  | 1 | 1 |" in other  # a cause that nobody put in has a column too
+    assert "grader" in other[0]
 
 
 def test_shares_are_of_chains_in_trouble_and_of_healthy_ones() -> None:
@@ -57,7 +60,7 @@ def test_shares_are_of_chains_in_trouble_and_of_healthy_ones() -> None:
         [" 2 of 3 ", " 1 of 3 "],
         [" 1 of 3 ", " 1 of 3 "],
         [" 0 of 2 ", " 1 of 2 "],
-        [" 0 of 1 ", " 1 of 1 "],
+        [" 0 of 1 ", " 0 of 1 "],
     ]
 
 
@@ -71,8 +74,9 @@ def test_a_doctor_is_asked_and_one_that_fails_is_an_error(tmp_path) -> None:
     findings = [("plateau", "OK"), ("kl_drift", "WARNING"), ("advantage_collapse", "CRITICAL")]
     script = tmp_path / "doctor.py"
     answer = {"findings": [{"detector": d, "severity": s} for d, s in findings]}
+    answer["findings"] += [{"detector": "kl_drift", "severity": "WARNING", "metrics": {"kl_max": 1e-5}}]
     script.write_text(f"import json\nprint(json.dumps({answer!r}))")
-    assert asked(trajectory(), [sys.executable, str(script)]) == ["advantage_collapse", "kl_drift"]
+    assert asked(trajectory(), [sys.executable, str(script)]) == ["advantage_collapse", "kl_drift", "kl_pinned"]
     with pytest.raises(InputError):
         asked(trajectory(), [sys.executable, "-c", "raise SystemExit('no')"])
 

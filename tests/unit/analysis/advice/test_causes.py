@@ -125,6 +125,11 @@ def test_a_score_that_falls_while_the_policy_stands_still_points_at_the_grader(t
     assert log(tmp_path, score, kl=kl).advice.cause == "grader"
 
 
+def test_a_policy_far_from_its_base_may_move_though_the_distance_stays(tmp_path):
+    score = course((0, 0.2), (40, 0.7), (60, 0.7), (61, 0.1), (99, 0.1))
+    assert named(log(tmp_path, score, kl=course((0, 0.0), (50, 0.3), (99, 0.3))).advice) == []
+
+
 def test_a_rise_is_asked_nothing(tmp_path):
     advice = log(tmp_path, course((0, 0.2), (99, 0.8)), frac_reward_zero_std=np.full(STEPS, 0.9)).advice
     assert advice.suspects == ()
