@@ -11,6 +11,8 @@ from crestfall.analysis.advice.causes import CAUSES, Cause
 from crestfall.analysis.advice.evidence import Evidence
 from crestfall.analysis.leads import FALSE_ALARMS
 
+FINE = "nothing fell: no cause is looked for"
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -55,7 +57,7 @@ class Advice:
 def advise(case: Case, causes: Sequence[Cause] = CAUSES) -> Advice:
     """Every cause that can explain such a run is tested; those with evidence are named, in the order of the table."""
     if case.kind == "fine":
-        return Advice((), (), "nothing fell: no cause is looked for")
+        return Advice((), (), FINE)
     possible = [c for c in causes if case.kind in c.kinds]
     logged = {*case.signals, *(f"{role}s" for _, role, _ in case.others)}
     testable = [c for c in possible if logged & set(c.signals)]
@@ -63,6 +65,8 @@ def advise(case: Case, causes: Sequence[Cause] = CAUSES) -> Advice:
     case = replace(case, alpha=FALSE_ALARMS / max(1, len(testable)))
     tested = ((c, tuple(c.test(case))) for c in testable)
     suspects = tuple(Suspect(c, evidence) for c, evidence in tested if evidence)
+    if case.kind == "rose":
+        return Advice(suspects, (), f"it rose, held back by: {suspects[0].cause.title}" if suspects else FINE)
     return Advice(suspects, untested, _sentence(case, suspects, testable))
 
 

@@ -16,7 +16,7 @@ from crestfall.analysis.levels import moving_average
 from crestfall.analysis.trajectory import FloatArray, Series, Trajectory
 from crestfall.core.signals import SIGNALS
 
-Kind = Literal["fell", "crashed", "stalled", "split", "fine"]
+Kind = Literal["fell", "crashed", "stalled", "split", "rose", "fine"]
 NEAR_THE_TOP = 0.9
 """Of the scale: a score that starts there and stays has nothing to gain, and nothing is wrong."""
 
@@ -24,7 +24,7 @@ NEAR_THE_TOP = 0.9
 @dataclass(frozen=True, eq=False)
 class Case:
     """`kind`: `crashed` runs came back; `stalled` ones never rose; of `split` ones a part of the reward
-    fell; nothing is asked of `fine` ones.
+    fell; `rose` may have been held back; nothing is asked of `fine` ones.
 
     Steps, all of the log: companions are looked at from `first` on (a quarter of the way to the fall, start-ups are no
     evidence), the fall begins at `onset`, half of it is over at `middle`, 90% at `done`. Of a stalled run all three are
@@ -58,7 +58,7 @@ class Case:
         """A signal up to a step, and the first value after it. `start_up`: from the log's begin."""
         series = self.signals[name]
         late = series.steps_S[series.steps_S > step]
-        last = step if not len(late) or self.kind == "stalled" else int(late[0])
+        last = step if not len(late) or self.kind in ("stalled", "rose") else int(late[0])
         return series.within(int(self.steps_S[0]) if start_up else self.first, last)
 
     def score(self, step: int) -> float:
@@ -92,10 +92,12 @@ def case_of(
         kind = "stalled"
     elif any(role == "part" and of.label in FALLEN for _, role, of in others):
         kind = "split"
+    elif c.label == "rise":
+        kind = "rose"
     start = float(smooth_S[: began + 1].max())
     half = np.flatnonzero(smooth_S[began : done + 1] <= (start + smooth_S[done]) / 2)
     middle = began + int(half[0]) if len(half) else done
-    begin = 0 if kind == "stalled" else began // 4
+    begin = 0 if kind in ("stalled", "rose") else began // 4
     return Case(
         trajectory=trajectory,
         kind=kind,

@@ -80,7 +80,7 @@ UNMOVED = 1e-3
 
 def _truncation(case: Case) -> list[Evidence]:
     """As many more completions are cut off as to account for half of the fall; or a good part of them all along."""
-    if case.kind == "stalled":
+    if case.kind in ("stalled", "rose"):
         return _some([stood(case, "truncated", case.done, 0.3)])
     found = rose(case, "truncated", case.middle, 0.05)
     lost = case.fall / 2 if 0 < case.fall <= 1 else 0.1
@@ -207,7 +207,7 @@ CAUSES: tuple[Cause, ...] = (
         "truncation",
         "truncation read as failure: completions reach the token limit",
         ("truncated",),
-        FALLS | STALLS,
+        FALLS | STALLS | {"rose"},
         _truncation,
         f"TRL issue 5697 (97% cut off, all scored 0); {DAPO}, overlong filtering",
         "evaluate the same weights with twice the token limit: refuted if the score stays",

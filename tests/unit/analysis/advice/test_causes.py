@@ -135,6 +135,13 @@ def test_a_rise_is_asked_nothing(tmp_path):
     assert advice.suspects == ()
 
 
+def test_a_rise_may_be_held_back_by_the_token_limit(tmp_path):
+    cut = noisy(np.full(STEPS, 0.6), 0.02)
+    advice = log(tmp_path, course((0, 0.1), (99, 0.3)), completions__clipped_ratio=cut).advice
+    assert advice.cause == "truncation"
+    assert advice.says.startswith("it rose, held back by")
+
+
 def test_what_the_log_lacks_is_said(tmp_path):
     (tmp_path / "bare.jsonl").write_text(
         "\n".join(json.dumps({"step": i, "eval_acc": float(v)}) for i, v in enumerate(noisy(course(*FALL), 0.02)))
