@@ -111,7 +111,7 @@ def competence_line(study: Study) -> str:
                 ends[BASE][run.seed] = _competence(base.evaluation, run)
                 ends.setdefault(method, {})[run.seed] = _competence(end.evaluation, run)
     means = ", ".join(f"{arm} {points(float(np.mean(list(by_seed.values()))))}" for arm, by_seed in ends.items())
-    return f"Competence at the end of the chain, on the final set, mean: {means}."
+    return f"Mean competence at the end of the chain, on the final set: {means}."
 
 
 def points(value: float) -> str:
@@ -136,19 +136,20 @@ def proportion_lines(campaigns: Sequence[Campaign], trajectories: Sequence[Traje
     rise = np.mean([c.peak - c.start for c in campaigns])
     competence = np.mean([c.peak_competence - c.start_competence for c in campaigns])
     yield (
-        f"Rises by at least {points(RISE)} points and then falls by more than {points(COLLAPSE)}: "
-        f"**{successes} of {n}** (exact 95% interval {exact.low:.2f} to {exact.high:.2f})."
+        f"On **{successes} of {n}** seeds naive training rises by at least {points(RISE)} points and then falls by "
+        f"more than {points(COLLAPSE)} (exact 95% interval of the share: {exact.low:.2f} to {exact.high:.2f})."
     )
     yield (
-        f"Mean gap {points(null.gap.observed)} points; a flat policy would show {points(null.gap_flat.null_mean)} "
-        f"(95%: {points(null.gap_flat.null_low)} to {points(null.gap_flat.null_high)}), a rise and plateau "
-        f"{points(null.gap.null_mean)} ({points(null.gap.null_low)} to {points(null.gap.null_high)}). "
-        f"Collapse rate {null.collapse_rate.observed:.2f}; under the nulls {null.collapse_rate_flat.null_mean:.3f} and "
+        f"The mean gap (peak minus end; larger is worse) is {points(null.gap.observed)} points. Evaluation noise alone "
+        f"would give {points(null.gap_flat.null_mean)} on a flat curve (95%: {points(null.gap_flat.null_low)} to "
+        f"{points(null.gap_flat.null_high)}) and {points(null.gap.null_mean)} on a curve that rises and stays "
+        f"({points(null.gap.null_low)} to {points(null.gap.null_high)}). The collapse rate is "
+        f"{null.collapse_rate.observed:.2f}; noise alone would give {null.collapse_rate_flat.null_mean:.3f} and "
         f"{null.collapse_rate.null_mean:.3f}."
     )
     yield (
-        f"Of the mean rise of {points(float(rise))} points, {points(float(competence))} are competence and "
-        f"{points(float(rise - competence))} convention (`return` for `print`)."
+        f"Of the mean rise of {points(float(rise))} points, {points(float(competence))} come from more right values "
+        f"(competence) and {points(float(rise - competence))} from the answer style (`return` for `print`)."
     )
 
 

@@ -62,7 +62,7 @@ def live(run: Path, events: int | None = None) -> str:
 
 
 def picture_of_report(run: Path, out: Path, width: int = 1100, height: int = 1310) -> None:
-    """The top of the report as PNG, in 64 colours: a fifth of the bytes. Raises InputError where there is no Chromium."""
+    """The top of the report as PNG, in 64 colours (a fifth of the bytes). Raises InputError without Chromium."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise InputError(f"a picture of a report needs a browser: none of {', '.join(BROWSERS)} is installed")

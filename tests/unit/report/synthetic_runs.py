@@ -81,6 +81,7 @@ def _run_json(method: str, seed: int, campaigns: int, budget: int, status: str) 
     return {
         "config": {
             "seed": seed,
+            "method": method,
             "chain": {"campaigns": campaigns},
             "campaign": {"steps": budget, "problems_per_step": 10, "temperature": 0.7},
             "control": {"name": control},

@@ -59,10 +59,11 @@ def test_the_report_says_proportion_nulls_split_and_pairs(study):
     lines, campaigns = report(study)
     text = "\n".join(lines)
     assert len(campaigns) == 2
-    assert "**2 of 2** (exact 95% interval 0.16 to 1.00)" in text
-    assert "a flat policy would show" in text
-    assert "are competence and" in text
-    assert f"Competence at the end of the chain, on the final set, mean: {BASE} " in text
+    assert "On **2 of 2** seeds naive training rises" in text
+    assert "(exact 95% interval of the share: 0.16 to 1.00)" in text
+    assert "Evaluation noise alone would give" in text
+    assert "come from more right values (competence) and" in text
+    assert f"Mean competence at the end of the chain, on the final set: {BASE} " in text
     assert "| es - naive |" in text
     assert f"| es - {BASE} |" in text
     assert "no claim of significance is possible" in text
