@@ -129,7 +129,8 @@ def run_campaign(
         with watch("evaluate"):
             select = evaluate(engine, sets.select, config, (campaign, step, "select"))
             report = evaluate(engine, sets.report, config, (campaign, step, "report"), show=options.show)
-            fight = fought(state, control.rival(state.control), select, sets.select, config, engine, store)
+            rival = getattr(control, "rival", lambda state: None)(state.control)  # an object of one's own may lack it
+            fight = fought(state, rival, select, sets.select, config, engine, store)
 
         record = Record.of(step, select.evaluation, signals, fight)
         control_state, decision = control.decide(state.control, record)

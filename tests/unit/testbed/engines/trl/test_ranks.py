@@ -101,6 +101,20 @@ def test_two_processes_go_back_together_and_on(tmp_path: Path, monkeypatch: pyte
     assert "finished" not in said[1]
 
 
+@pytest.mark.slow
+def test_two_processes_pace_alike(tmp_path: Path) -> None:
+    """A rate that is far too high: both pull the same step back, and a rollback brings both back to its pace."""
+    update = {"name": "reinforce", "learning_rate": 0.3, "pace": {"name": "kl"}}
+    config, out = write(tmp_path / "c.yaml", update=update), tmp_path / "two"
+    launch([str(Path(__file__).with_name("ddp_engine.py")), str(config), str(out), str(tmp_path / "rankRANK.json")])
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text())["calls"] for rank in (0, 1))
+    assert first == second
+    signals = [event["signals"] for event in events(out, "step")[1:]]
+    assert all(step["step_size"] <= 0.02 for step in signals)
+    assert signals[0]["step_share"] < 1
+    assert signals[2]["pace"] == signals[1]["pace"]  # step 3 goes on from step 1, as step 2 did
+
+
 def test_other_engines_run_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     config = write(tmp_path / "c.yaml", engine={"name": "native"}, control={"name": "none"}, plugins=[])
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
