@@ -14,7 +14,7 @@ from rich.console import Console
 from crestfall import report
 from crestfall.analysis.analyze import Analysis, analyze
 from crestfall.analysis.importers.load import load
-from crestfall.cli.analyze import show, show_table
+from crestfall.cli.analyze import show, show_table, write_pages
 from crestfall.report.headline import formatter
 from curves import both, lines, written
 
@@ -92,3 +92,17 @@ def test_without_heavy_packages_the_rest_is_read(tmp_path: Path) -> None:
     assert done.stdout.count("rise and collapse") == 2
     assert "wandb" in done.stderr
     assert "tensorboard" in done.stderr
+
+
+def test_one_page_over_many_runs(tmp_path: Path) -> None:
+    text = both(lambda s, v, run: f"[<b>{run}] step {s} reward: {v} kl: {0.01 * s}\n")
+    analyses = [analyze(t) for t in load([written(tmp_path, "x.log", text)])]
+    pages = write_pages(analyses, tmp_path / "pages")
+    html = pages[-1].read_text()
+    assert pages[-1].name == "index.html"
+    assert "1 of 2 runs end below their peak" in html
+    assert "<b>" not in html
+    for a, page in zip(analyses, pages, strict=False):
+        assert f'href="{page.name}"' in html
+        for name in LEVELS:
+            assert f">{getattr(a.levels, name).value:.3f}<" in html

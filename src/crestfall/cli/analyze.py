@@ -124,12 +124,14 @@ def _without_collection() -> Iterator[None]:
 
 
 def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
-    """A page per run, named after it; a number goes before the name so that no two are the same.
+    """A page per run, named after it; a number goes before the name so that no two are the same. Of several runs there
+    is one page over all of them, `index.html`, the last.
 
     Raises:
         InputError: the directory cannot be made or written to.
     """
     from crestfall.report import write_foreign
+    from crestfall.report.many import write_index
 
     pages = []
     try:
@@ -137,6 +139,8 @@ def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
         for i, a in enumerate(analyses, start=1):
             name = re.sub(r"[^\w.-]+", "_", a.trajectory.name)[:80]
             pages.append(write_foreign(a, directory / f"{i:03d}-{name}.html"))
+        if len(pages) > 1:
+            pages.append(write_index(analyses, pages, directory / "index.html"))
     except FileExistsError:
         raise InputError(f"--report {directory}: a file; expected a directory for the pages") from None
     except OSError as error:
