@@ -20,15 +20,16 @@ from crestfall.core.types import Decision, Record
 @register("control", "alert")
 @dataclass(frozen=True)
 class Alert(Controller):
-    """Never acts: says once when the score has fallen. The last step is handed on, as without a controller."""
+    """Report once when the score has fallen, and never act. The last step is kept, as without a controller."""
 
     name: ClassVar[str]
     needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """False alarms per run, at most."""
+    """Largest probability of a false alarm in a whole run."""
     horizon: Annotated[int, Field(ge=1)] = 50
-    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+    """Approximate number of evaluations in a run. The test has most power around it; the false-alarm rate holds for any
+    number."""
 
     def init(self) -> State:
         return {"test": self._test.init(), "alarmed": False}
@@ -47,7 +48,7 @@ class Alert(Controller):
 @register("control", "significant_fall")
 @dataclass(frozen=True)
 class SignificantFall(PeakKeeper):
-    """Stop (or go back) once the score has fallen by more than the evaluation's own noise explains; hand on the best
+    """Stop (or roll back) once the score has fallen by more than the evaluation's own noise explains; keep the best
     step.
 
     Patience rules stop on any few evaluations without a new maximum, which on a noisy plateau happens at once. This one
@@ -58,10 +59,11 @@ class SignificantFall(PeakKeeper):
     needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Chance of acting in a run whose true score never falls, at most. With `go_on`, half of what is left is spent on
-    every further rollback."""
+    """Largest probability of acting in a run whose true score never falls. With `go_on`, every further rollback spends
+    half of what is left."""
     horizon: Annotated[int, Field(ge=1)] = 50
-    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+    """Approximate number of evaluations in a run. The test has most power around it; the false-alarm rate holds for any
+    number."""
     then: Literal["stop", "go_on"] = "stop"
     """On a fall: `stop` ends the campaign; `go_on` rolls back to the best step and trains on from there."""
 

@@ -16,7 +16,7 @@ from crestfall.core.types import CampaignSummary, Decision, Record
 @register("control", "none")
 @dataclass(frozen=True)
 class NoControl(Controller):
-    """Use the whole budget and hand on the last step: what an unattended run does."""
+    """Use the whole budget and keep the last step: an unattended run."""
 
     name: ClassVar[str]
 
@@ -24,7 +24,7 @@ class NoControl(Controller):
 @register("control", "fixed")
 @dataclass(frozen=True)
 class FixedStop(Controller):
-    """Stop every campaign at the same step, whatever the scores say, and hand that step on.
+    """Stop every campaign at the same step, whatever the scores are, and keep that step.
 
     With the step chosen on other seeds this is the strongest arm that costs nothing; step 0 is the policy left
     untouched.
@@ -33,7 +33,7 @@ class FixedStop(Controller):
     name: ClassVar[str]
 
     step: Annotated[int, Field(ge=0)] = 5
-    """The step to stop at. 5: what the paper's early stop took on average (51 steps in 10 campaigns)."""
+    """Step to stop at. 5 is what the paper's early stop took on average (51 steps in 10 campaigns)."""
 
     def decide(self, state: State, record: Record) -> tuple[State, Decision]:
         if record.step < self.step:

@@ -22,7 +22,7 @@ from crestfall.core.types import Decision, Record
 @dataclass(frozen=True)
 class Crest(PeakKeeper):
     """On a fall that the evaluation's own noise does not explain, roll back to the best step and train on from there
-    with a smaller learning rate; hand on the best step.
+    with a smaller learning rate. Keep the best step.
 
     The test is that of `significant_fall` with `then: go_on`. A rate that was too high once stays reduced, in the
     campaigns that follow too.
@@ -32,12 +32,13 @@ class Crest(PeakKeeper):
     needs_noise: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Chance of acting in a campaign whose true score never falls, at most. Every rollback spends half of what is
+    """Largest probability of acting in a campaign whose true score never falls. Every rollback spends half of what is
     left."""
     horizon: Annotated[int, Field(ge=1)] = 50
-    """Evaluations that a run has, about: where the test's power is spread. The rate holds for any number."""
+    """Approximate number of evaluations in a run. The test has most power around it; the false-alarm rate holds for any
+    number."""
     slow_down: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """What the learning rate is multiplied with at every rollback."""
+    """Multiplier of the learning rate at every rollback."""
 
     @property
     def rolls_back(self) -> bool:

@@ -37,17 +37,17 @@ class Crest2(Controller):
     duels: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Chance of ever going back in a campaign in which no step is worse than its incumbent, at most. Every return
+    """Largest probability of ever going back in a campaign in which no step is worse than its incumbent. Every return
     spends half of what is left."""
     alpha_better: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Chance that a policy which is not better becomes the incumbent, at most, for each incumbent. No harm in itself:
-    the next ones are compared with it as it is."""
+    """Largest probability, per incumbent, that a policy which is not better becomes the incumbent. Such a mistake does
+    no harm by itself: the next policies are compared with the new incumbent as it is."""
     slow_down: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """What the learning rate is multiplied with at every return."""
+    """Multiplier of the learning rate at every return."""
     speed_up: Annotated[float, Field(ge=1)] = 1.5
-    """What it is multiplied with at every second new incumbent in a row."""
+    """Multiplier of the learning rate at every second new incumbent in a row."""
     fastest: Annotated[float, Field(ge=1)] = 1.0
-    """The product of all these factors grows to no more than this: 1, only what was lost is won back."""
+    """Largest product of all these factors. With 1 only a rate that was reduced is raised again."""
 
     @property
     def rolls_back(self) -> bool:

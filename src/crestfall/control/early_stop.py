@@ -23,7 +23,7 @@ from crestfall.core.types import CampaignSummary, Decision, Record
 @register("control", "early_stop")
 @dataclass(frozen=True)
 class EarlyStop(PeakKeeper):
-    """Hand on the peak of select, and stop (or go back) a few steps past it.
+    """Early stopping: keep the step with the best select score, and stop (or roll back) a few evaluations past it.
 
     Step 0, the policy before any update, is a candidate like any other; of equal scores the earliest is the peak.
     The peak stays the target until a strictly better score appears, also after a rollback.
@@ -32,7 +32,8 @@ class EarlyStop(PeakKeeper):
     name: ClassVar[str]
 
     margin: Annotated[int, Field(ge=1)] = 3
-    """Steps past the peak in the next budget (reading `budget`). 3 as in the paper, which evaluates every step."""
+    """Number of steps past the peak in the next budget (for `reading: budget`). 3 as in the paper, which evaluates
+    every step."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Evaluations without a better score before the controller acts (reading `patience`), however many steps lie
     between two of them. None: as many as `margin`."""
@@ -44,8 +45,8 @@ class EarlyStop(PeakKeeper):
     """Once patience runs out: `stop` ends the campaign; `go_on` rolls back to the peak and trains on from there
     until the budget is used, as often as it takes."""
     min_budget: Annotated[int, Field(ge=1)] = 3
-    """The least that reading `budget` grants. A campaign of 0 steps could never find a better peak. The paper does
-    not say."""
+    """Smallest budget that `reading: budget` gives. A campaign of 0 steps could never find a better peak. The paper
+    does not say."""
 
     def __post_init__(self) -> None:
         if self.reading == "budget" and self.then == "go_on":

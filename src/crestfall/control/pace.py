@@ -108,14 +108,16 @@ class Meter(Pace):
     target: Positive
     """Size that a step should have."""
     pull_back: Annotated[float, Field(ge=1)] | None = 2.0
-    """A step of more than so many targets is pulled back to about one. none: only the rate follows, one step late."""
+    """A step longer than this many targets is pulled back to about one target. `none`: only the learning rate adapts,
+    one step late."""
     slowest: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """The rate falls to no less than this part of itself from one step to the next."""
+    """Smallest factor by which the rate may change from one step to the next."""
     fastest: Annotated[float, Field(ge=1)] = 1.5
-    """And grows by no more than this. 1: a rate that is too low stays so."""
+    """Largest factor by which the rate may change from one step to the next. With 1 a rate that is too low stays too
+    low."""
     moments: Literal["put_back", "kept"] = "put_back"
-    """What becomes of Adam's moments when the weights are pulled back. `put_back`: they are those of before the step,
-    as after a step that was never tried. `kept`: they go on with the gradient that led too far."""
+    """Adam's moments after the weights were pulled back. `put_back`: those of before the step, as if it had never been
+    tried. `kept`: they keep the gradient that led too far."""
     follow: Literal["fixed", "agreement"] = "fixed"
     """`agreement`: steps shrink in proportion to the agreement of a batch's two halves (the cosine of their gradients,
     an average over some five steps), compared with the best that it has been. What is left of a gradient then is noise,
@@ -197,7 +199,7 @@ class NormPace(Meter):
     measure: ClassVar[Literal["none", "kl", "norm"]] = "norm"
 
     target: Positive = 0.002
-    """Part of the weights' norm that a step may be."""
+    """Target length of a step, as a share of the norm of the weights."""
 
 
 @register("pace", "target_kl")

@@ -19,15 +19,15 @@ from crestfall.core.types import Decision, Record
 @register("control", "plateau")
 @dataclass(frozen=True)
 class Plateau(Controller):
-    """Lower the learning rate where `patience` evaluations brought nothing better. Never goes back."""
+    """Lower the learning rate after `patience` evaluations without a better score. It never rolls back."""
 
     name: ClassVar[str]
 
     patience: Annotated[int, Field(ge=1)] = 2
-    """Evaluations without a better score that are borne; one more lowers the rate. (torch's 10 are as many as half of a
-    campaign has.)"""
+    """Evaluations without a better score before the rate is lowered at the next one. torch's default of 10 is half of a
+    campaign here."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """What the rate is multiplied with. torch's default is 0.1, at longer waits."""
+    """Multiplier of the learning rate. torch's default is 0.1, with longer waits."""
 
     def init(self) -> State:
         return {"peak": None, "waited": 0}

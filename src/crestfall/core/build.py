@@ -30,6 +30,8 @@ from crestfall.core.registry import lookup, nearest
 
 T = TypeVar("T")
 LARGEST = 1e30
+INT64 = 2**63
+"""A bound of this size says that a number fits into 64 bits, and is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def _default_of(field: dataclasses.Field[Any]) -> tuple[Any, bool]:
 
 
 def _type_name(hint: Any) -> str:
-    """A type as people write it: `int >= 1`, `'a' | 'b'`, `control`."""
+    """A type as people write it: `int >= 1`, `'a' | 'b'`, `list of str`, `control`."""
     if get_origin(hint) is Annotated:
         inner, *marks = get_args(hint)
         kind = next((mark.kind for mark in marks if isinstance(mark, Kind)), None)
@@ -206,12 +208,17 @@ def _type_name(hint: Any) -> str:
         return " | ".join(_type_name(arg) for arg in get_args(hint))
     if hint is types.NoneType:
         return "none"
+    if get_origin(hint) is tuple and get_args(hint)[1:] == (...,):
+        return f"list of {_type_name(get_args(hint)[0])}"
+    if get_origin(hint) is dict:
+        return "mapping"
     return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def _bound(mark: Any) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    return "".join(f" {sign} {getattr(mark, name)}" for name, sign in signs.items() if hasattr(mark, name))
+    bounds = {sign: getattr(mark, name) for name, sign in signs.items() if hasattr(mark, name)}
+    return "".join(f" {sign} {bound}" for sign, bound in bounds.items() if abs(bound) < INT64)
 
 
 def _field_docs(cls: type[Any]) -> dict[str, str]:

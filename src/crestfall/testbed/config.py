@@ -52,9 +52,10 @@ class CampaignConfig:
     """One campaign: training steps on one fixed set of problems, evaluated after every step."""
 
     steps: Count = 20
-    """Gradient steps of a campaign, unless a controller sets another budget. 20 as in the paper's main study."""
+    """Number of training steps in a campaign, unless a controller sets another budget. 20 as in the paper's main
+    study."""
     train: Problems = 50
-    """Problems trained on. 50 as in the paper."""
+    """Number of training problems. 50 as in the paper."""
     select: Problems = 30
     """Problems whose score the controllers see. The paper has 30 held-out problems and does not say whether the set
     that picks the peak also reports it; here it never does."""
@@ -64,23 +65,25 @@ class CampaignConfig:
     """Train problems in one step's batch. The paper does not say; all 50 is one epoch a step. Below that, every
     epoch is a fresh shuffle cut into batches without repetition (what is left over waits for the next epoch)."""
     group_size: Annotated[int, Field(ge=2, le=1_000_000)] = 16
-    """Samples of each problem in the batch. 16 as in the paper."""
+    """Samples per problem in the batch. 16 as in the paper."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 0.7
-    """Of sampling, in training and evaluation alike. 0.7 as in the paper."""
+    """Sampling temperature, in training and evaluation. 0.7 as in the paper."""
     eval_samples: Count = 16
-    """Samples of each problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
+    """Samples per problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
     greedy: bool = True
-    """Evaluate the greedy completion beside the samples."""
+    """Also evaluate the greedy completion."""
     show: Annotated[int, Field(ge=0, le=100_000)] = 4
-    """Greedy programs to keep of each evaluation on `report`, for a person to read."""
+    """Number of greedy programs to keep from each evaluation on `report`, for people to read."""
     restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
-    """What going back to an earlier step brings back. Weights alone leave Adam's moments of the very steps that led
-    down; that variant exists because `load_best_model_at_end` works that way."""
+    """State that a rollback puts back. With weights alone, Adam's moments stay those of the steps that led down; that
+    variant exists because `load_best_model_at_end` works that way."""
     hand_on: Literal["weights", "mean", "ema"] = "weights"
-    """What is handed on of the step that the controller picks: its weights, or the average of the campaign's weights up
-    to it, step 0 included (a mean, or exponential). An average is scored on the final set like everything handed on."""
+    """Final weights of a campaign: those of the step that the controller keeps, or the average of the campaign's
+    weights up to it, step 0 included (mean or exponential). An average is scored on the final set like other final
+    weights."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.8
-    """Of the exponential average: a <- decay a + (1 - decay) w after every step. 0.8 looks back some 5 steps of 20."""
+    """Decay of the exponential average: a <- decay a + (1 - decay) w after every step. 0.8 looks back about 5 steps of
+    20."""
 
     def __post_init__(self) -> None:
         if self.problems_per_step > self.train:
@@ -96,12 +99,12 @@ class ChainConfig:
     """Campaigns in sequence, each starting from the weights that the one before handed on."""
 
     campaigns: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """10 as in the paper's main study."""
+    """Number of campaigns in sequence. 10 as in the paper's main study."""
     final: Problems = 200
-    """Problems of the final set, the same for every arm and seed. The paper scores the end of a chain on 30
-    problems, which leaves +-17 points on a single number."""
+    """Number of problems in the final set, which is the same for every arm and seed. The paper scores the end of a
+    chain on 30 problems, which leaves +-17 points on a single number."""
     final_samples: Count = 16
-    """Samples of each problem of the final set."""
+    """Samples per problem of the final set."""
     problems: Literal["fresh", "same"] = "fresh"
     """`fresh`: every campaign draws new disjoint sets of one distribution; `same`: all train on the first
     campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
@@ -137,7 +140,7 @@ class RunConfig:
     seed: Seed = 0
     """Every random number is a function of this and of where it is used."""
     method: str = "run"
-    """A label: what tables and figures call this arm."""
+    """Name of this arm in tables and figures."""
     tasks: Annotated[TaskSource, Kind("tasks")] = field(default_factory=default("tasks", "builtin"))
     """Where the problems come from."""
     policy: Annotated[Any, Kind("policy")] = field(default_factory=default("policy", "tiny"))
@@ -145,11 +148,11 @@ class RunConfig:
     update: Annotated[Any, Kind("update")] = field(default_factory=default("update", "reinforce"))
     """The rule that turns graded samples into a gradient step."""
     control: Annotated[Controller, Kind("control")] = field(default_factory=default("control", "none"))
-    """Within a campaign: when to stop or go back, and which step is handed on."""
+    """Controller within a campaign: when to stop or roll back, and which step is kept."""
     care: Annotated[ChainController, Kind("care")] = field(default_factory=default("care", "none"))
-    """Between campaigns: the next campaign's budget and learning rate."""
+    """Controller between campaigns: the next campaign's budget and learning rate."""
     engine: Annotated[EngineFactory, Kind("engine")] = field(default_factory=default("engine", "native"))
-    """What holds weights and optimizer and does the work of a step."""
+    """Engine: holds weights and optimizer and performs the training step."""
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
     chain: ChainConfig = field(default_factory=ChainConfig)
     grader: Limits = field(default_factory=Limits)
@@ -175,17 +178,17 @@ class StudyConfig:
     """Methods x seeds of chains. Beside its own keys a study's file holds the run options that all cells share."""
 
     seeds: tuple[Seed, ...]
-    """One chain of every method is run for each."""
+    """Seeds: one chain of every method is trained for each."""
     methods: dict[str, dict[str, Any]]
     """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
     other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
     groups run in the order in which their first methods stand. A file may give a path to a method's own YAML file, and
     `regimes` (names with run options) in which every method is run: they are here as REGIME.METHOD."""
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Cells that run at a time; 0: as many as the executor has room for (one per CPU that this process may use, or
-    Ray's). No cell's result depends on it."""
+    """Number of cells that run at once. 0: as many as the executor has room for (one per CPU that this process may use,
+    or Ray's). No cell's result depends on it."""
     base: dict[str, Any] = field(default_factory=dict)
-    """Every other key of the file: the shared run options."""
+    """The run options that all cells share: every other key of the file."""
 
     def __post_init__(self) -> None:
         for name, what in (("seeds", self.seeds), ("methods", self.methods)):

@@ -31,13 +31,14 @@ class Care(ChainController):
     name: ClassVar[str]
 
     gate: Gate | None = field(default_factory=Gate)
-    """The test on end/peak. Without it, the memory's forecast decides."""
+    """The test of a campaign's end score against its peak. Without it (`null`), the memory's forecast decides."""
     memory: Recollection | None = field(default_factory=Recollection)
     """What campaigns did, and what the next one is expected to do."""
     belief: Belief | None = field(default_factory=Belief)
-    """A campaign worse than foreseen makes the gate stricter. Needs a memory, whose forecast it is held against."""
+    """Belief revision: a campaign that is worse than its forecast makes the gate stricter. It needs a memory, which
+    makes the forecast."""
     response: Response = field(default_factory=Response)
-    """What follows from a verdict."""
+    """What the next campaign does when the gate doubts."""
 
     def __post_init__(self) -> None:
         if self.gate is None and self.memory is None:
@@ -129,7 +130,7 @@ class CareV1(Care):
     name: ClassVar[str]
 
     response: Response = field(default_factory=lambda: Response(doubt="halve"))
-    """What follows from a verdict: half the learning rate, for good."""
+    """What the next campaign does when the gate doubts: half the learning rate, permanently."""
 
 
 @register("care", "care_v2")
@@ -148,9 +149,9 @@ class GateOnly(Care):
     name: ClassVar[str]
 
     memory: Recollection | None = None
-    """None: nothing is remembered."""
+    """Off in this ablation: no memory."""
     belief: Belief | None = None
-    """None: the gate is never made stricter."""
+    """Off in this ablation: the gate's threshold never moves."""
 
 
 @register("care", "memory_only")
@@ -161,9 +162,9 @@ class MemoryOnly(Care):
     name: ClassVar[str]
 
     gate: Gate | None = None
-    """None: the memory's forecast decides."""
+    """Off in this ablation: the memory's forecast decides."""
     belief: Belief | None = None
-    """None: a surprise revises nothing."""
+    """Off in this ablation: no belief revision."""
 
 
 def _context(recollection: Recollection, before: History, positive_rate: float) -> Context:

@@ -129,8 +129,8 @@ class Recollection:
     file: str | None = None
     """memory.json of an earlier run to start with; null: an empty one. The run writes its own into its directory."""
     strategy: str = "train"
-    """What the memory calls the way in which this chain trains. Name it where a memory is carried between recipes:
-    nothing that is known of one says anything of another. The paper's strategies are named recipes, too."""
+    """Name of this chain's training recipe in the memory. If you carry a memory to a chain with another recipe, give
+    that recipe another name: entries of one name are not used for another."""
     log10_parameters: float = 0.0
     """Size of the policy, as the context has it. The same throughout a chain, so that it only matters where a memory is
     carried to a policy of another size."""

@@ -24,13 +24,13 @@ class Native:
     name: ClassVar[str]
 
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads of torch. Sums are rounded differently with another number, so it belongs to the run; with one, as
-    many chains as there are cores run side by side at full speed."""
+    """CPU threads of torch. Another number rounds sums differently, so it is part of the run's configuration. With 1,
+    as many chains as there are cores run in parallel at full speed."""
 
     measured: Annotated[int, Field(ge=1)] = 4
-    """KL to base and start, and the baseline's drift, are measured on what the first so many samples of each group
-    wrote. They decide nothing (but the coefficient of an adaptive penalty), and on all samples would cost as much as
-    the update."""
+    """Number of samples per group on which KL to base and start, and the baseline's drift, are measured. These signals
+    decide nothing (except the coefficient of an adaptive penalty); on all samples they would cost as much as the
+    update."""
 
     def check(self, config: RunConfig) -> None:
         """Raises MissingExtraError without torch, ConfigError for an update that is no rule of crestfall's."""

@@ -41,11 +41,11 @@ class Benchmark(ABC):
     subset: str | None = None
     """The dataset's configuration (`sanitized` of MBPP), where it has several."""
     split: str | None = None
-    """The dataset's split, `test` say. None: all of them; the pools here are our own anyway."""
+    """The dataset's split, such as `test`. None: all splits together; the pools are drawn from them anyway."""
     revision: str | None = None
-    """Branch, tag or commit of the dataset. A commit is what makes a run repeatable."""
+    """Branch, tag or commit of the dataset. Give a commit to make a run repeatable."""
     pools: Shares = field(default_factory=Shares)
-    """The shares of train, select, report and final. They are a property of the study: other shares, other pools."""
+    """Shares of the problems that go to the train, select, report and final pools. Other shares give other pools."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.dataset is None):

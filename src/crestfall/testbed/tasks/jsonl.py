@@ -15,7 +15,7 @@ from crestfall.testbed.tasks.benchmark import Benchmark
 @register("tasks", "jsonl")
 @dataclass(frozen=True)
 class Jsonl(Benchmark):
-    """Your own problems: the lines hold `prompt` and `stub` as a policy is to get them; those with one `key` are one
+    """Your own problems: each line holds `prompt` and `stub` as the policy gets them. Lines with the same `key` are one
     problem."""
 
     name: ClassVar[str]

@@ -26,7 +26,7 @@ class LiveCodeBench(Benchmark):
     difficulties: tuple[str, ...] = ("easy", "medium", "hard")
     """The difficulties that are kept; rows that do not say theirs are kept too."""
     since: str = ""
-    """Only problems of contests on or after this day (`2024-10-01`): those that a model cannot have been trained on."""
+    """Earliest contest date (`2024-10-01`): only problems that a model cannot have been trained on."""
 
     def read(self, row: Row) -> Problem | None:
         difficulty = row.data.get("difficulty")

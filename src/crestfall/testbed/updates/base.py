@@ -49,61 +49,69 @@ class UpdateRule:
     name: ClassVar[str]
 
     learning_rate: Positive = 5e-4
-    """Of AdamW, at its highest. Sized for the tiny policy; the paper's 1e-6 is for 3-7 B parameters."""
+    """Peak learning rate of AdamW (after warm-up, before decay). The default suits the tiny policy; the paper uses 1e-6
+    for 3-7B models."""
     rate_factor: Positive = 1.0
-    """What `learning_rate` is multiplied by. For a method of a study whose regimes set the rate: a quarter of whatever
-    it is."""
+    """Multiplier of `learning_rate`. It lets one method of a study use a quarter of the rate in every regime, whatever
+    that rate is."""
     schedule: Literal["constant", "linear"] = "constant"
-    """What becomes of it over a campaign. `linear`: it falls from the first step's full rate to 1/steps of it in the
-    last of the campaign's configured steps, and stays there should a campaign go on. It follows the step counter, which
-    a rollback does not turn back. The paper mentions no schedule."""
+    """Learning-rate schedule within a campaign: constant, or linear decay from the full rate at the first step to
+    1/steps of it at the last of the configured steps. It follows the step counter, so a rollback does not raise the
+    rate again. The paper mentions no schedule."""
     warmup_updates: Annotated[int, Field(ge=0)] = 0
-    """Linear warm-up, in updates since Adam's state was last fresh. Adam's first steps have unit size whatever the
-    gradient, so a fresh optimizer without warm-up jumps. The paper mentions none."""
+    """Length of the linear warm-up, counted in updates since Adam's state was fresh. Adam's first steps have unit size
+    whatever the gradient is, so a fresh optimizer without warm-up jumps. The paper mentions no warm-up."""
     optimizer: Literal["adamw", "schedule_free", "prodigy"] = "adamw"
     """`schedule_free`: AdamW without a schedule (Defazio et al. 2024), evaluated at an average of its iterates;
     `prodigy`: finds its rate by itself (Mishchenko & Defazio 2024), `learning_rate` is not looked at. Both come with
     the extra `optimizers`; engine native alone. What is said of AdamW below holds for them too."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of AdamW, as torch's default. The paper does not name its optimizer."""
+    """AdamW's decay of the first moment; torch's default. The paper does not name its optimizer."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Of AdamW, as torch's default."""
+    """torch's default for AdamW."""
     epsilon: Positive = 1e-8
-    """Of AdamW, as torch's default."""
+    """torch's default for AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Of AdamW. None: a campaign of 20 steps is no place to shrink a pretrained model's weights."""
+    """AdamW's weight decay. The default is 0: a campaign of 20 steps is too short to shrink a pretrained model's
+    weights usefully."""
     clip_norm: Annotated[float, Field(ge=0)] = 1.0
-    """The gradient's L2 norm is cut to this; 0: never. Unknown for the paper; 1.0 is what trainers default to."""
+    """The gradient is scaled down to this L2 norm where it is larger; 0 turns clipping off. The paper does not give a
+    value; 1.0 is the default of most trainers."""
     optimizer_state: Literal["fresh", "kept"] = "fresh"
-    """Adam's moments at the start of a campaign. Fresh by default: a campaign is a new job from a checkpoint. The paper
-    does not say."""
+    """Adam's moments at the start of a campaign: `fresh` (a campaign is a new job that starts from a checkpoint) or
+    `kept` from the campaign before. The paper does not say."""
     minibatches: Count = 1
-    """Updates that a batch is split into, problem by problem; all but the first are off-policy. The paper's is read as
-    one."""
+    """Number of updates that a batch is split into, problem by problem. All but the first are off-policy. The paper is
+    read as using one."""
     epochs: Count = 1
-    """Passes over a batch."""
+    """Number of passes over a batch."""
     logprob_temperature: Literal["sampling", "one"] = "sampling"
-    """Temperature of the log-probs in the loss. `sampling` is the policy that acted; `one` differentiates another one
-    than was sampled from, so that the expected score is not zero and a baseline adds a drift."""
+    """Temperature of the log-probs in the loss. `sampling`: the temperature that the samples were drawn at. `one`: 1.
+    If the two differ, the loss differentiates another policy than the one that sampled: the expected score is then not
+    zero, and a baseline adds a drift."""
     normalization: Normalization = "sequence_sum"
-    """What a sequence's summed log-prob is divided by, beside the number of samples N. `sequence_sum`: nothing, the
-    unbiased REINFORCE; `sequence_mean`: its own length (GRPO); `token_mean`: the batch's tokens instead of N (DAPO);
+    """Divisor of a sequence's summed log-prob, in addition to the number of samples N. `sequence_sum`: 1, the unbiased
+    REINFORCE. `sequence_mean`: its own length (GRPO). `token_mean`: the batch's tokens in place of N (DAPO).
     `constant`: the token limit (Dr. GRPO)."""
     zero_variance_groups: Literal["counted", "left_out"] = "counted"
-    """Groups in which all rewards are equal. `left_out`: they give no gradient, whatever the baseline, and do not count
-    in the normaliser either (DAPO's dynamic sampling; the "Reject" of Minimalist RL)."""
+    """What to do with groups in which all rewards are equal. `counted`: they count in the normaliser. `left_out`: they
+    give no gradient, whatever the baseline, and do not count in the normaliser either (DAPO's dynamic sampling; the
+    "Reject" of Minimalist RL)."""
     rewarded: Literal["passed", "random"] = "passed"
-    """Which samples earn the reward: those that passed, or as many at random, whatever the program does. The control
-    for what an update does without information. All signals still tell what passed."""
+    """Which samples earn the reward. `passed`: those that pass all tests. `random`: as many, drawn at random. `random`
+    shows what an update does without any information. Signals always report what passed."""
     flipped: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of the verdicts on training samples that are turned around at random, each by itself: a noisy grader.
-    Evaluations and signals keep the right ones."""
+    """Share of the verdicts on training samples that are inverted at random, independently: a noisy grader. Evaluations
+    and signals use the true verdicts."""
     kl: Annotated[KLPenalty, Kind("kl")] = field(default_factory=default("kl", "none"))
-    """KL penalty to the base policy or to the campaign's start. None, as in the paper's naive arm."""
+    """KL penalty to the base policy or to the campaign's start. The default has no penalty, as in the paper's naive
+    arm."""
     ewc: Annotated[WeightPenalty, Kind("ewc")] = field(default_factory=default("ewc", "none"))
-    """Fisher-weighted pull to where the campaign started, or to the base policy. None."""
+    """Fisher-weighted penalty on the distance to the campaign's start or to the base policy. The default has no
+    penalty."""
     pace: Annotated[Pace, Kind("pace")] = field(default_factory=default("pace", "none"))
-    """How far one step's updates may move the policy, whatever the learning rate. None: as far as they do."""
+    """Step meter: limits how far one step's updates may move the policy, whatever the learning rate. The default does
+    not measure or limit anything."""
 
     @property
     def needs_old_logprobs(self) -> bool:

@@ -22,9 +22,9 @@ class Clipped(UpdateRule):
     """A rule that maximises the clipped ratio times the advantage."""
 
     clip_low: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """A ratio below 1 - this gets no further push down."""
+    """Lower clip bound: a probability ratio below 1 - `clip_low` is not pushed further down."""
     clip_high: Annotated[float, Field(ge=0)] = 0.2
-    """A ratio above 1 + this gets no further push up."""
+    """Upper clip bound: a probability ratio above 1 + `clip_high` is not pushed further up."""
 
     @property
     def needs_old_logprobs(self) -> bool:

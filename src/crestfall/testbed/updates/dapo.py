@@ -29,9 +29,9 @@ class DAPO(GRPO):
     name: ClassVar[str]
 
     clip_high: Annotated[float, Field(ge=0)] = 0.28
-    """A ratio above 1 + this gets no further push up. Wider than below, as in DAPO; of no consequence with one update a
-    batch."""
+    """Upper clip bound: a probability ratio above 1 + `clip_high` is not pushed further up. It is wider than the lower
+    bound, as in DAPO. It has no effect with one update per batch."""
     normalization: Normalization = "token_mean"
-    """Every token of the batch counts alike."""
+    """`token_mean` gives every token of the batch the same weight."""
     zero_variance_groups: Literal["counted", "left_out"] = "left_out"
     """DAPO's dynamic sampling, without the resampling."""

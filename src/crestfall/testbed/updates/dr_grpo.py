@@ -28,7 +28,7 @@ class DrGRPO(Clipped):
     name: ClassVar[str]
 
     normalization: Normalization = "constant"
-    """The token limit, as in the authors' code."""
+    """`constant` divides by the token limit, as in the authors' code."""
 
     def advantages(self, passed_PG: NDArray[np.bool_], state: State) -> Advantages:
         rewards_PG = passed_PG.astype(np.float64)

@@ -64,15 +64,16 @@ class FisherEWC(WeightPenalty):
     name: ClassVar[str]
 
     strength: Annotated[float, Field(ge=0)] = 100.0
-    """lambda. At 100 the penalty came to the size of a KL penalty of 0.05 in a dozen steps of the tiny policy; it is
-    not tuned. The paper's "EWC" has none: see `kl: {name: paper_ewc}`."""
+    """Strength of the penalty (lambda). At 100 it reaches the size of a KL penalty of 0.05 within a dozen steps of the
+    tiny policy; the value is not tuned. The paper's "EWC" is another penalty: `kl: {name: paper_ewc}`."""
     anchor: Reference = "start"
-    """Where weights are held: where the campaign started, or the policy before any training."""
+    """Point that the weights are pulled to: the campaign's `start`, or the `base` policy."""
     problems: Count = 16
-    """Train problems that F is estimated on: the campaign's own, or the first campaign's for the base."""
+    """Number of training problems on which the Fisher information is estimated: the campaign's own, or the first
+    campaign's for `base`."""
     samples: Count = 4
-    """Completions of each. Every distinct one costs a backward pass, once a campaign, and once more after a resume: F
-    is a function of anchor and seed and is not saved."""
+    """Completions per problem for the estimate. Each distinct one costs a backward pass, once per campaign and once
+    more after a resume, because the estimate is recomputed from anchor and seed and is not saved."""
 
     def held_at(self) -> Reference | None:
         return self.anchor

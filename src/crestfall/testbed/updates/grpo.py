@@ -35,7 +35,8 @@ class GRPO(Clipped):
     name: ClassVar[str]
 
     normalization: Normalization = "sequence_mean"
-    """Each sequence by its own length, as in the paper's formula: tokens of long completions count less."""
+    """`sequence_mean` divides each sequence by its own length, as in the paper's formula: tokens of long completions
+    count less."""
 
     def advantages(self, passed_PG: NDArray[np.bool_], state: State) -> Advantages:
         rewards_PG = passed_PG.astype(np.float64)

@@ -81,13 +81,14 @@ class FixedKL(KLPenalty):
     name: ClassVar[str]
 
     coefficient: Annotated[float, Field(ge=0)] = 0.05
-    """Reward that a nat of KL costs. The paper gives 0.05 for its strong arm and nothing for the others."""
+    """Penalty per nat of KL, in units of reward. The paper gives 0.05 for its strong arm and no value for the
+    others."""
     estimator: Estimator = "k3"
-    """How the KL is estimated, and with it which divergence is descended: see the module's text. k3 in the loss is what
-    GRPO's libraries do; the paper does not say."""
+    """Estimator of the KL, which also decides which divergence is reduced (docs/updates.md has the table). `k3` in the
+    loss is what GRPO's libraries use; the paper does not say."""
     reference: Reference = "base"
-    """The policy before any training (the usual reference), or the weights that the campaign started from. The paper
-    can be read both ways."""
+    """Reference policy: `base` is the policy before any training (the usual choice), `start` is the policy at the
+    campaign's start. The paper can be read both ways."""
 
     def compared_with(self) -> Reference | None:
         return self.reference
@@ -115,11 +116,12 @@ class AdaptiveKL(FixedKL):
     name: ClassVar[str]
 
     target: Positive = 0.02
-    """Nats per token. The paper gives none; Ziegler's 6 nats a sequence are of this size for some 300 tokens."""
+    """Target KL in nats per token. The paper gives no value; Ziegler's 6 nats per sequence are about this size for some
+    300 tokens."""
     gain: Annotated[float, Field(ge=0)] = 0.1
-    """How fast beta follows. As in Ziegler et al."""
+    """Speed at which beta follows the error, as in Ziegler et al."""
     clip: Positive = 0.2
-    """Bound on the relative error that is answered. As in Ziegler et al."""
+    """Bound on the relative error that beta reacts to, as in Ziegler et al."""
 
     def observe(self, state: State, kl: float) -> State:
         error = min(max((kl - self.target) / self.target, -self.clip), self.clip)
@@ -136,8 +138,8 @@ class PaperEWC(FixedKL):
     name: ClassVar[str]
 
     reference: Reference = "start"
-    """The campaign's start: the paper says that the penalty "anchors the model to each campaign's degraded end-state".
-    """
+    """Reference policy. The default is the campaign's start: the paper says that the penalty "anchors the model to each
+    campaign's degraded end-state"."""
 
 
 def estimate(estimator: Estimator, difference_RT: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Reinforce(UpdateRule):
     reward: Literal["01", "pm1"] = "01"
     """Rewards of failed and passed: 0 and 1 (the paper's "binary"), or -1 and 1."""
     running_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of the running mean: b <- decay * b + (1 - decay) * mean. It starts from the first batch's mean."""
+    """Decay of the running mean: b <- decay * b + (1 - decay) * mean. It starts from the first batch's mean."""
 
     def advantages(self, passed_PG: NDArray[np.bool_], state: State) -> Advantages:
         rewards = passed_PG.astype(np.float64)

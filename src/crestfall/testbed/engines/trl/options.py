@@ -15,14 +15,14 @@ class TrlOptions:
     """How TRL's trainer samples and trains, and on what."""
 
     microbatch: Count = 16
-    """Completions that a process differentiates at once. Memory; the gradient is the same to rounding."""
+    """Completions per process in one backward pass. More need more memory; the gradient is the same up to rounding."""
     sample_rows: Count = 128
-    """Completions that a process samples at once, where the policy brings no sampler of its own. Memory."""
+    """Completions that a process samples at once, if the policy has no sampler of its own. More need more memory."""
     device: Literal["auto", "cpu"] = "auto"
     """`auto`: the GPUs where there are any."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads of torch in each process; part of the run, as with `native`."""
+    """CPU threads of torch per process. As with `native`, it is part of the run's configuration."""
     mixed_precision: Literal["no", "bf16"] = "no"
     """`bf16`: forward and backward in bfloat16 under autocast, weights and Adam in their own type."""
     gradient_checkpointing: bool = False
-    """Computes activations again in the backward pass: less memory, about a third more work."""
+    """Recompute activations in the backward pass: less memory, about a third more time."""

@@ -19,8 +19,8 @@ __all__ = ["HfPolicy", "Lora"]
 @register("policy", "hf")
 @dataclass(frozen=True)
 class HfPolicy(HfOptions):
-    """Any causal language model of transformers, by name or path. Sampled, scored and trained by code of our own, so
-    that no setting of the model's generation_config has a say."""
+    """Any causal language model of transformers, by name or path. Its settings in generation_config are not used:
+    sampling, scoring and training are crestfall's own code."""
 
     name: ClassVar[str]
 

@@ -32,11 +32,11 @@ class HfOptions:
     gguf_file: str | None = None
     """The GGUF file in it, which is dequantised; none: safetensors."""
     revision: str | None = None
-    """Branch, tag or commit on the hub. A commit is what makes a run repeatable."""
+    """Branch, tag or commit on the hub. Give a commit to make a run repeatable."""
     tokenizer: str | None = None
     """Name or directory of the tokenizer; none: the model's own."""
     max_tokens: Count = 512
-    """A completion is cut off here, and counted as truncated."""
+    """Token limit of a completion. A completion that reaches it is cut off and counted as truncated."""
     prompt: Literal["auto", "chat", "plain"] = "auto"
     """`chat`: the problem's prompt as a user's message in the model's chat template, and the program is the code block
     of the answer. `plain`: the prompt as it stands, with the problem's stub last, which the model continues. `auto`:
@@ -48,10 +48,10 @@ class HfOptions:
     stop: tuple[str, ...] = ()
     """A completion ends before the first of these, beside the model's own ends and the problem source's."""
     lora: Lora | None = None
-    """Train low-rank adapters (`policy.lora.rank=16`) and leave the weights alone; none: train all weights."""
+    """Low-rank adapters (`policy.lora.rank=16`), with the model's own weights frozen. None: all weights are trained."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What is computed in. With bfloat16 frozen weights are held in it, too; trained ones stay float32 all the same,
-    because a learning rate of 1e-6 is below what bfloat16 can add to a weight."""
+    """Type of the computation. With bfloat16 frozen weights are also held in it; trained weights stay float32, because
+    a step of 1e-6 is below what bfloat16 can add to a weight."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is any."""
     tokens_per_microbatch: Count = 16384
@@ -61,4 +61,4 @@ class HfOptions:
     """Tokens, padding included, that are sampled at a time; none: as many as in a microbatch. A sampled token needs
     some hundredth of the memory of a differentiated one, and a GPU takes equally long for few and for many."""
     gradient_checkpointing: bool = False
-    """Compute each layer again in the backward pass: less memory, about a third more time."""
+    """Recompute each layer in the backward pass: less memory, about a third more time."""

@@ -33,10 +33,10 @@ class TinyPolicy:
     """Weights made by `make warmstart`; none: those that ship with the package."""
 
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
-    """A completion is cut off here. The longest reference of three stages has 47 tokens."""
+    """Token limit of a completion. The longest reference of three stages has 47 tokens."""
 
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where it is sampled and trained; `auto` is CUDA where there is any. The shipped weights are faster on a CPU."""
+    """Device of sampling and training; `auto` is CUDA if there is a GPU. The shipped weights are faster on a CPU."""
 
     def check(self, config: RunConfig) -> None:
         """Raises InputError where the file holds no tiny policy, ConfigError for problems in words that it has not."""

@@ -118,16 +118,17 @@ def problem_of(composition: Composition, key: str, *path: Key) -> Problem:
 @register("tasks", "builtin")
 @dataclass(frozen=True)
 class Builtin:
-    """Generated problems: list, text and number operations composed one to three deep, told in plain words."""
+    """Generated problems: compositions of one to three list, text and number operations, described in plain words."""
 
     name: ClassVar[str]
 
     levels: tuple[int, ...] = (2, 3)
-    """How many operations a problem composes, drawn uniformly from these. Level 1 has only some 300 problems."""
+    """Number of operations that a problem composes, drawn uniformly from this list. Level 1 has only about 300
+    problems."""
 
     train_cases: Annotated[int, Field(ge=1)] | None = None
-    """So many tests of each training problem are kept, the edge inputs (empty, zero, one element) first. With 1 the
-    reward has a hole: `return x` passes most problems. None: all. Every evaluation has all tests."""
+    """Number of tests kept for each training problem, edge inputs (empty, zero, one element) first. With 1 the reward
+    has a hole: `return x` passes most problems. None: all tests. Evaluations always use all tests."""
 
     def __post_init__(self) -> None:
         if not self.levels or any(level not in (1, 2, 3) for level in self.levels):

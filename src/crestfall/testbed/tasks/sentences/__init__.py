@@ -27,7 +27,8 @@ UNSEEN = 7
 @register("tasks", "sentences")
 @dataclass(frozen=True)
 class Sentences:
-    """One-line functions told in one sentence, on numbers, lists and text: within reach of small pretrained models."""
+    """One-line functions, each described in one sentence, on numbers, lists and text. Small pretrained models can solve
+    some."""
 
     name: ClassVar[str]
 
