@@ -91,7 +91,7 @@ def test_options_are_documented_at_their_fields() -> None:
     size, mode, *rest = options(Outer)
     assert (size.name, size.type, size.required, size.doc) == ("size", "int >= 1", True, "How many, on two lines.")
     assert (mode.type, mode.required, mode.default, mode.doc) == ("'a' | 'b'", False, "a", "")
-    assert [option.type for option in rest] == ["tuple[int, ...]", "Path | none", "Inner", "Inner | none", "control"]
+    assert [option.type for option in rest] == ["list of int", "Path | none", "Inner", "Inner | none", "control"]
     assert summary(Outer) == "An outer thing."
 
 
