@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,8 @@ Example = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class Recipe:
+    start: Literal["nothing", "conventions"] = "nothing"
+    """Weights at the start: random ones, or those that ship for the demo."""
     seed: int = 0
     problems: int = 6000
     """Distinct problems of the warm pool."""
@@ -40,6 +43,13 @@ class Recipe:
     width: int = 96
     layers: int = 3
     heads: int = 4
+
+
+RECIPES = {
+    "conventions": Recipe(),
+    "skill": Recipe(start="conventions", steps=40, problems=400, learning_rate=1e-3, conventions=(1.0, 0.0, 0.0)),
+}
+"""What the two files of weights in the package were made with."""
 
 
 def vocabulary() -> Tokenizer:

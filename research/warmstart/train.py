@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from crestfall.core.rng import seed_of
+from crestfall.testbed.policies.tiny import TinyPolicy
 from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.policy import LoadedTiny
 from crestfall.testbed.policies.tiny.tokenizer import CODE
@@ -15,10 +16,9 @@ from research.warmstart.corpus import Corpus, Example, Recipe, vocabulary
 
 
 def train(recipe: Recipe) -> LoadedTiny:
-    tokenizer = vocabulary()
-    model = TinyTransformer(Shape(len(tokenizer), recipe.width, recipe.layers, recipe.heads))
-    model.initialise(torch.Generator().manual_seed(seed_of("warm start weights", recipe.seed)))
-    corpus = Corpus(recipe, tokenizer)
+    """Train from the recipe's start, with a fresh optimizer."""
+    policy = initial(recipe)
+    model, corpus = policy.model, Corpus(recipe, policy.tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.schedule, pct_start=0.05
@@ -32,6 +32,16 @@ def train(recipe: Recipe) -> LoadedTiny:
         schedule.step()
         if step % 50 == 0 or step == recipe.steps - 1:
             print(f"step {step}: loss {loss.item():.3f}", flush=True)
+    return policy
+
+
+def initial(recipe: Recipe) -> LoadedTiny:
+    """The policy before any training of the recipe."""
+    if recipe.start == "conventions":
+        return TinyPolicy().load()
+    tokenizer = vocabulary()
+    model = TinyTransformer(Shape(len(tokenizer), recipe.width, recipe.layers, recipe.heads))
+    model.initialise(torch.Generator().manual_seed(seed_of("warm start weights", recipe.seed)))
     return LoadedTiny(model, tokenizer)
 
 

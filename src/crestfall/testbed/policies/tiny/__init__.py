@@ -29,8 +29,9 @@ class TinyPolicy:
 
     name: ClassVar[str]
 
-    weights: Path | None = None
-    """Weights made by `make warmstart`; none: those that ship with the package."""
+    weights: Literal["skill"] | Path | None = None
+    """A file of weights made by `make warmstart`. None: those of the demo, which ship with the package and know three
+    ways to give an answer. `skill`: the others that ship, which end every program with `return` (docs/skill.md)."""
 
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
     """Token limit of a completion. The longest reference of three stages has 47 tokens."""
@@ -73,7 +74,14 @@ class TinyPolicy:
 
     @property
     def _file(self) -> Path:
-        return self.weights or Path(str(resources.files(__package__) / "weights.safetensors"))
+        shipped = Path(str(resources.files(__package__)))
+        match self.weights:
+            case None:
+                return shipped / "weights.safetensors"
+            case "skill":
+                return shipped / "skill.safetensors"
+            case path:
+                return path
 
 
 def _foreign(config: RunConfig) -> Sequence[Problem]:

@@ -1,0 +1,156 @@
+"""The testbed of skill: what supervised training had and what it never had, the arms beside REINFORCE, the judgement."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from synthetic_runs import write_study
+
+from crestfall.analysis.measures import measure_campaign
+from crestfall.analysis.trajectory import read_study
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
+from crestfall.testbed.config import RunConfig, load_run, load_study, run_config
+from crestfall.testbed.policies.tiny.policy import LoadedTiny
+from crestfall.testbed.tasks.builtin import pool_of
+from crestfall.testbed.tasks.builtin.probes import key_of
+from research import skill, supervised
+from research.figures.skill import draw
+from research.warmstart.corpus import RECIPES, Corpus, vocabulary
+
+STUDIES = Path(__file__).parents[3] / "research" / "studies"
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return Corpus(replace(RECIPES["skill"], problems=60), vocabulary())
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    return load_run("skill")
+
+
+def test_supervised_training_had_no_composition_that_is_trained_on_or_scored(corpus: Corpus, config: RunConfig) -> None:
+    sets = replace(config, campaign=replace(config.campaign, train=12, select=4, report=4, problems_per_step=4)).sets(0)
+    scored = [*sets.train, *sets.select, *sets.report, *config.tasks.final(4)]
+    assert not {pool_of(problem.key) for problem in scored} & {"warm"}
+    assert {pool_of(key) for c in corpus.compositions if (key := key_of(c))} == {"warm"}
+    assert len({problem.key for problem in scored}) == len(scored)
+
+
+def test_supervised_training_knows_one_way_to_answer(corpus: Corpus) -> None:
+    programs = [corpus.tokenizer.decode(code) for step in range(2) for _, code in corpus.batch(step)]
+    assert all(program.splitlines()[-1].strip().startswith("return ") for program in programs)
+    assert not any("print" in program for program in programs)
+
+
+def test_two_recipes_differ_in_their_corpus_alone() -> None:
+    conventions, only_return = RECIPES["conventions"], RECIPES["skill"]
+    same = ("width", "layers", "heads", "batch", "learning_rate", "schedule", "seed")
+    assert all(getattr(conventions, name) == getattr(only_return, name) for name in same)
+
+
+def test_the_arms_differ_from_the_one_that_holds_in_what_they_are_named_for() -> None:
+    study = load_study(str(STUDIES / "skill.yaml"))
+    steady = study.cell("steady", 6000)
+    assert study.seeds == tuple(range(6000, 6010))
+
+    def but(name: str, **same: object) -> RunConfig:
+        return replace(study.cell(name, 6000), method="steady", **same)  # type: ignore[arg-type]
+
+    assert but("random", update=replace(steady.update)) == steady
+    assert replace(study.cell("random", 6000).update, rewarded="passed") == steady.update
+    assert replace(study.cell("rejection", 6000).update, baseline=steady.update.baseline) == steady.update
+    naive = study.cell("naive", 6000)
+    same = {"learning_rate": steady.update.learning_rate, "warmup_updates": steady.update.warmup_updates}
+    assert replace(naive.update, **same) == steady.update
+    assert replace(study.cell("es", 6000), method="naive", control=naive.control) == naive
+    assert study.cell("supervised", 6000).engine.name == "supervised"
+
+
+def test_the_shipped_run_is_the_study_s_early_stop(config: RunConfig) -> None:
+    es = load_study(str(STUDIES / "skill.yaml")).cell("es", 0)
+    assert replace(config, plugins=es.plugins, chain=es.chain, grader=es.grader) == es
+
+
+def test_continued_supervised_training_moves_the_weights_and_samples_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, corpus: Corpus
+) -> None:
+    from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
+
+    model = TinyTransformer(Shape(len(corpus.tokenizer), width=32, layers=1, heads=2))
+    model.initialise(torch.Generator().manual_seed(0))
+    weights = tmp_path / "small.safetensors"
+    LoadedTiny(model, corpus.tokenizer).write(weights, {})
+    monkeypatch.setitem(supervised.RECIPES, "skill", corpus.recipe)
+    config = run_config(
+        {
+            "policy": {"name": "tiny", "weights": str(weights)},
+            "engine": {"name": "supervised"},
+            "update": {"name": "reinforce", "learning_rate": 1e-2},
+            "tasks": {"name": "builtin", "levels": [2]},
+            "campaign": {"problems_per_step": 8, "train": 8},
+            "grader": {"workers": 1},
+        }
+    )
+    engine = config.engine.create(config)
+    losses = []
+    for step in (1, 2, 3):
+        rollouts = engine.rollout(config.sets(0).train, 0, step)
+        assert rollouts.grades_PG == []
+        losses.append(engine.update(rollouts)["loss"])
+    assert losses[2] < losses[0] - 0.3
+    assert engine.optimizer.updates == 3 * (8 * config.campaign.group_size // corpus.recipe.batch)
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("skill")
+    write_study(path, seeds=(1, 2))
+    return read_study(path)
+
+
+def test_a_peak_is_chosen_on_select_and_pass_at_16_is_that_of_the_same_step(study) -> None:
+    run = study.by_method()["naive"][0]
+    got, measures = skill.judge(run), measure_campaign(run.campaigns[0])
+    assert (got.start, got.peak, got.end) == (measures.start, measures.peak, measures.end)
+    assert got.falls == (measures.gap > 0.2)
+    at_peak = run.campaigns[0].report[measures.peak_step]
+    assert got.many_peak == pytest.approx(sum(p > 0 for p in at_peak.passed_P) / len(at_peak.passed_P))
+
+
+def test_pass_at_16_of_more_samples_is_the_unbiased_estimate() -> None:
+    assert skill.pass_at_many(Evaluation((0, 1, 32), 32)) == pytest.approx((0 + 0.5 + 1) / 3)
+
+
+def test_the_tables_say_learns_falls_and_pairs(study, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["skill", str(study.path), "--out", str(tmp_path / "judged")])
+    assert skill.main() == 0
+    text = capsys.readouterr().out
+    assert "- naive: pass@1 rises by" in text
+    assert "| naive, seed |" in text
+    assert (tmp_path / "judged.md").read_text().strip() == text.strip()
+    rows = list(csv.DictReader((tmp_path / "judged.csv").open(newline="")))
+    assert {row["method"] for row in rows} == {"naive", "es"}
+    assert "paired with es" in "\n".join(skill.report(study, reference="es"))
+    assert draw(rows) is not None
+
+
+def test_without_curves_there_is_nothing_to_draw() -> None:
+    with pytest.raises(InputError, match="no curve of naive"):
+        draw([{"method": "other", "seed": "0", "step": "0", "report": "0.1", "pass_at_16": "0.2"}])
+
+
+def test_the_seeds_that_judge_were_not_tuned_on() -> None:
+    search, judged = (load_study(str(STUDIES / f"{name}.yaml")) for name in ("skill_search", "skill"))
+    assert not set(search.seeds) & set(judged.seeds)
+    assert set(search.seeds) <= set(range(100, 108))
