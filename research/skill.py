@@ -99,17 +99,27 @@ def _finished(study: Study) -> list[Run]:
 
 
 def arm_lines(arms: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
-    """A row an arm: means over seeds, on report; how many seeds learn, fall, have less pass@16 at the peak."""
-    yield "| arm | seeds | start | peak | end | learns | falls | both | pass@16 start / peak / end | pass@16 falls |"
+    """A row an arm: means over seeds, on report; how many seeds learn, fall, do both, have less pass@16 at the peak."""
+    yield "| arm | seeds | start | peak | end | learns | falls | both | pass@16 start / peak / end | pass@16 lower |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for arm, judged in arms.items():
-        means = [points(float(np.mean([getattr(j, name) for j in judged]))) for name in ("start", "peak", "end")]
-        many = [float(np.mean([getattr(j, f"many_{name}") for j in judged])) for name in ("start", "peak", "end")]
-        lower = sum(j.many_peak < j.many_start for j in judged)
-        yield (
-            f"| {arm} | {len(judged)} | {' | '.join(means)} | {sum(j.learns for j in judged)} "
-            f"| {sum(j.falls for j in judged)} | {sum(j.learns and j.falls for j in judged)} | {' / '.join(map(points, many))} | {lower} |"
-        )
+        counts = [str(sum(held)) for held in _counted(judged).values()]
+        lower = str(sum(j.many_peak < j.many_start for j in judged))
+        cells = [arm, str(len(judged)), *_means(judged, ""), *counts, " / ".join(_means(judged, "many_")), lower]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _means(judged: Sequence[Judged], prefix: str) -> list[str]:
+    return [points(float(np.mean([getattr(j, prefix + at) for j in judged]))) for at in ("start", "peak", "end")]
+
+
+def _counted(judged: Sequence[Judged]) -> dict[str, list[bool]]:
+    """By criterion, whether each seed meets it."""
+    return {
+        "learns": [j.learns for j in judged],
+        "falls": [j.falls for j in judged],
+        "both": [j.learns and j.falls for j in judged],
+    }
 
 
 def seed_lines(arm: str, judged: Sequence[Judged]) -> Iterator[str]:
@@ -131,13 +141,9 @@ def verdict(arm: str, judged: Sequence[Judged]) -> str:
     if len(set(rises.tolist())) > 1:
         interval = end_interval(f"{arm} rise", rises)
         out += f" (95%: {points(interval.low)} to {points(interval.high)})"
-    for what, count in (
-        ("learns", sum(j.learns for j in judged)),
-        ("falls", sum(j.falls for j in judged)),
-        ("both", sum(j.learns and j.falls for j in judged)),
-    ):
-        exact = proportion_interval(count, len(judged))
-        out += f"; {what} on {count} of {len(judged)} seeds (exact 95% interval {exact.low:.2f} to {exact.high:.2f})"
+    for what, held in _counted(judged).items():
+        exact = proportion_interval(sum(held), len(held))
+        out += f"; {what}: {sum(held)} of {len(held)} seeds (exact 95% interval {exact.low:.2f} to {exact.high:.2f})"
     return out + "."
 
 
@@ -148,15 +154,16 @@ def final_lines(ends: Mapping[str, Mapping[int, float]], reference: str) -> Iter
     for arm, scores in ends.items():
         values = [scores[seed] for seed in sorted(scores)]
         yield f"| {arm} | {points(float(np.mean(values)))} | {', '.join(map(points, values))} |"
-    others = {arm: scores for arm, scores in ends.items() if arm != reference}
-    if reference not in ends or len(ends[reference]) < 2:
+    own = ends.get(reference, {})
+    others = {arm: scores for arm, scores in ends.items() if arm != reference and len(set(scores) & set(own)) > 1}
+    if not others:
         return
     yield from (
         "",
         f"| paired with {reference} | mean difference | 95% interval | what may be said |",
         "|---|---|---|---|",
     )
-    for c in compare(reference, ends[reference], others):
+    for c in compare(reference, own, others):
         low, high = points(c.interval.low), points(c.interval.high)
         yield f"| {c.arm} - {reference} | {points(c.mean_difference)} | {low} to {high} | {c.claim} |"
 

@@ -83,7 +83,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     for folder in (ROOT / "examples", tmp_path):
         monkeypatch.syspath_prepend(folder)
-    for module in ("my_controls", *(path.stem for path in EXAMPLES)):
+    for module in ("my_controls", "research.supervised", *(path.stem for path in EXAMPLES)):
         monkeypatch.delitem(sys.modules, module, raising=False)
 
 
