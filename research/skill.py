@@ -9,7 +9,6 @@ below its peak. Writes OUT.md and OUT.csv (every evaluation of every chain).
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from crestfall.analysis.bootstrap import end_interval, proportion_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE, measure_campaign
 from crestfall.analysis.trajectory import Run, Study, read_study
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.core.passk import pass_at_k
 from crestfall.core.types import Evaluation
@@ -181,13 +180,11 @@ def report(study: Study, reference: str = "steady") -> list[str]:
     return [*lines, "", *final_lines(ends_of_chain(study), reference)]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m research.skill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = script_parser("research.skill", __doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, help="stem of the .md and .csv to write as well")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     study = read_study(args.study)
     lines = report(study)
     print("\n".join(lines))

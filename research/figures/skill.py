@@ -8,7 +8,6 @@ OUT.pdf.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from research.figures.style import PALETTE, new_figure, percent_axis, save, styled
 
@@ -63,15 +62,11 @@ def _lines(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m research.figures.skill",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = script_parser("research.figures.skill", __doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="path without a suffix")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with args.curves.open(newline="") as file:
         print(save(draw(list(csv.DictReader(file))), args.out).svg)
     return 0

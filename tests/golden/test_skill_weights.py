@@ -11,7 +11,7 @@ import torch
 from crestfall.core.types import CallTests, Problem
 from crestfall.testbed.policies.tiny import TinyPolicy
 from crestfall.testbed.policies.tiny.weights import header, vocabulary
-from research.warmstart import RECIPES
+from research.warmstart.corpus import RECIPES
 
 FILE = Path(__file__).parents[2] / "src" / "crestfall" / "testbed" / "policies" / "tiny" / "skill.safetensors"
 WRITTEN = {

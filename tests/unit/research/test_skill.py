@@ -139,9 +139,8 @@ def test_pass_at_16_of_more_samples_is_the_unbiased_estimate() -> None:
     assert skill.pass_at_many(Evaluation((0, 1, 32), 32)) == pytest.approx((0 + 0.5 + 1) / 3)
 
 
-def test_the_tables_say_learns_falls_and_pairs(study, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["skill", str(study.path), "--out", str(tmp_path / "judged")])
-    assert skill.main() == 0
+def test_the_tables_say_learns_falls_and_pairs(study, tmp_path, capsys) -> None:
+    assert skill.main([str(study.path), "--out", str(tmp_path / "judged")]) == 0
     text = capsys.readouterr().out
     assert "- naive: pass@1 rises by" in text
     assert "| naive, seed |" in text
