@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +75,3 @@ def _cell(regime: str, method: str, seed: int, path: Path, watches: bool) -> Cel
         rollouts=sum(sum(e["verdicts"].values()) for e in steps),
         looked_at=looks if watches else 0,
     )
-
-
-def of(cells: Sequence[Cell], method: str, seeds: frozenset[int]) -> dict[tuple[str, int], Cell]:
-    """A method's cells by regime and seed."""
-    return {(c.regime, c.seed): c for c in cells if c.method == method and c.seed in seeds}

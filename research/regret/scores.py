@@ -7,7 +7,7 @@ which it is found (each arm's luck counts in its favour); run again, the arm tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -21,11 +21,9 @@ GRID = ("x1", "x1_4", "x1_16", "x2", "stop")
 """Arms of the reference's grid by the method that runs them; each is scored with its last weights and with what it
 hands on (the average, the peak)."""
 
-ALIASES: Mapping[str, tuple[str, str]] = {
-    "naive": ("average", "last"),
-    "meter": ("meter+average", "last"),
-}
-"""An average is handed on and changes nothing in training: one chain is two entries."""
+ALIASES: Mapping[str, tuple[str, ...]] = {"naive": ("average",), "meter": ("meter+average", "crest2")}
+"""Entries that are the last weights of other methods' chains, of the first that has the regime and seed. What is handed
+on changes nothing in training, nor does a controller that never acts: a chain in which it has acted does not count."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +107,10 @@ def entries(cells: Sequence[Cell], found: Mapping[str, Reference]) -> list[Entry
     """Every method that was run on seeds that score, in regimes whose reference was run on these seeds too."""
     scored = [c for c in cells if c.seed >= FIRST_SCORED and c.regime in found]
     methods = [m for m in dict.fromkeys(c.method for c in scored) if m not in GRID]
-    arms = {m: Arm(m, "handed_on") for m in methods}
-    arms |= {alias: Arm(*of) for alias, of in ALIASES.items() if of[0] in methods}
+    chains = {name: (Arm(name, "handed_on"), _of(scored, found, name)) for name in methods}
+    chains |= {name: (Arm(name, "last"), _last(scored, found, of)) for name, of in ALIASES.items()}
     out = []
-    for name, arm in arms.items():
-        own = {(c.regime, c.seed): c for c in scored if c.method == arm.method and c.seed in found[c.regime].scores}
+    for name, (arm, own) in chains.items():
         ends = {key: arm.score(cell) for key, cell in own.items()}
         regrets = {(r, s): found[r].scores[s] - end for (r, s), end in ends.items()}
         if regrets:
@@ -121,6 +118,19 @@ def entries(cells: Sequence[Cell], found: Mapping[str, Reference]) -> list[Entry
     if not out:
         raise InputError(f"no method has a cell beside its regime's reference on the same seed (from {FIRST_SCORED})")
     return sorted(out, key=lambda e: (-len(e.regimes), max(e.by_regime().values())))
+
+
+def _of(cells: Sequence[Cell], found: Mapping[str, Reference], method: str) -> dict[tuple[str, int], Cell]:
+    """A method's chains on seeds on which the reference was run, by regime and seed."""
+    return {(c.regime, c.seed): c for c in cells if c.method == method and c.seed in found[c.regime].scores}
+
+
+def _last(cells: Sequence[Cell], found: Mapping[str, Reference], of: Sequence[str]) -> dict[tuple[str, int], Cell]:
+    out: dict[tuple[str, int], Cell] = {}
+    for method in reversed(of):
+        own = _of(cells, found, method).items()
+        out |= {key: replace(cell, looked_at=0) for key, cell in own if cell.interventions == 0}
+    return out
 
 
 def _by_arm(cells: Sequence[Cell]) -> dict[Arm, list[Cell]]:
