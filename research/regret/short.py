@@ -25,5 +25,5 @@ def short(entries: Sequence[Entry], references: Mapping[str, Reference]) -> Tabl
         Column("90th percentile of chains", "points"),
     )
     seeds = sorted({seed for entry in complete for seed in entry.seeds()})
-    title = f"Points lost to the best choice in hindsight, {len(references)} regimes x {len(seeds)} seeds"
+    title = f"Points lost to the best choice in hindsight, {len(references)} regimes x {len(seeds)} seed{'s'[: len(seeds) > 1]}"
     return Table("table", title, columns, tuple(rows))
