@@ -25,5 +25,6 @@ def short(entries: Sequence[Entry], references: Mapping[str, Reference]) -> Tabl
         Column("90th percentile of chains", "points"),
     )
     seeds = sorted({seed for entry in complete for seed in entry.seeds()})
-    title = f"Points lost to the best choice in hindsight, {len(references)} regimes x {len(seeds)} seed{'s'[: len(seeds) > 1]}"
+    chains = f"{len(references)} regimes x {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
+    title = f"Points lost to the best choice in hindsight, {chains}"
     return Table("table", title, columns, tuple(rows))
