@@ -151,16 +151,27 @@ def _below(root: Path, depth: int) -> Iterator[Saved]:
     while waiting and budget > 0:
         folder, left = waiting.pop(0)
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            checkpoints, folders, count = _listed(folder, folder.stat().st_mtime_ns)
         except OSError:
             continue
-        budget -= len(entries)
-        for entry in entries:
-            step = _step(entry.name, entry.is_dir())
-            if step is not None:
-                yield Saved(step, Path(folder, entry.name))
-            elif left > 1 and entry.is_dir(follow_symlinks=False) and not _UNDER_WAY.search(entry.name):
-                waiting.append((Path(folder, entry.name), left - 1))
+        budget -= count
+        yield from checkpoints
+        waiting += [(below, left - 1) for below in folders if left > 1]
+
+
+@lru_cache(maxsize=1024)
+def _listed(folder: Path, changed: int) -> tuple[list[Saved], list[Path], int]:
+    """Checkpoints right in a folder, other folders in it, and how many entries it has. `changed`: when it did, for the
+    cache: each of two hundred logs in one folder asks for the same list."""
+    checkpoints, folders = [], []
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in entries:
+        step = _step(entry.name, entry.is_dir())
+        if step is not None:
+            checkpoints.append(Saved(step, Path(folder, entry.name)))
+        elif entry.is_dir(follow_symlinks=False) and not _UNDER_WAY.search(entry.name):
+            folders.append(Path(folder, entry.name))
+    return checkpoints, folders, len(entries)
 
 
 @lru_cache(maxsize=65536)
