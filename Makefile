@@ -45,6 +45,7 @@ bench: $(VENV)/.installed-dev
 
 warmstart: $(VENV)/.installed-demo
 	$(BIN)/python -m research.warmstart src/crestfall/testbed/policies/tiny/weights.new.safetensors
+	$(BIN)/python -m research.warmstart src/crestfall/testbed/policies/tiny/skill.new.safetensors --recipe skill
 
 # torch comes first and alone: what is installed after it finds its need met and does not fetch another build.
 $(VENV)/.torch: constraints.txt

@@ -174,9 +174,8 @@ def report(study: Study, reference: str = "steady") -> list[str]:
     if not arms:
         raise InputError(f"{study.path}: no finished chain")
     lines = [*arm_lines(arms), "", *(f"- {verdict(arm, judged)}" for arm, judged in arms.items())]
-    for arm in ("naive", reference):
-        if arm in arms:
-            lines += ["", *seed_lines(arm, arms[arm])]
+    for arm, judged in arms.items():
+        lines += ["", *seed_lines(arm, judged)]
     return [*lines, "", *final_lines(ends_of_chain(study), reference)]
 
 
