@@ -26,10 +26,10 @@ EXAMPLE = "crestfall bench grader --programs 150"
 def configure(parser: argparse.ArgumentParser) -> None:
     names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))
     parser.add_argument("what", choices=names, help="what to measure")
-    parser.add_argument("--programs", type=count(), default=300, metavar="N", help="grader: distinct programs")
-    parser.add_argument("--duplicates", type=amount(0, 1), metavar="SHARE", help="grader: repeats in a step")
+    parser.add_argument("--programs", type=count(), default=300, metavar="N", help="grader: number of distinct programs")
+    parser.add_argument("--duplicates", type=amount(0, 1), metavar="SHARE", help="grader: share of a step's programs that are repeats")
     parser.add_argument("--events", type=Path, metavar="F", help="grader: take that share from a run's events.jsonl")
-    parser.add_argument("--threads", type=count(1, 256), default=2, metavar="N", help="step: threads of torch")
+    parser.add_argument("--threads", type=count(1, 256), default=2, metavar="N", help="step: CPU threads of torch")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

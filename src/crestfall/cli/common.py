@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_config_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "config", metavar="CONFIG", help=f"a YAML file that describes a {what}, or a shipped one's name"
+        "config", metavar="CONFIG", help=f"a YAML file that describes a {what}, or the name of one that ships"
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="options to change: update.learning_rate=8e-4"

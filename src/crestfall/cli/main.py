@@ -24,17 +24,17 @@ from crestfall.core.errors import CrestfallWarning
 
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",
-    "study": "methods x seeds of chains; run again, it runs what is missing",
-    "status": "how far a run or study is",
+    "study": "train chains of several methods and seeds; run it again for what is missing",
+    "status": "show how far a run or study is",
     "report": "write the HTML report of a run or study",
-    "list": "the components that a configuration can name",
+    "list": "list the components and options that a configuration can name",
     "grade": "grade programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",
-    "analyze": "when did these runs peak, and was the fall real?",
-    "replay": "what would this controller have done on these runs?",
-    "watch": "follow logs that are being written, and say when the score has fallen",
-    "diff": "two runs side by side: what differs, and what differed first",
-    "evaluate": "pass@1 of a policy as it is, on a benchmark",
-    "bench": "ratios against peers, side by side in one run",
+    "analyze": "find out when runs peaked, and whether the fall was real",
+    "replay": "find out what a controller would have done on recorded runs",
+    "watch": "follow logs while they are written, and report when the score has fallen",
+    "diff": "compare two runs: what differs, and what differed first",
+    "evaluate": "measure pass@1 of a policy on a benchmark, without training",
+    "bench": "measure speed against peers, side by side in one run",
 }
 
 

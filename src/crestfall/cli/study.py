@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=amount(0, 64),
         default=0,
         metavar="G",
-        help="GPUs that Ray keeps for a cell (default: none)",
+        help="GPUs that Ray reserves for each cell (default: none)",
     )
 
 
