@@ -26,8 +26,12 @@ EXAMPLE = "crestfall bench grader --programs 150"
 def configure(parser: argparse.ArgumentParser) -> None:
     names = sorted(module.name for module in pkgutil.iter_modules(crestfall.bench.__path__))
     parser.add_argument("what", choices=names, help="what to measure")
-    parser.add_argument("--programs", type=count(), default=300, metavar="N", help="grader: number of distinct programs")
-    parser.add_argument("--duplicates", type=amount(0, 1), metavar="SHARE", help="grader: share of a step's programs that are repeats")
+    parser.add_argument(
+        "--programs", type=count(), default=300, metavar="N", help="grader: number of distinct programs"
+    )
+    parser.add_argument(
+        "--duplicates", type=amount(0, 1), metavar="SHARE", help="grader: share of a step's programs that are repeats"
+    )
     parser.add_argument("--events", type=Path, metavar="F", help="grader: take that share from a run's events.jsonl")
     parser.add_argument("--threads", type=count(1, 256), default=2, metavar="N", help="step: CPU threads of torch")
 

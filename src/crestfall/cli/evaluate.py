@@ -20,9 +20,9 @@ EXAMPLE = "crestfall evaluate policy.name=hf policy.model=MODEL tasks.name=mbpp 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")
-    parser.add_argument("--out", type=Path, required=True, metavar="F.jsonl", help="file to write, one line per problem")
+    parser.add_argument("--out", type=Path, required=True, metavar="F.jsonl", help="file to write")
     parser.add_argument("--rows", default=":", metavar="START:STOP", help="rows of the benchmark (default: all)")
-    parser.add_argument("--samples", type=int, default=0, help="samples per problem, besides the greedy one (default 0)")
+    parser.add_argument("--samples", type=int, default=0, help="samples per problem besides the greedy one (default 0)")
     parser.add_argument("--temperature", type=float, default=0.7, help="sampling temperature (default 0.7)")
     parser.add_argument("--batch", type=int, default=20, help="problems per batch (default 20)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
