@@ -135,7 +135,17 @@ def test_every_library_of_an_extra_is_known_by_it() -> None:
             name = re.split(r"[\[<>=]", need)[0].replace("-", "_").lower()
             if name != "crestfall":
                 brought[{"mlflow_skinny": "mlflow"}.get(name, name)] = extra
-    tools = {"hypothesis", "jsonschema", "mypy", "pytest", "pytest_xdist", "ruff", "types_pyyaml"}
+    tools = {
+        "hypothesis",
+        "jsonschema",
+        "mkdocs_material",
+        "mkdocstrings_python",
+        "mypy",
+        "pytest",
+        "pytest_xdist",
+        "ruff",
+        "types_pyyaml",
+    }
     assert {library: brought.get(library) for library in EXTRA_OF} == EXTRA_OF
     assert set(brought) - set(EXTRA_OF) - tools == set()
     assert not set(EXTRA_OF) & core
