@@ -24,19 +24,19 @@ class CodeEvaluation:
     In a distributed run every rank samples its share of the problems; all get the whole result.
 
     Args:
-        problems: the select set. Disjoint from what is trained on, and from what you report.
-        tokenizer: of the model.
-        samples: of each problem. Below 16 the noise of pass@1 hides falls of 10 points.
-        temperature: of sampling; that of training, unless you know better.
-        max_new_tokens: completions longer than this are cut off, and fail as a rule: see `eval_truncated`.
-        seed: of the samples. Every step draws others, so that its noise is independent.
+        problems: the select set. It must not share problems with the training set or with the set that you report.
+        tokenizer: the model's tokenizer.
+        samples: samples per problem. Below 16 the noise of pass@1 hides falls of 10 points.
+        temperature: sampling temperature; use that of training.
+        max_new_tokens: token limit. Longer completions are cut off and usually fail: see `eval_truncated`.
+        seed: seed of the samples. Every step draws others, so that its noise is independent.
         prompt: the text that the model continues; by default the problem's prompt in the tokenizer's chat template, if
             any.
         program: (problem, completion) -> source to be graded; by default `grading.programs.program_of`, as in rewards.
-        grader: by default one with its own default limits. Close yours yourself.
+        grader: the grader; by default a new one with default limits. Close your own grader yourself.
 
-    Called with (model, step) it returns counts, n and `eval_truncated` for `Guard.observe`; None where the grader
-    itself was at fault, which says nothing of the model.
+    A call with (model, step) returns counts, n and `eval_truncated` for `Guard.observe`, or None if the grader itself
+    failed: then nothing is known of the model.
     """
 
     def __init__(

@@ -67,9 +67,9 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         every: optimizer steps from one evaluation to the next. Patience counts evaluations.
         metric: instead of `evaluate`, the key of the trainer's own evaluation (`eval_reward`, or `reward`) to control
             by; with several evaluation sets `eval_NAME_reward`.
-        n: samples behind that score all told, for controllers that weigh its noise.
-        greater_is_better: whether a larger score is the better one. None: so for `evaluate`; a metric's name tells
-            (`eval_loss`: no), or it has to be said.
+        n: number of samples behind that score in all, for controllers that use its noise.
+        greater_is_better: whether a larger score is better. None: True for `evaluate`; for a metric its name decides
+            (`eval_loss`: False), and an unclear name is an error.
         directory: where observations and snapshots go, one subdirectory per `train()`; by default `_crestfall` in the
             trainer's output directory.
         keep: `snapshots` puts the peak back; `best` only decides, saves the trainer's own checkpoint at every new best
