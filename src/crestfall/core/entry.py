@@ -38,11 +38,12 @@ def script_parser(module: str, doc: str | None) -> Parser:
 
 def guarded(main: Callable[[], int]) -> int:
     """The exit code of `main`, whatever it raises. Standard output is written to the end before this returns."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows the rest
     try:
-        code = main()
+        code = _code_of(main)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -57,6 +58,29 @@ def guarded(main: Callable[[], int]) -> int:
         _say(one_line(error))
         _drop_output()
         return BAD
+
+
+def _code_of(main: Callable[[], int]) -> int:
+    """Also of what ends by itself, as argparse does after `--help`: what it printed is still to be written."""
+    try:
+        return main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            _say(end.code)
+        return 0 if end.code is None else end.code if isinstance(end.code, int) else BAD
+
+
+def _open_closed_streams() -> None:
+    """What a shell closed (`>&-`) leads to nowhere from here on. Python has None there, which nothing expects, and the
+    next file that is opened would get the number: what is printed to descriptor 2 would stand in a run's log."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 def one_line(error: Exception) -> str:

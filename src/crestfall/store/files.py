@@ -6,12 +6,16 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import RunDirectoryError
+
+_ENDLESS = (5, 7, 8, 9)
+"""Linux's zero, full, random and urandom, by their numbers among the memory devices."""
 
 
 @contextmanager
@@ -30,9 +34,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace `path` by a file with this text (UTF-8) that is on the disk when this returns."""
+    """Replace `path` by a file with this text (UTF-8) that is on the disk when this returns. A link stays one: the file
+    that it leads to is replaced. A pipe or a device cannot be replaced: the text is written to it."""
     if not path.name or path.is_dir():
         raise RunDirectoryError(f"{path}: a directory, expected a file to write")
+    if path.exists() and not path.is_file():
+        with writing(path), path.open("w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         try:
@@ -53,6 +63,16 @@ def check_writable(directory: Path) -> None:
     if there is None or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "not a directory" if there is not None and not there.is_dir() else "not writable"
         raise RunDirectoryError(f"{directory}: cannot be written: {there} is {reason}")
+
+
+def endless(path: Path) -> bool:
+    """Whether this is a device that gives bytes for ever (/dev/zero, /dev/random), so that nothing may read it to its
+    end."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1 and os.minor(found.st_rdev) in _ENDLESS
 
 
 def sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from crestfall.core.errors import InputError, MissingExtraError
+from crestfall.store.files import endless
 
 GZIP, BZIP2, XZ, ZSTD, PARQUET = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PAR1"
 
@@ -26,6 +27,8 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         InputError: it cannot be read, or is broken; also for what goes wrong while it is read.
         MissingExtraError: it is packed with zstandard, which is not installed.
     """
+    if endless(path):
+        raise InputError(f"{path}: a device that never ends, expected a file")
     try:
         with ExitStack() as stack:
             file = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))

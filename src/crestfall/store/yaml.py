@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from crestfall.core.errors import ConfigError
+from crestfall.store.files import endless
 
 MOST_VALUES = 100_000
 _DEEPEST = 50
@@ -90,6 +91,8 @@ def _check_plain(data: Any, left: list[int], depth: int = 0) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds. Raises ConfigError."""
+    if endless(path):
+        raise ConfigError(f"{path}: a device that never ends, expected a YAML file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -141,8 +141,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     [["run"], ["run", "small.yaml", "--what"], ["run", "small.yaml", "--out", "x", "y"], ["status", "d", "a=1"]],
 )
 def test_usage_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(words)
+    assert main(words) == 2
     assert "usage:" in capsys.readouterr().err
 
 

@@ -23,11 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    try:
-        code = main(list(words))
-    except SystemExit as end:
-        code = end.code
-    assert not code
+    assert main(list(words)) == 0
     return capsys.readouterr().out
 
 

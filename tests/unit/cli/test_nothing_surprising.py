@@ -262,3 +262,33 @@ def test_one_damaged_run_does_not_hide_the_others_of_its_study(
     said = capsys.readouterr().out
     assert "1 of 2 cells done" in said
     assert "damaged: es/seed-0" in said
+
+
+# --- what a shell does to the streams, and files that are none ---
+
+
+@pytest.mark.parametrize("how", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_result(how: str, scratch: Path) -> None:
+    """Neither a traceback, nor anything of what is printed in a file of the run, which gets the stream's number."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = f"{shlex.quote(sys.executable)} -m crestfall run small.yaml --out r {how}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env, cwd=scratch)
+    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (0, False)
+    assert exit_code("run", "small.yaml", "--out", "whole") == 0
+    kept = [[json.loads(line)["type"] for line in (scratch / out / "events.jsonl").open()] for out in ("r", "whole")]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["--print-completion", "zsh"]])
+def test_help_on_a_full_disk(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-m", "crestfall", *words], stdout=full, stderr=subprocess.PIPE, env=env)
+    assert (done.returncode, done.stderr) == (2, b"crestfall: output: the disk is full\n")
+
+
+@pytest.mark.parametrize("words", [["run", "/dev/zero"], ["analyze", "/dev/zero"], ["analyze", "/dev/urandom"],
+                                   ["grade", "--problems", "/dev/zero", "--samples", "/dev/zero"]])  # fmt: skip
+def test_a_device_that_never_ends_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*words) == 2
+    assert "a device that never ends" in capsys.readouterr().err

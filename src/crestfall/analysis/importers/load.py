@@ -20,6 +20,7 @@ from crestfall.analysis.importers.wandb_online import SCHEME, read_online
 from crestfall.analysis.trajectory import Trajectory, read_run, read_study
 from crestfall.core.errors import CrestfallError, CrestfallWarning, InputError, MissingExtraError
 from crestfall.core.registry import components
+from crestfall.store.files import endless
 from crestfall.store.layout import RUN_FILE, is_run, is_study
 
 KNOWN = (
@@ -101,6 +102,8 @@ def _is_stream(path: Path) -> bool:
 
 def _kept(path: Path, stack: ExitStack) -> Path:
     """What a stream gives, as a file: importers look at its beginning first."""
+    if endless(path):
+        raise InputError(f"{path}: a device that never ends, expected a log")
     data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
     file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
     file.write_bytes(data)
