@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from crestfall.core.errors import CrestfallError
 from crestfall.core.extras import missing_extra
@@ -28,6 +28,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        """argparse says nothing of help that could not be written."""
+        if message:
+            (sys.stderr if file is None else file).write(message)
 
 
 def script_parser(module: str, doc: str | None) -> Parser:
