@@ -13,10 +13,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from crestfall.core.errors import CrestfallError
 from crestfall.core.extras import missing_extra
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 BAD, INTERRUPTED = 2, 130
 TRACEBACK = "CRESTFALL_TRACEBACK"
@@ -29,7 +32,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """argparse says nothing of help that could not be written."""
         if message:
             (sys.stderr if file is None else file).write(message)
