@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from crestfall.analysis.crash import Crash, crash_of
-from crestfall.analysis.levels import Levels, levels, smoothing_width, without_intervals
+from crestfall.analysis.levels import Levels, levels, smoothing_width, within_unit, without_intervals
 from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.noise import FEW, Noise, bin_means, noise_of
 from crestfall.analysis.scan import REPLICATES, SIGNIFICANCE, fall_of, rise_of
@@ -72,6 +72,7 @@ def classify(values_S: FloatArray, errors_S: FloatArray | None = None, replicate
     unknown = not noise.known and len(curve_S) < FEWEST
     of = levels(curve_S, noise, width, rise.least, fall.least)
     of = without_intervals(of) if unknown else of
+    of = within_unit(of) if are_shares(values_S) else of
     crash = crash_of(curve_S, noise, width, COLLAPSE * scale)
     p_rise, p_fall = (m.p_value if e.value > 0 else 1.0 for m, e in ((rise, of.rise), (fall, of.fall)))
     rose = counts(of.rise.value, of.fall.value, p_rise, scale)
@@ -110,6 +111,9 @@ def counts(size: float, other: float, p_value: float, scale: float) -> bool:
 
 def scale_of(values_S: FloatArray) -> float:
     """1 for scores within [0, 1]; else the largest absolute value."""
-    if values_S.min() >= 0 and values_S.max() <= 1:
-        return 1.0
-    return float(np.max(np.abs(values_S)))
+    return 1.0 if are_shares(values_S) else float(np.max(np.abs(values_S)))
+
+
+def are_shares(values_S: FloatArray) -> bool:
+    """All within [0, 1]."""
+    return bool(values_S.min() >= 0 and values_S.max() <= 1)

@@ -48,6 +48,16 @@ def without_intervals(of: Levels) -> Levels:
     return Levels(*(replace(e, low=nan, high=nan) for e in (of.start, of.peak, of.end, of.rise, of.fall)))
 
 
+def within_unit(of: Levels) -> Levels:
+    """Start, peak and end of shares: taking the bias of noise away leads below 0 where nothing passes, and a share that
+    is below 0 cannot be read. The movements stay as they are: they are averaged over runs."""
+    return replace(of, start=_clipped(of.start), peak=_clipped(of.peak), end=_clipped(of.end))
+
+
+def _clipped(e: Estimate) -> Estimate:
+    return Estimate(*(float(np.clip(x, 0.0, 1.0)) for x in (e.value, e.low, e.high)))
+
+
 def levels(
     curve_S: FloatArray, noise: Noise, width: int, least_rise: float = -np.inf, least_fall: float = -np.inf
 ) -> Levels:

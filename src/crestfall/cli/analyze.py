@@ -213,14 +213,14 @@ def show_advice(console: Console, a: Analysis) -> None:
 def _other(o: Any) -> str:
     of = o.classification.levels
     return (
-        f"{o.metric}: {o.classification.label.replace('_', ' ')}, {of.start.value:.3f} to {of.peak.value:.3f} "
-        f"(step {o.peak_step}) to {of.end.value:.3f}"
+        f"{o.metric}: {o.classification.label.replace('_', ' ')}, {of.start.value:z.3f} to {of.peak.value:z.3f} "
+        f"(step {o.peak_step}) to {of.end.value:z.3f}"
     )
 
 
 def _interval(e: Estimate) -> str:
-    low_high = "noise unknown" if e.interval is None else f"{e.low:.3f}, {e.high:.3f}"
-    return f"{e.value:.3f} [{low_high}]"
+    low_high = "noise unknown" if e.interval is None else f"{e.low:z.3f}, {e.high:z.3f}"
+    return f"{e.value:z.3f} [{low_high}]"
 
 
 def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
@@ -241,9 +241,9 @@ def show_table(console: Console, analyses: Sequence[Analysis]) -> None:
             a.trajectory.name,
             a.trajectory.metric,
             c.label.replace("_", " "),
-            *(f"{x:.3f}" for x in (of.start.value, of.peak.value)),
+            *(f"{x:z.3f}" for x in (of.start.value, of.peak.value)),
             str(a.peak_step),
-            *(f"{x:.3f}" for x in (of.end.value, of.fall.value, c.p_fall)),
+            *(f"{x:z.3f}" for x in (of.end.value, of.fall.value, c.p_fall)),
             "" if a.onset is None else str(a.onset),
             first,
             "" if take is None else str(take.step),

@@ -175,3 +175,14 @@ def test_simulated_curves_of_every_class() -> None:
     assert result.counts_KK.sum() == 72
     assert result.balanced_accuracy >= 0.85
     assert "balanced accuracy" in str(result)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 0.002])
+def test_a_level_of_shares_is_a_share(share: float) -> None:
+    of = classify(np.full(4, share), np.full(4, 0.003)).levels
+    for level in (of.start, of.peak, of.end):
+        assert 0 <= level.low <= level.value <= level.high <= 1
+
+
+def test_a_level_below_zero_of_a_score_that_can_be_stays() -> None:
+    assert classify(np.array([-0.5, -0.2, -0.4, -0.9]), np.full(4, 0.01)).levels.end.value < -0.8

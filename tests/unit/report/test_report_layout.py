@@ -11,10 +11,14 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from synthetic_runs import write_run, write_study
 
 from crestfall import report
+from crestfall.analysis.watch.monitor import View
+from crestfall.cli.main import main
+from crestfall.report.live import watch_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
@@ -53,11 +57,16 @@ document.getElementById("f").onload = function () {
     if (x.scrollWidth > x.clientWidth + 1 && !x.classList.contains("more"))
       wrong.push("scrolls without a hint: " + x.getAttribute("aria-label"));
   });
-  d.querySelectorAll("main p, td, th, dd, figcaption, summary, .key span, header *").forEach(function (x) {
+  d.querySelectorAll("p, h1, h2, section, td, th, dd, figcaption, summary, .key span, header *").forEach(function (x) {
     var r = x.getBoundingClientRect(), outside = r.left < -1 || r.right > wide + 1;
     if (shown(r) && !scrolls(x) && outside) wrong.push("outside: " + x.textContent.trim().slice(0, 60));
   });
-  var svg = d.querySelector("svg[data-read]"), frame = svg.getBoundingClientRect(), box = d.getElementById("reading");
+  var svg = d.querySelector("svg[data-read]");
+  if (!svg) {
+    document.getElementById("out").textContent = JSON.stringify({wrong: wrong.slice(0, 40)});
+    return;
+  }
+  var frame = svg.getBoundingClientRect(), box = d.getElementById("reading");
   var at = {pointerType: "touch", clientX: frame.left + frame.width / 2, clientY: frame.top + 40, bubbles: true};
   ["pointerdown", "pointerup", "pointerleave"].forEach(function (name) {
     svg.dispatchEvent(new w.PointerEvent(name, at));
@@ -111,3 +120,40 @@ def test_nothing_overlaps_or_is_cut(tmp_path: Path, specimen: str) -> None:
         assert found["smallest"] >= 10.95, width
         assert found["touched"], width
         assert found["steps"] >= 4, width  # programs of any step can be chosen
+
+
+def page_over_logs(path: Path) -> Path:
+    logs = [path.with_name(name) for name in ("fell.csv", "a_run_with_a_long_name_" * 5 + ".csv")]
+    for log in logs:
+        log.write_text("step,a_rather_long_metric_name/pass@1,n\n" + "".join(f"{s},{v},480\n" for s, v in CURVE))
+    assert main(["analyze", *map(str, logs), "--report", str(path)]) == 0
+    return path / "index.html"
+
+
+def page_over_runs(path: Path) -> Path:
+    write_run(path / ("a_directory_with_a_long_name_" * 4), campaigns=1)
+    write_study(path / "study", methods=NINE, seeds=(1,), campaigns=1)
+    assert main(["report", str(path)]) == 0
+    return path / "index.html"
+
+
+def page_of_watch(path: Path) -> Path:
+    steps_S, values_S = (np.array(column) for column in zip(*CURVE, strict=True))
+    name = "a_run_with_a_long_name_" * 4
+    fine = View("key", name, "eval/pass@1", Path("log"), steps_S, values_S, values_S, True, "", None)
+    path.mkdir()
+    page = path / "index.html"
+    page.write_text(watch_page.page([fine], [f"/a/folder/{name}/later.csv: nothing there yet"], 3600))
+    return page
+
+
+CURVE = [(s, v) for s, v in enumerate([0.2, 0.4, 0.6, 0.7, 0.6, 0.4, 0.2, 0.1])]
+OTHER = {"logs": page_over_logs, "runs": page_over_runs, "watch": page_of_watch}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHER)
+def test_the_other_pages_fit_too(tmp_path: Path, name: str) -> None:
+    page = OTHER[name](tmp_path / name)
+    for width, dark in ((1400, False), (1400, True), (390, False), (390, True)):
+        assert look(page, tmp_path, width, dark)["wrong"] == [], width
