@@ -43,8 +43,9 @@ document.getElementById("f").onload = function () {
       var r = t.getBoundingClientRect();
       if (!shown(r) || w.getComputedStyle(t).display === "none") return;
       smallest = Math.min(smallest, parseFloat(w.getComputedStyle(t).fontSize) * scale);
-      var room = scrolls(svg) ? scrolls(svg).scrollWidth : wide;
-      if (r.left < -1 || r.right > room + 1) wrong.push("cut: " + t.textContent);
+      var box = scrolls(svg), left = box ? box.getBoundingClientRect().left : 0;
+      var room = box ? left + box.scrollWidth : wide;
+      if (r.left < left - 1 || r.right > room + 1) wrong.push("cut: " + t.textContent);
       boxes.push([t.textContent, r]);
     });
     boxes.forEach(function (a, i) { boxes.slice(i + 1).forEach(function (b) {
@@ -61,8 +62,8 @@ document.getElementById("f").onload = function () {
     var r = x.getBoundingClientRect(), outside = r.left < -1 || r.right > wide + 1;
     if (shown(r) && !scrolls(x) && outside) wrong.push("outside: " + x.textContent.trim().slice(0, 60));
   });
-  var svg = d.querySelector("svg[data-read]");
-  if (!svg) {
+  var svg = d.querySelector("svg[data-read]"), every = d.querySelector("[data-programs] select");
+  if (!svg || !every) {
     document.getElementById("out").textContent = JSON.stringify({wrong: wrong.slice(0, 40)});
     return;
   }
@@ -71,7 +72,7 @@ document.getElementById("f").onload = function () {
   ["pointerdown", "pointerup", "pointerleave"].forEach(function (name) {
     svg.dispatchEvent(new w.PointerEvent(name, at));
   });
-  var every = d.querySelector("[data-programs] select"), before = every.closest("div").textContent;
+  var before = every.closest("div").textContent;
   every.selectedIndex = every.options.length - 1;
   every.dispatchEvent(new w.Event("change"));
   var steps = every.closest("div").textContent === before ? 0 : every.options.length;
@@ -130,6 +131,10 @@ def page_over_logs(path: Path) -> Path:
     return path / "index.html"
 
 
+def page_of_a_log(path: Path) -> Path:
+    return next(page_over_logs(path).parent.glob("*fell.html"))
+
+
 def page_over_runs(path: Path) -> Path:
     write_run(path / ("a_directory_with_a_long_name_" * 4), campaigns=1)
     write_study(path / "study", methods=NINE, seeds=(1,), campaigns=1)
@@ -148,7 +153,7 @@ def page_of_watch(path: Path) -> Path:
 
 
 CURVE = [(s, v) for s, v in enumerate([0.2, 0.4, 0.6, 0.7, 0.6, 0.4, 0.2, 0.1])]
-OTHER = {"logs": page_over_logs, "runs": page_over_runs, "watch": page_of_watch}
+OTHER = {"log": page_of_a_log, "logs": page_over_logs, "runs": page_over_runs, "watch": page_of_watch}
 
 
 @pytest.mark.slow
