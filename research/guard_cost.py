@@ -8,29 +8,35 @@ the times. Peak memory is that of the process above the training state.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from crestfall import Guard
+from crestfall.core.entry import guarded, script_parser
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WIDTH = 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0."""
+    parser = script_parser("research.guard_cost", __doc__)
     parser.add_argument("--millions", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    import torch
+    from torch import nn
+
     torch.set_num_threads(1)
     layers = max(1, round(args.millions * 1e6 / WIDTH**2))
     model = nn.ModuleList([nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(layers)])
@@ -43,6 +49,7 @@ def main() -> None:
     state = sum(t.numel() * t.element_size() for t in tensors)
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), {"model": model, "optimizer": adam}, tensors, state, args.rounds)
+    return 0
 
 
 def measure(folder: Path, state: dict[str, object], tensors: list[Tensor], size: int, rounds: int) -> None:
@@ -105,4 +112,4 @@ class Peak:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -6,12 +6,11 @@ OUT.md exists, its marked blocks are filled. Works on a study in progress: only 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crestfall.core.entry import guarded
+from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import CrestfallError, InputError
 from crestfall.store.files import write_atomic, writing
 from research.paper.page import fill
@@ -52,9 +51,7 @@ def make(study: Path, out: Path, figures: bool = True) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m research.regret", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser("research.regret", __doc__)
     parser.add_argument("study", type=Path, help="study directory")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where tables and figures go")
     parser.add_argument("--no-figures", action="store_true", help="tables only (needs no matplotlib)")

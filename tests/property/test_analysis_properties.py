@@ -68,7 +68,7 @@ def test_bounds(values_S: FloatArray) -> None:
 def test_affine_relabelling_of_steps_moves_steps_alone(values_S: FloatArray, factor: int, shift: int) -> None:
     plain = analyze(curve(values_S))
     moved = analyze(curve(values_S, np.arange(len(values_S)) * factor + shift))
-    assert moved.classification == plain.classification
+    assert repr(moved.classification) == repr(plain.classification)  # NaN where nothing is known of the noise
     assert moved.measures.gap == plain.measures.gap
     assert moved.measures.peak_step == plain.measures.peak_step * factor + shift
     assert moved.onset == (None if plain.onset is None else plain.onset * factor + shift)

@@ -79,7 +79,7 @@ def delimiter_of(line: str) -> str:
     """The delimiter of a header line, by how often it stands there."""
     if any(c in line for c in "\t;,"):
         return max("\t;,", key=line.count)
-    return "|" if "|" in line else " " if _is_number(line.split()[0]) else ","
+    return "|" if "|" in line else " " if _is_number(line.partition(" ")[0]) else ","
 
 
 def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:

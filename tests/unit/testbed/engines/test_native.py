@@ -169,6 +169,8 @@ def test_all_signals_have_canonical_names_and_are_finite(problems):
         "pace",
         "step_cosine",
         "step_proposed",
+        "step_agreement",
+        "step_output_share",
         "step_share",
         "step_size",
     }

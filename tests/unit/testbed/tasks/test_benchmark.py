@@ -292,6 +292,6 @@ def test_a_dataset_by_name(write, tmp_path, monkeypatch):
 
 
 def test_without_the_library(monkeypatch):
-    monkeypatch.setattr("crestfall.core.extras._installed", lambda library: library != "datasets")
+    monkeypatch.setattr("crestfall.core.extras.installed", lambda library: library != "datasets")
     with pytest.raises(MissingExtraError, match=r"datasets is not installed: pip install 'crestfall\[hf\]'"):
         component("tasks", {"name": "mbpp", "dataset": "org/mbpp"}).final(1)
