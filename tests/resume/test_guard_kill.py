@@ -117,6 +117,7 @@ def check_best(guard: Path, in_flight: int = 1) -> None:
         assert max(kept) >= max(seen)
 
 
+@pytest.mark.slow
 def test_killed_around_every_change_of_the_disk(tmp_path: Path) -> None:
     point, expected = 0, ["stop", 3, [3.0] * 4]
     while True:

@@ -71,7 +71,11 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The modules that the pages name as plugins; what they register is forgotten afterwards."""
     for kind in registry.kinds():
         registry.components(kind)
-    known = {kind: dict(components) for kind, components in registry._COMPONENTS.items()}
+    modules = ("my_controls", "research.supervised", *(path.stem for path in EXAMPLES))
+    known = {  # a test before this one may have imported them
+        kind: {name: cls for name, cls in components.items() if cls.__module__ not in modules}
+        for kind, components in registry._COMPONENTS.items()
+    }
     monkeypatch.setattr(registry, "_COMPONENTS", known)
     (tmp_path / "my_controls.py").write_text(
         "from dataclasses import dataclass\n"
@@ -83,7 +87,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     for folder in (ROOT / "examples", tmp_path):
         monkeypatch.syspath_prepend(folder)
-    for module in ("my_controls", "research.supervised", *(path.stem for path in EXAMPLES)):
+    for module in modules:
         monkeypatch.delitem(sys.modules, module, raising=False)
 
 

@@ -106,6 +106,5 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["problems_with_passing_mutants"] == ["weak"]
     assert main(["grade", "--problems", "p.jsonl", "--audit", "--references"]) == 2
-    with pytest.raises(SystemExit, match="2"):
-        main([*words, "--mutants", "0"])
+    assert main([*words, "--mutants", "0"]) == 2
     assert main([*words, "--out", "p.jsonl"]) == 2

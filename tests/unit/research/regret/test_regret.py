@@ -95,6 +95,7 @@ def test_without_a_reference_it_is_said() -> None:
         entries([cell("a", "x1", 4000, 0.9)], references([cell("a", "x1", 4000, 0.9)]))
 
 
+@pytest.mark.slow
 def test_the_shipped_study_has_entries_in_files_regimes_and_seeds_of_three_kinds() -> None:
     cells = load_study(str(STUDY)).cells()
     regimes = {c.method.partition(".")[0] for c in cells}

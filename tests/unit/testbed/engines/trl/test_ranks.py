@@ -68,6 +68,7 @@ def events(out: Path, kind: str) -> list[dict[str, Any]]:
     return [e for e in map(json.loads, (out / "events.jsonl").read_text().splitlines()) if e["type"] == kind]
 
 
+@pytest.mark.slow
 def test_two_processes_go_back_together_and_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, two, one = write(tmp_path / "c.yaml"), tmp_path / "two", tmp_path / "one"
     script = Path(__file__).with_name("ddp_engine.py")
