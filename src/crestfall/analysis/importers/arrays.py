@@ -15,7 +15,8 @@ from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.text import content, run_name, suffix_of
-from crestfall.core.errors import InputError, MissingExtraError
+from crestfall.core.errors import InputError
+from crestfall.core.extras import require
 from crestfall.core.registry import register
 
 EXPECTED = "a step column and scores"
@@ -38,10 +39,9 @@ class Parquet:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        try:
-            import pyarrow.parquet
-        except ImportError as error:
-            raise MissingExtraError("pyarrow", "trackers") from error
+        require("pyarrow")
+        import pyarrow.parquet
+
         try:
             table = pyarrow.parquet.read_table(path)
         except (OSError, ValueError) as error:
