@@ -37,6 +37,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "crestfall.control.alert",
         "crestfall.control.crest",
         "crestfall.control.crest2",
+        "crestfall.control.race",
         "crestfall.control.plateau",
     ),
     "care": ("crestfall.control.care.base", "crestfall.control.care.controller"),

@@ -116,6 +116,7 @@ PRECISE = {"campaign": fakes.options()["campaign"] | {"steps": 16, "select": 30,
         {"control": {"name": "early_stop", "then": "go_on", "margin": 1}},
         PRECISE | {"control": {"name": "crest"}},
         PRECISE | {"control": {"name": "crest2"}},
+        PRECISE | {"control": {"name": "race", "steps": 1, "between": 2}},
     ],
 )
 def test_it_stops_after_any_commit_and_goes_on_as_if_nothing_had_been(tmp_path: Path, over: dict[str, Any]) -> None:
