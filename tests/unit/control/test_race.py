@@ -42,7 +42,7 @@ def rates(decisions: list[Decision]) -> list[float]:
 def test_every_rate_starts_from_the_same_step_and_the_best_goes_on() -> None:
     made, fought = raced(Race(rates=(1.0, 0.25, 4.0), steps=2, between=3), 10, lambda step: step in (2, 6, 9))
     assert [d.target_step for d in made] == [None, None, 0, None, 0, None, None, None, None, None, None, 9]
-    assert rates(made)[:10] == [1, 1, 0.25, 0.25, 4, 4, 4, 4, 4, 4]  # the third rate won at step 6 and goes on from there
+    assert rates(made)[:10] == [1, 1, 0.25, 0.25, 4, 4, 4, 4, 4, 4]  # the third rate won at step 6
     assert fought == [2, 4, 6, 9]
 
 
