@@ -1,4 +1,4 @@
-"""crestfall: has this reinforcement-learning run already peaked, and what should carry on from there?"""
+"""crestfall: has this reinforcement-learning run already peaked, and which checkpoint should continue?"""
 
 from __future__ import annotations
 

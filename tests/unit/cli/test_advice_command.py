@@ -45,7 +45,7 @@ def test_text_json_and_page_name_the_checkpoint_and_the_cause(
     assert found["advice"]["causes"][0]["cause"] == "steps_too_large"
     assert set(found["advice"]["causes"][0]) == {"cause", "title", "evidence", "source", "refuted_by", "change"}
     (page,) = (tmp_path / "pages").glob("*.html")
-    assert "steps too large for what a batch tells" in page.read_text()
+    assert "steps too large for the information in a batch" in page.read_text()
     assert f"checkpoint-{found['checkpoint']['take']['step']}" in page.read_text()
 
 

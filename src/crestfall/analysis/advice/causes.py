@@ -200,7 +200,7 @@ CAUSES: tuple[Cause, ...] = (
         "evalplus issue 5 (one machine's timeouts are another's failures); verl pull request 207 (timed-out tasks "
         "score 0)",
         "grade the samples of the worst step again, on a quiet machine: the grader is not at fault if they fail again",
-        "tell the grader's faults from wrong answers and leave them out of the reward; measure CPU time instead of "
+        "report the grader's faults apart from wrong answers and leave them out of the reward; measure CPU time instead of "
         "wall time; fewer graders at a time",
     ),
     Cause(
@@ -262,7 +262,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "steps_too_large",
-        "steps too large for what a batch tells",
+        "steps too large for the information in a batch",
         ("step_kl", "step_size", "kl_base", "grad_norm", "entropy"),
         FALLS,
         _steps_too_large,
@@ -293,7 +293,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "uninformative_reward",
-        "the reward tells little: the policy moves and earns no more",
+        "the reward carries little information: the policy moves and earns no more",
         ("reward", "kl_base"),
         STALLS,
         _uninformative,
