@@ -1,8 +1,8 @@
 """Crestfall's own controller: back to the crest, and on from there with smaller steps.
 
-A policy that falls from its peak takes steps that are too large for the information in a batch (docs/regimes.md); the same
-steps from the same peak lead to the same fall. A stop keeps the peak and gives the rest of the budget away. This
-controller uses it: each fall that noise cannot explain halves the learning rate, for good.
+A policy that falls from its peak takes steps that are too large for the information in a batch (docs/regimes.md). The
+same steps from the same peak lead to the same fall. A stop keeps the peak and leaves the rest of the budget unused.
+This controller uses it: each fall that noise cannot explain halves the learning rate, for good.
 """
 
 from __future__ import annotations

@@ -200,8 +200,8 @@ CAUSES: tuple[Cause, ...] = (
         "evalplus issue 5 (one machine's timeouts are another's failures); verl pull request 207 (timed-out tasks "
         "score 0)",
         "grade the samples of the worst step again, on a quiet machine: the grader is not at fault if they fail again",
-        "report the grader's faults apart from wrong answers and leave them out of the reward; measure CPU time instead of "
-        "wall time; fewer graders at a time",
+        "report the grader's faults apart from wrong answers and leave them out of the reward; measure CPU time "
+        "instead of wall time; fewer graders at a time",
     ),
     Cause(
         "truncation",
