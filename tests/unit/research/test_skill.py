@@ -69,20 +69,20 @@ def test_it_goes_on_from_the_weights_of_the_demo_on_the_same_problems() -> None:
 
 def test_the_arms_differ_from_the_one_that_holds_in_what_they_are_named_for() -> None:
     study = load_study(str(STUDIES / "skill.yaml"))
-    steady = study.cell("steady", 6000)
-    assert study.seeds == tuple(range(6000, 6010))
+    steady = study.cell("steady", 6100)
+    assert study.seeds == tuple(range(6100, 6110))
 
     def but(name: str, **same: object) -> RunConfig:
-        return replace(study.cell(name, 6000), method="steady", **same)  # type: ignore[arg-type]
+        return replace(study.cell(name, 6100), method="steady", **same)  # type: ignore[arg-type]
 
     assert but("random", update=replace(steady.update)) == steady
-    assert replace(study.cell("random", 6000).update, rewarded="passed") == steady.update
-    assert replace(study.cell("rejection", 6000).update, baseline=steady.update.baseline) == steady.update
-    naive = study.cell("naive", 6000)
+    assert replace(study.cell("random", 6100).update, rewarded="passed") == steady.update
+    assert replace(study.cell("rejection", 6100).update, baseline=steady.update.baseline) == steady.update
+    naive = study.cell("naive", 6100)
     rate = {"learning_rate": steady.update.learning_rate, "warmup_updates": steady.update.warmup_updates}
     assert replace(naive.update, **rate) == steady.update
-    assert replace(study.cell("es", 6000), method="naive", control=naive.control) == naive
-    supervised = load_run(str(STUDIES.parent / "supervised.yaml"), ["seed=6000"])
+    assert replace(study.cell("es", 6100), method="naive", control=naive.control) == naive
+    supervised = load_run(str(STUDIES.parent / "supervised.yaml"), ["seed=6100"])
     assert supervised.engine.name == "supervised"
     same = {"method": "steady", "engine": steady.engine, "plugins": ()}
     assert replace(supervised, **same) == steady  # type: ignore[arg-type]
