@@ -34,7 +34,7 @@ types: $(VENV)/.installed-dev
 
 # The site, into site/: open site/index.html. Nothing is fetched while it is built or read.
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 paper: $(VENV)/.installed-dev
 	$(BIN)/python -m research.paper runs/study --out docs/study
