@@ -79,7 +79,7 @@ def main() -> None:
     assert callback.decision is not None
     steps = {int(state["step"]) for state in trainer.optimizer.state_dict()["state"].values()}
     print(f"trained {trainer.state.global_step} steps; {callback.decision.reason}")
-    print(f"handed on: step {callback.decision.target_step}; Adam's step counter: {steps}")
+    print(f"final weights: step {callback.decision.target_step}; Adam's step counter: {steps}")
 
 
 if __name__ == "__main__":

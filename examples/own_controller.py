@@ -4,7 +4,7 @@
     crestfall run chain plugins='[own_controller]' control.name=entropy_guard   # with this directory on PYTHONPATH
 
 A controller is a frozen dataclass: its fields are its options, its state is plain JSON data that it is handed and
-returns. `PeakKeeper` hands on the best step, which the state names as `peak_step`. Registered, the controller works in
+returns. `PeakKeeper` keeps the best step, which the state names as `peak_step`. Registered, the controller works in
 `crestfall run`, `crestfall replay`, `Guard` and the TRL callback.
 """
 
@@ -22,7 +22,7 @@ from crestfall.core.types import Decision, Record
 @register("control", "entropy_guard")
 @dataclass(frozen=True)
 class EntropyGuard(PeakKeeper):
-    """Stop once entropy is `factor` times what it was at its first measurement; hand on the best step before that."""
+    """Stop once entropy is `factor` times what it was at its first measurement; keep the best step before that."""
 
     name: ClassVar[str]
 

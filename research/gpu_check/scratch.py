@@ -87,7 +87,7 @@ def trained(place: Place, section: Section, plan: Plan) -> Path:
 
 def campaigns(place: Place, section: Section) -> None:
     """A transformer trained from scratch on this machine; then a naive campaign at each rate, and what early stopping
-    would have handed on."""
+    would have kept."""
     plan = SMALL if place.rehearse else Plan()
     weights = trained(place, section, plan)
     running = {rate: _start(place, plan, weights, rate) for rate in plan.rates}

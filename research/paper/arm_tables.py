@@ -43,7 +43,7 @@ def arms(results: Results) -> Table:
         estimates = [(None, None) if i is None else (i.estimate, span(i)) for i in (trimmed, better)]
         rows.append((arm.method, *end_cells(arm), *estimates[0], *estimates[1], *paired_cells(c), *_p_values(c)))
     foot = (
-        f"Differences are paired with naive by seed. {family_note(claims.values())} The free arms are a family of "
+        f"Differences are paired with naive by seed. {family_note(claims.values())} The baselines are a family of "
         "their own. IQM (interquartile mean) and the probability that a seed of the arm ends above a seed of naive as "
         "in Agarwal et al. (2021).",
         coverage_note(intervals),
@@ -72,14 +72,14 @@ def _p_values(c: Comparison | None) -> tuple[Value, ...]:
 
 
 def free(results: Results) -> Table:
-    """Every other arm against the best one that looks at no evaluation."""
+    """Every other arm against the best baseline, which needs no evaluation."""
     best = best_free(results)
     paired = results.compared(best.method, [arm.method for arm in results.controlled])
-    columns = (ARM, *END, Column("beats the best free arm"), *PAIRED, *P_VALUES)
+    columns = (ARM, *END, Column("beats the best baseline"), *PAIRED, *P_VALUES)
     verdicts = {arm.method: beats(paired.get(arm.method)) for arm in results.controlled}
     rows: list[tuple[Value, ...]] = []
     for arm in results.present(FREE):
-        rows.append((f"{arm.method} (free)", *end_cells(arm), None, *paired_cells(None), None, None, None))
+        rows.append((f"{arm.method} (baseline)", *end_cells(arm), None, *paired_cells(None), None, None, None))
     for arm in results.controlled:
         c = paired.get(arm.method)
         rows.append((arm.method, *end_cells(arm), verdicts[arm.method], *paired_cells(c), *_p_values(c)))
@@ -87,18 +87,18 @@ def free(results: Results) -> Table:
     foot = notes(
         list(results.arms.values()),
         results.standing,
-        f"The best free arm is {best.method} ({FREE[best.method]}): the one with the highest mean here, which leans "
-        "the comparison its way. Differences are paired with it by seed, over the seeds that both have. "
+        f"The best baseline is {best.method} ({FREE[best.method]}): the one with the highest mean here, which favours "
+        "it in the comparison. Differences are paired with it by seed, over the seeds that both have. "
         f"{family_note(paired.values())}",
         *_spelled_out(best.method, verdicts),
-        f"Free arms without a finished chain: {'; '.join(absent)}." if absent else "",
+        f"Baselines without a finished chain: {'; '.join(absent)}." if absent else "",
         paper=False,
     )
-    return Table("free", "Against the best arm that costs nothing", columns, tuple(rows), foot)
+    return Table("free", "Against the best baseline", columns, tuple(rows), foot)
 
 
 def _spelled_out(best: str, verdicts: Mapping[str, str]) -> tuple[str, str]:
-    """Which arms beat the best free one, and which do not or may not be said to."""
+    """Which arms beat the best baseline, and which do not or cannot be shown to."""
     winners = [m for m, verdict in verdicts.items() if verdict == "yes"]
     others = [f"{m} ({verdict.removeprefix('no: ')})" for m, verdict in verdicts.items() if verdict != "yes"]
     won = f"Shown to beat {best}: {', '.join(winners) or 'none'}."

@@ -39,7 +39,7 @@ class Chain:
     run: Run
     measures: ChainMeasures
     end: float
-    """End of chain: pass@1 of what the last campaign handed on, on the final set."""
+    """End of chain: pass@1 on the final set with the final weights of the last campaign."""
     base: float
     """The same of the policy before the first campaign."""
 

@@ -16,14 +16,14 @@ NAMES = ("pass@1", "pass@16", "diversity", "hard cases")
 
 
 def capability(results: Results) -> Table:
-    """The capability vector on report, of the policy that a chain begins with and of what it hands on in the end."""
+    """The capability vector on report, of the first policy of a chain and of its final weights."""
     pairs = [(f"{name}, before", f"{name}, after") for name in (*NAMES, "unseen kinds")]
     columns = (ARM, SEEDS, *(Column(name, "points") for pair in pairs for name in pair))
     rows = [(arm.method, arm.n, *_vector(arm)) for arm in results.trained]
     foot = (
-        "Means over chains. Before: the first campaign's start; after: what the last campaign hands on, on its own "
-        "report set; unseen kinds: problems of a kind that is never trained on, the same before and after. A pass@1 "
-        "that rises while pass@16 or diversity falls is sharpening. – not measured.",
+        "Means over chains. Before: the first campaign's start; after: the final weights of the last campaign, on its "
+        "own report set; unseen kinds: problems of a kind that is never trained on, the same before and after. A "
+        "pass@1 that rises while pass@16 or diversity falls is sharpening. – not measured.",
         results.standing,
     )
     return Table("capability", "Capability vector", columns, tuple(rows), foot)
@@ -46,15 +46,15 @@ def _first_and_last(run: Run) -> tuple[Mapping[str, float], Mapping[str, float]]
 
 
 def forgetting(results: Results) -> Table:
-    """Old problems and the final set, when a campaign handed its weights on and at the end of the chain."""
+    """Old problems and the final set: the final weights of a campaign, and the end of the chain."""
     columns = (
         ARM,
         Column("old sets", "count"),
-        Column("old sets, when handed on", "points"),
-        Column("old sets, in the end", "points"),
+        Column("old sets, final weights", "points"),
+        Column("old sets, end of chain", "points"),
         Column("change", "points"),
-        Column("final set, when handed on", "points"),
-        Column("final set, in the end", "points"),
+        Column("final set, final weights", "points"),
+        Column("final set, end of chain", "points"),
         Column("change of final set", "points"),
     )
     rows = []
@@ -64,9 +64,9 @@ def forgetting(results: Results) -> Table:
         on_final = (final_old, final_new, _less(final_new, final_old))
         rows.append((arm.method, len(found), old, new, _less(new, old), *on_final))
     foot = (
-        "Old sets: report sets of earlier campaigns, evaluated again on what the last campaign hands on. If they lose "
-        "more than the final set, on which nobody trained, what was learnt on them is forgotten; if both lose alike, "
-        "the policy falls as a whole. – not measured.",
+        "Old sets: report sets of earlier campaigns, evaluated again with the final weights of the last campaign. If "
+        "they lose more than the final set, on which nobody trained, what was learnt on them is forgotten; if both "
+        "lose alike, the policy falls as a whole. – not measured.",
         results.standing,
     )
     return Table("forgetting", "Forgetting, or a fall of everything?", columns, tuple(rows), foot)

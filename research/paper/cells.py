@@ -22,7 +22,7 @@ COLUMNS = (
 
 def cells(results: Results) -> Table:
     """One row a campaign. `final_*` are on the final set: before the chain, the campaign's last weights, and those that
-    it handed on."""
+    it ended with."""
     arms = (*results.trained, *results.continued.values())
     rows = [row for arm in arms for chain in arm.chains for row in _rows(chain)]
     return Table("cells", "Every campaign", tuple(Column(name) for name in COLUMNS), tuple(rows))

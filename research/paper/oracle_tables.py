@@ -68,7 +68,7 @@ def table09_oracles(results: Results) -> Table:
         f"Paper: hindsight {100 * hindsight.low:.1f} to {100 * hindsight.high:.1f}. {PAPER_NOTE}",
         results.standing,
     )
-    return Table("table09_oracles", "What was to be had", columns, tuple(rows), foot)
+    return Table("table09_oracles", "Oracles: what perfect stopping would gain", columns, tuple(rows), foot)
 
 
 def _both(name: str) -> tuple[Column, ...]:

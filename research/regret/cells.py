@@ -15,7 +15,7 @@ from crestfall.store.meta import read_meta
 class Cell:
     """Scores are fractions on the final set, the curve on report.
 
-    `last`: the weights of the last step, whatever was handed on; `handed_on`: what the method hands on.
+    `last`: the weights of the last step, whatever the method keeps; `handed_on`: the final weights of the method.
     `interventions`: stops before the budget was used, returns to an earlier step, and cuts of the rate. `rollouts`:
     training samples. `looked_at`: evaluation samples that the method's decisions are made of.
     """

@@ -19,7 +19,7 @@ FIRST_SCORED = 5000
 """Seeds from here on score. Those below are for choosing references and for tuning."""
 GRID = ("x1", "x1_4", "x1_16", "x2", "stop")
 """Arms of the reference's grid by the method that runs them; each is scored with its last weights and with what it
-hands on (the average, the peak)."""
+keeps (the average, the peak)."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {"naive": ("average",), "meter": ("meter+average", "crest2")}
 """Entries that are the last weights of other methods' chains, of the first that has the regime and seed. What is handed

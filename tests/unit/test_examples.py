@@ -9,7 +9,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "guard_pytorch.py": "Adam's step counter",
-    "guard_trl.py": "handed on: step",
+    "guard_trl.py": "final weights: step",
     "guard_verl.py": "past the peak",
     "guard_beside.py": "go on from step 20",
     "guard_openrlhf.py": "next time from global_step40",

@@ -27,7 +27,7 @@ class CampaignMeasures:
     `peak` = score at `peak_step` on the judged curve; `peak_as_selected` = the maximum it was chosen by. `onset` and
     `onset_for_good` are steps (readings A and B). `gap_error` is the standard error of `gap`, None where not known:
     onset and phase-transition score mean something only where `gap` exceeds three of them (`fall_is_clear`).
-    `handed_on` is the score of the weights handed on.
+    `handed_on` is the score of the final weights.
     """
 
     start: float

@@ -27,7 +27,7 @@ class Replay:
     `decision` the controller's last word. `alerted_at`: the first step at which it had something to say, if any.
 
     `kept_step`: whose weights the run would have had after the decision; where it changes how training goes on, those
-    that the controller would have handed on then.
+    that the controller would have kept then.
     """
 
     decision: Decision

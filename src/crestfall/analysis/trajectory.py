@@ -73,7 +73,7 @@ class CampaignFacts:
     rollbacks: tuple[Rollback, ...] = ()
     handed_on_step: int | None = None
     handed_on: float | None = None
-    """Score on report of what was handed on, where the events tell it by itself: an average of weights has another one
+    """Score on report of the final weights, where the events tell it by itself: an average of weights has another one
     than the step that it was taken at."""
     stopped_by: str | None = None
     verdicts: Mapping[int, Mapping[str, int]] = field(default_factory=dict)

@@ -53,7 +53,7 @@ class Controller:
         return None
 
     def last(self, state: State, step: int) -> Decision:
-        """The decision when the budget is used up at `step`: always a `stop`, saying which step is handed on."""
+        """The decision when the budget is used up at `step`: always a `stop`, saying which step is kept."""
         return Decision("stop", step, "budget used up")
 
     def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
@@ -72,7 +72,7 @@ class PeakKeeper(Controller):
 
     def last(self, state: State, step: int) -> Decision:
         target = step if state["peak_step"] is None else state["peak_step"]
-        return Decision("stop", target, "budget used up: the best step is handed on")
+        return Decision("stop", target, "budget used up: the best step is kept")
 
 
 def check_without_duels(controller: Any) -> None:

@@ -91,7 +91,7 @@ class Crest2(Controller):
     def last(self, state: State, step: int) -> Decision:
         ahead = state["incumbent"] is None or state["lead"] >= 0
         kept = step if ahead else state["incumbent"]
-        return Decision("stop", kept, f"budget used up: step {kept}, the better one, is handed on")
+        return Decision("stop", kept, f"budget used up: step {kept}, the better one, is kept")
 
     def _back(self, state: State, record: Record, evidence: dict[str, float]) -> tuple[State, Decision]:
         incumbent = state["incumbent"]

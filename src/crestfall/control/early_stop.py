@@ -78,7 +78,7 @@ class EarlyStop(PeakKeeper):
 
     def last(self, state: State, step: int) -> Decision:
         evidence = {"peak": state["peak"], "peak_step": state["peak_step"]}
-        return Decision("stop", state["peak_step"], "budget used up; the peak is handed on", evidence)
+        return Decision("stop", state["peak_step"], "budget used up: the peak is kept", evidence)
 
     def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
         if self.reading == "patience" or not history:

@@ -1,7 +1,7 @@
 """Reduce on plateau: what trainers do without looking back.
 
 As `torch.optim.lr_scheduler.ReduceLROnPlateau`: a score that has not grown for a while lowers the learning rate, the
-weights go on as they are, the last ones are handed on.
+weights stay as they are, and the last ones are kept.
 """
 
 from __future__ import annotations

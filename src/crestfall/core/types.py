@@ -287,13 +287,13 @@ Action = Literal["continue", "stop", "rollback"]
 class Decision:
     """What to do after a step.
 
-    `continue`: train on. `stop`: end the campaign and hand on the weights of `target_step`. `rollback`: restore weights
+    `continue`: train on. `stop`: end the campaign with the weights of `target_step`. `rollback`: restore weights
     *and* optimizer of `target_step` and train on from there (the step counter goes on: it never runs backwards).
 
     `learning_rate_scale`: where training goes on, what the learning rate is multiplied with from here on, in the
     campaigns that follow too. `forget_optimizer`: where training goes on, the optimizer starts anew, without the
     momenta that it has. `average`: the mean of the weights of these steps (the present one may be among them) takes
-    the place of the weights: of those to train on from, or, with a stop, of those that are handed on. A controller
+    the place of the weights: of those to train on from, or, with a stop, of the final weights. A controller
     keeps the steps that it averages.
 
     Raises:
@@ -363,7 +363,7 @@ class CampaignSummary:
     """What a finished campaign leaves for the decisions between campaigns. All scores are on select.
 
     `capability_start` and `capability_handed_on` are the capability vectors (`control.capability`) of the weights that
-    the campaign started from and of those that it handed on; a member that was not measured is absent.
+    the campaign started from and of its final weights; a member that was not measured is absent.
     `learning_rate_scale`: what rollbacks, of this campaign and of those before it, have left of the learning rate.
     """
 

@@ -1,4 +1,4 @@
-"""The average of a run's weights, to be handed on in place of one step's.
+"""The average of a run's weights, which may replace the weights of one step as the final weights.
 
 Averaging costs one copy of the trainable weights and no evaluation, and was the best of the arms that cost nothing in
 this project's study (docs/study.md).

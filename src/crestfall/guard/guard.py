@@ -219,7 +219,7 @@ class Guard:
         return decision.action == "stop"
 
     def finish(self) -> Decision:
-        """The decision where training ends by itself, its budget used up: which step to hand on. To be carried out."""
+        """The decision when the budget is used up: which step to keep. Pass it to `carry_out`."""
 
         def decide() -> dict[str, Any]:
             assert self._history is not None

@@ -297,7 +297,7 @@ class History:
         """The decision and the snapshot that carries it out.
 
         The controller's target is replaced where its snapshot is not there (a disk that was full), and where the
-        controller hands on the best that it has seen and a better one is left from before a restart.
+        controller keeps the best that it has seen and a better one is left from before a restart.
         """
         if decision.action == "continue" or decision.target_step is None:
             return decision, None

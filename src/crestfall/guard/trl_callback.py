@@ -246,7 +246,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             self._meter.close()
         if self.guard.last_step is None:
             why = f"no evaluation had {self._metric!r}" if self._evaluated else "nothing was evaluated"
-            warnings.warn(f"crestfall: {why}: the last step is handed on", CrestfallWarning, stacklevel=2)
+            warnings.warn(f"crestfall: {why}: the last step is kept", CrestfallWarning, stacklevel=2)
         else:
             self.decision = self._stop or self.guard.finish()
             self.guard.carry_out(self.decision)

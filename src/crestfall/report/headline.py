@@ -72,7 +72,7 @@ def _stop(curve: Trajectory, m: CampaignMeasures, show: Callable[[float], str]) 
     if facts.stopped_by is not None and m.end_step < facts.budget:
         parts += [", where it was ", Strong("stopped"), f" (budget: {facts.budget} steps)"]
     if m.handed_on is not None and facts.handed_on_step != m.end_step:
-        parts += ["; handed on: ", Strong(f"step {facts.handed_on_step}"), f", {show(m.handed_on)}"]
+        parts += ["; final weights: ", Strong(f"step {facts.handed_on_step}"), f", {show(m.handed_on)}"]
     return parts
 
 
@@ -107,7 +107,7 @@ def _of_seeds(g: Group, noise: Noise) -> list[str]:
         parts += [", on ", Strong(f"{beyond} of {n}"), " above what noise alone does 95 times in 100"]
     kept = [m.handed_on for m in measures if m.handed_on is not None]
     if len(kept) == n and abs(sum(kept) / n - end) > 1e-9:
-        parts += [". The weights handed on stand at ", Strong(percent(sum(kept) / n))]
+        parts += [". The final weights score ", Strong(percent(sum(kept) / n))]
     return [*parts, "."]
 
 
@@ -132,7 +132,7 @@ def end_of_chain(groups: Sequence[Group]) -> list[str]:
 
 
 def last_handed_on(run: Run) -> float | None:
-    """End of chain so far: the weights handed on by the last campaign that has been evaluated on final."""
+    """End of chain so far: the final weights of the last campaign that has been evaluated on final."""
     finals = [f for f in run.finals if f.when == "handed_on"]
     return max(finals, key=lambda f: f.campaign).evaluation.pass_at_1 if finals else None
 

@@ -208,7 +208,7 @@ class DecisionRow:
 
 def decision_rows(groups: Sequence[Group]) -> tuple[list[DecisionRow], int]:
     """Stops, rollbacks and changes of how training goes on, in order; and how many more there are than are shown.
-    A campaign that used up its budget and handed on its last weights decided nothing and is left out."""
+    A campaign that used up its budget and kept its last weights decided nothing and is left out."""
     rows = [row for g in groups for run in g.runs for row in _decisions(g, run)]
     return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
 
@@ -227,7 +227,7 @@ def _decisions(g: Group, run: Run) -> list[DecisionRow]:
 
 
 def _used_up(curve: Trajectory, step: int, decision: Decision) -> bool:
-    """Whether nothing was decided: the budget was used up and the last weights are handed on."""
+    """Whether nothing was decided: the budget was used up and the last weights are kept."""
     return curve.facts is not None and step >= curve.facts.budget and decision.target_step in (None, step)
 
 

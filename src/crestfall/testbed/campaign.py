@@ -26,7 +26,7 @@ from crestfall.testbed.tasks.base import CampaignSets
 Event = dict[str, Any]
 
 HANDED_ON = "handed_on"
-"""Key of the evaluations of what is handed on, where that is no step's weights (an average)."""
+"""Key of the evaluations of the final weights, if they are not those of a step (an average)."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class CampaignState:
     snapshots: dict[str, str] = field(default_factory=dict)
     """Step (as text, for JSON) -> snapshot that a decision may still go back to."""
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Step (or `HANDED_ON`) -> evaluations on `select` and `report`, of step 0 and of those that may be handed on."""
+    """Step (or `HANDED_ON`) -> evaluations on `select` and `report`, of step 0 and of those that may be kept."""
     hard: dict[str, list[int]] = field(default_factory=dict)
     """Places of the problems of `select` and `report` that are hard for the base policy, where that is measured."""
     stop: str | None = None
     """Why the campaign is over: `budget`, or its controller's reason. None while it runs."""
     handed_on_step: int | None = None
     handed_on_average: tuple[int, ...] = ()
-    """Steps whose weights' mean is handed on in place of that step's, where the controller decided so."""
+    """Steps whose weights' mean takes the place of that step's weights, where the controller decided so."""
 
     @property
     def rate(self) -> float:
@@ -89,7 +89,7 @@ class CampaignState:
 
     @property
     def handed_on_key(self) -> str:
-        """The key in `evaluations` of what is handed on."""
+        """The key in `evaluations` of the final weights."""
         return HANDED_ON if HANDED_ON in self.evaluations else str(self.handed_on_step)
 
     def capability(self, key: str, name: Literal["select", "report"]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A chain: campaigns in sequence, each starting from the weights that the one before handed on.
+"""A chain: campaigns in sequence, each starting from the final weights of the one before.
 
 Everything that happens becomes an event and a state, committed together; a chain that was interrupted, or killed,
 goes on from its last commit and ends with the same events and the same weights as one that was not.
@@ -44,7 +44,7 @@ class ChainState:
     handed_on: str | None = None
     """Snapshot that the next campaign starts from (the one in progress has); None: the base policy."""
     final: dict[str, Any] | None = None
-    """Evaluation on the final set of the weights that are handed on now."""
+    """Evaluation on the final set of the final weights of the campaign."""
     roles: dict[str, str] = field(default_factory=dict)
     """What people call some snapshots: `last` and `best` (on select) of the latest campaign, `handed_on`."""
     done: bool = False
@@ -193,7 +193,7 @@ class _Chain:
         return campaign
 
     def end_campaign(self, campaign: CampaignState) -> None:
-        """Score the last weights, then those that are handed on: from them the next campaign starts."""
+        """Score the last weights, then the final weights, from which the next campaign starts."""
         number, last, target = campaign.campaign, campaign.step, campaign.handed_on_step
         assert target is not None
         assert self.state.final is not None
@@ -269,7 +269,7 @@ def averaged(snapshot: Snapshot) -> Snapshot:
 
 
 def capability_event(campaign: CampaignState) -> Event:
-    """The capability vectors of the campaign's first and last weights and of those that are handed on."""
+    """The capability vectors of the campaign's first, last and final weights."""
     steps = {"start": 0, "end": campaign.step, "handed_on": campaign.handed_on_step}
     keys = {"start": "0", "end": str(campaign.step), "handed_on": campaign.handed_on_key}
     select = {when: campaign.capability(key, "select") for when, key in keys.items()}

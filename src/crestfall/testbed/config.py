@@ -96,7 +96,7 @@ class CampaignConfig:
 
 @dataclass(frozen=True)
 class ChainConfig:
-    """Campaigns in sequence, each starting from the weights that the one before handed on."""
+    """Campaigns in sequence, each starting from the final weights of the one before."""
 
     campaigns: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Number of campaigns in sequence. 10 as in the paper's main study."""
@@ -114,8 +114,8 @@ class ChainConfig:
     comes back from there (the paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new
     optimizer."""
     revisit: Count | None = None
-    """Re-evaluate the report sets of the first so many campaigns on what every later campaign hands on (`revisit`
-    events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,
+    """Re-evaluate the report sets of the first so many campaigns with the final weights of every later campaign
+    (`revisit` events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,
     as it costs one evaluation a set and campaign."""
     hard_cases: Count | None = None
     """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
@@ -123,8 +123,8 @@ class ChainConfig:
     worst in an evaluation would rise in the next by chance alone."""
     ood: Problems | None = None
     """Problems in the out-of-distribution slice (`ood` events): of the task source's `unseen` kind, the same in every
-    campaign, evaluated at the start of the chain and on what each campaign hands on. No controller sees them. The paper
-    has such a slice and names neither its size nor its problems. None: off."""
+    campaign, evaluated at the start of the chain and with the final weights of each campaign. No controller sees them.
+    The paper has such a slice and names neither its size nor its problems. None: off."""
 
     def __post_init__(self) -> None:
         if self.start_from is not None:

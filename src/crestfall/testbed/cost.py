@@ -10,8 +10,8 @@ from crestfall.testbed.config import RunConfig
 from crestfall.testbed.policies.size import ModelSize
 from crestfall.testbed.updates.ewc import WeightPenalty
 
-# Weights and optimizer of the last step, the best one, the one that a controller may go back to, those handed on before
-# and now, the base policy where hard cases are told by it; and one more while it is being written.
+# Weights and optimizer of the last step, the best one, the one that a controller may go back to, the final ones of this and the
+# previous campaign, the base policy if hard cases are chosen by it; and one more while it is being written.
 _CHECKPOINTS = 7
 _FLOAT32 = 4
 _CHARACTERS_PER_TOKEN = 4
@@ -162,7 +162,7 @@ def _memory(config: RunConfig, size: ModelSize) -> Memory:
 
 
 def _copies_in_snapshot(config: RunConfig) -> int:
-    """Weights, two moments, and the average where one is handed on."""
+    """Weights, two moments, and the average if the final weights are one."""
     return 1 + _moments(config) + _averages(config)
 
 

@@ -2,7 +2,7 @@
 
 The out-of-distribution slice (`chain.ood`), the report sets of old campaigns (`chain.revisit`), and the base policy on
 each campaign's own sets, which tells their hard third (`chain.hard_cases`): no controller sees any of these. And what a
-campaign hands on, on its own sets, where that is an average of weights (`campaign.hand_on`).
+campaign ends with, on its own sets, where that is an average of weights (`campaign.hand_on`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_a_stop_names_the_budget_and_what_was_handed_on():
     curve = campaign([0.25, 0.5, 0.4375], budget=20, stopped_by="patience", handed_on_step=1)
     (sentence,) = said(run(curve))
     assert "stopped (budget: 20 steps)" in sentence
-    assert "handed on: step 1, 50%" in sentence
+    assert "final weights: step 1, 50%" in sentence
 
 
 def test_one_evaluation_is_no_story():

@@ -22,9 +22,9 @@ State = Mapping[str, Any]
 class Plan:
     """What the next campaign runs with.
 
-    `budget` is its number of steps (0: it is evaluated, and its first weights are handed on). `learning_rate_scale`
-    multiplies the configured learning rate for this campaign. `roll_back`: it starts from the best step (on select) of
-    the campaign before it, and not from what that one handed on. `verdict` is the controller's own word for it
+    `budget` is its number of steps (0: it is evaluated, and its first weights are its final weights).
+    `learning_rate_scale` multiplies the configured learning rate for this campaign. `roll_back`: it starts from the best step (on select) of
+    the campaign before it, and not from the final weights of that one. `verdict` is the controller's own word for it
     (`reuse`, `pilot` ...); an empty one means that there was nothing to decide, and no event is written.
     """
 

@@ -76,7 +76,7 @@ def campaign_table(progress: RunProgress) -> Fitting:
     table.add_column("pass@1", no_wrap=True, min_width=12)
     for heading in ("start", "peak", "at", "end", "gap"):
         table.add_column(heading, justify="right")
-    table.add_column("handed on")
+    table.add_column("kept step")
     table.add_column("final set", justify="right")
     top = max((score for c in progress.campaigns for score in c.report_S), default=1.0)
     for campaign in progress.campaigns:

@@ -24,7 +24,7 @@ class CampaignProgress:
     handed_on_step: int | None = None
     stopped_by: str | None = None
     final: float | None = None
-    """pass@1 on the final set of what was handed on."""
+    """pass@1 on the final set with the final weights of the campaign."""
 
     @property
     def step(self) -> int:
@@ -85,7 +85,7 @@ class RunProgress:
 
     @property
     def end_of_chain(self) -> float | None:
-        """pass@1 on final of what the last finished campaign handed on."""
+        """pass@1 on final with the final weights of the last finished campaign."""
         return next((c.final for c in reversed(self.campaigns) if c.final is not None), None)
 
     @property

@@ -60,4 +60,4 @@ def decision(event: Mapping[str, Any]) -> str:
         return f"goes on, {waited} past the peak" if waited else "goes on"
     if choice["action"] == "rollback":
         return f"rolls back to step {choice['target_step']}: {choice['reason']}"
-    return f"stops, hands on step {choice['target_step']}: {choice['reason']}"
+    return f"stops, keeps step {choice['target_step']}: {choice['reason']}"

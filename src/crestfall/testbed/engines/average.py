@@ -1,4 +1,4 @@
-"""The running average of a campaign's weights, step 0 included: what `campaign.hand_on` may hand on in their place."""
+"""The running average of a campaign's weights, step 0 included, which `campaign.hand_on` may make the final weights."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_the_live_view_can_draw_every_moment(config: RunConfig, events: list[dic
             "step 1 of at most 12",
             "rolls back to step",
             "samples: ",
-            "handed on",
+            "kept step",
         ):
             assert word in said
         assert "step 12" not in said.split("\n")[-2]

@@ -69,8 +69,8 @@ def test_old_sets_are_compared_with_the_final_set(measured: Results) -> None:
     then = sum(c.measures.campaigns[0].handed_on or 0 for c in chains) / 2
     assert naive["change"] == pytest.approx(0.05 - then)
     finals = [f for c in chains if (f := c.run.final(0, "handed_on"))]
-    assert naive["final set, when handed on"] == pytest.approx(sum(f.evaluation.pass_at_1 for f in finals) / 2)
-    assert naive["final set, in the end"] == pytest.approx(measured["naive"].mean_end)
+    assert naive["final set, final weights"] == pytest.approx(sum(f.evaluation.pass_at_1 for f in finals) / 2)
+    assert naive["final set, end of chain"] == pytest.approx(measured["naive"].mean_end)
 
 
 def test_what_goes_on_from_another_run_is_no_arm(measured: Results) -> None:

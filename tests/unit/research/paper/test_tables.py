@@ -59,17 +59,17 @@ def test_below_six_seeds_no_significance_is_claimed(results: Results) -> None:
     assert ewc["what may be said"] == "2 seeds: no claim of significance is possible below 6"
     assert ewc["sign-flip, p"] is None
     assert ewc["difference 95% interval"] is None
-    assert row(free(results), "ewc")["beats the best free arm"] == "no claim possible"
+    assert row(free(results), "ewc")["beats the best baseline"] == "no claim possible"
 
 
 def test_the_best_free_arm_is_compared_with_every_other(results: Results) -> None:
     best = best_free(results)
     assert best.method == max((BASE, "fixed"), key=lambda m: results[m].mean_end)
     table = free(results)
-    assert row(table, "es")["beats the best free arm"] == "yes"
-    assert row(table, "naive")["beats the best free arm"] == "no: below it"
-    assert {cells[0] for cells in table.rows} >= {f"{BASE} (free)", "fixed (free)", "naive", "es", "grpo+es"}
-    assert "Free arms without a finished chain: quarter_lr" in " ".join(table.notes)
+    assert row(table, "es")["beats the best baseline"] == "yes"
+    assert row(table, "naive")["beats the best baseline"] == "no: below it"
+    assert {cells[0] for cells in table.rows} >= {f"{BASE} (baseline)", "fixed (baseline)", "naive", "es", "grpo+es"}
+    assert "Baselines without a finished chain: quarter_lr" in " ".join(table.notes)
     said = " ".join(table.notes)
     assert f"Shown to beat {best.method}: es." in said
     assert "Not shown to beat it: naive (below it)" in said
