@@ -115,8 +115,8 @@ class ChainConfig:
     optimizer."""
     revisit: Count | None = None
     """Re-evaluate the report sets of the first so many campaigns with the final weights of every later campaign
-    (`revisit` events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not. None: off,
-    as it costs one evaluation a set and campaign."""
+    (`revisit` events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not.
+    None: off, as it costs one evaluation a set and campaign."""
     hard_cases: Count | None = None
     """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
     hard-case accuracy is not measured. One evaluation a campaign, apart from those that are scored: the third that did

@@ -10,8 +10,8 @@ from crestfall.testbed.config import RunConfig
 from crestfall.testbed.policies.size import ModelSize
 from crestfall.testbed.updates.ewc import WeightPenalty
 
-# Weights and optimizer of the last step, the best one, the one that a controller may go back to, the final ones of this and the
-# previous campaign, the base policy if hard cases are chosen by it; and one more while it is being written.
+# Weights and optimizer of the last step, the best one, the one that a controller may go back to, the final ones of this
+# and the previous campaign, the base policy if hard cases are chosen by it; and one more while it is being written.
 _CHECKPOINTS = 7
 _FLOAT32 = 4
 _CHARACTERS_PER_TOKEN = 4

@@ -23,9 +23,10 @@ class Plan:
     """What the next campaign runs with.
 
     `budget` is its number of steps (0: it is evaluated, and its first weights are its final weights).
-    `learning_rate_scale` multiplies the configured learning rate for this campaign. `roll_back`: it starts from the best step (on select) of
-    the campaign before it, and not from the final weights of that one. `verdict` is the controller's own word for it
-    (`reuse`, `pilot` ...); an empty one means that there was nothing to decide, and no event is written.
+    `learning_rate_scale` multiplies the configured learning rate for this campaign. `roll_back`: it starts from the
+    best step (on select) of the campaign before it, and not from the final weights of that one. `verdict` is the
+    controller's own word for it (`reuse`, `pilot` ...); an empty one means that there was nothing to decide, and no
+    event is written.
     """
 
     budget: int
