@@ -20,7 +20,7 @@ from crestfall.core.rng import stream
 def iqm_interval(
     values_N: FloatArray, rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:
-    """Of the interquartile mean over N seeds. Raises InputError below 2."""
+    """Interval of the interquartile mean over N seeds. Raises InputError below 2."""
     values_N = np.asarray(values_N, dtype=np.float64)
     if len(values_N) < 2:
         raise InputError(f"an interval needs at least 2 units, there are {len(values_N)}")
@@ -32,8 +32,8 @@ def iqm_interval(
 def improvement_interval(
     x_N: FloatArray, y_M: FloatArray, rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:
-    """Of P(X > Y) + P(X = Y) / 2. Where all of one arm lie above all of the other it is one point, whatever the truth:
-    no resample can show what was not seen. Raises InputError below 2 seeds an arm."""
+    """Interval of P(X > Y) + P(X = Y) / 2. If all of one arm lie above all of the other it is one point, whatever the
+    truth: no resample can show what was not seen. Raises InputError below 2 seeds an arm."""
     x_N, y_M = np.asarray(x_N, dtype=np.float64), np.asarray(y_M, dtype=np.float64)
     if min(len(x_N), len(y_M)) < 2:
         raise InputError(f"an interval needs at least 2 units, there are {min(len(x_N), len(y_M))}")

@@ -48,7 +48,7 @@ def mean_interval(
     level: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Of the mean over N units (for paired designs: of their differences).
+    """Interval of the mean over N units (for paired designs: of their differences).
 
     `percentile` as in Efron & Tibshirani (1993), ch. 13; `studentised` is the bootstrap-t of ch. 12.
     By default `studentised`, and with 4 or 5 units `Student's t`. Below 4 units, or with so many ties that resamples
@@ -75,15 +75,16 @@ def mean_interval(
 
 
 def end_interval(method: str, values_N: FloatArray) -> Interval:
-    """Of a method's end of chain over N seeds, in order of seeds: README, tables, figures and reports print the same
-    bounds for the same chains. Raises InputError below 2 seeds."""
+    """Interval of a method's end of chain over N seeds, in order of seeds: README, tables, figures and reports print
+    the same bounds for the same chains. Raises InputError below 2 seeds."""
     return mean_interval(values_N, stream("paper", "end of chain", method))
 
 
 def cluster_interval(
     clusters: Sequence[FloatArray], rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:
-    """Of the mean over all members of clusters (campaigns pooled over seeds), whole clusters resampled (percentile).
+    """Interval of the mean over all members of clusters (campaigns pooled over seeds), whole clusters resampled
+    (percentile).
 
     Raises:
         InputError: fewer than 2 clusters that have members.

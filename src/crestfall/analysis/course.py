@@ -68,7 +68,7 @@ def curve_of(values_S: FloatArray) -> tuple[FloatArray, IntArray]:
 
 
 def standard_error(c: Classification) -> float:
-    """Of a point of the smoothed curve; 0 where nothing is known of it."""
+    """Standard error of a point of the smoothed curve; 0 if it is unknown."""
     if np.isnan(c.noise):
         return 0.0
     rho = c.correlation
@@ -76,7 +76,7 @@ def standard_error(c: Classification) -> float:
 
 
 def peak_of(curve_S: FloatArray, c: Classification) -> Peak:
-    """Of a ceiling: where it is reached, not where noise happens to be highest."""
+    """The peak of a curve. Of a ceiling it is the step that reaches it, not the highest noise."""
     smooth_S = moving_average(curve_S, c.smoothing)
     error = standard_error(c)
     level = min(c.levels.peak.value, float(smooth_S.max()))
@@ -91,7 +91,7 @@ def peak_of(curve_S: FloatArray, c: Classification) -> Peak:
 
 
 def course_of(curve_S: FloatArray, peak: Peak, c: Classification) -> Course:
-    """Of a curve that fell from `peak` to its end."""
+    """Course of a curve that fell from `peak` to its end."""
     smooth_S = moving_average(curve_S, c.smoothing)
     level, error = float(smooth_S[peak.index]), standard_error(c)
     good = np.flatnonzero(smooth_S >= level - AS_GOOD * error)

@@ -19,8 +19,8 @@ from crestfall.core.rng import stream
 
 REPLICATES = 399
 MOST_CORRELATION = 0.2
-"""Of short curves more is assumed than found (`noise.correlation`). A slow wander that is mistaken for a fall and a
-recovery would have to be deeper than a collapse, too, which it hardly ever is."""
+"""The correlation assumed for short curves, where the estimate (`noise.correlation`) is lower. A slow wander that is
+mistaken for a fall and a recovery would have to be deeper than a collapse, too, which it hardly ever is."""
 
 
 @dataclass(frozen=True)

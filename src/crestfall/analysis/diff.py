@@ -92,7 +92,7 @@ def diff(a: Trajectory, b: Trajectory) -> Diff:
 def parting(
     a: Series, b: Series, a_error_S: FloatArray | None, b_error_S: FloatArray | None, alpha: float = ALPHA
 ) -> Parting:
-    """Where B leaves A. `..._error_S`: standard errors of the two curves where known."""
+    """The step at which B leaves A. `..._error_S`: standard errors of the two curves, if known."""
     steps_S, at_a, at_b = np.intersect1d(a.steps_S, b.steps_S, return_indices=True)
     gap_S = b.values_S[at_b] - a.values_S[at_a]
     known = a_error_S is not None and b_error_S is not None
@@ -146,8 +146,8 @@ def _first(gap_S: FloatArray, error_S: FloatArray | None, alpha: float) -> tuple
 
 @lru_cache(maxsize=64)
 def _null(size: int, widths: tuple[int, ...], rho: float) -> tuple[FloatArray, tuple[float, ...]]:
-    """Of noise alone: the largest mean of any width in each replicate, in units of the scatter of its width; and these
-    scatters."""
+    """The null distribution of noise alone: the largest mean of any width in each replicate, in units of the scatter of
+    its width; and these scatters."""
     null_BS = ar1(stream("parting", size), REPLICATES, size, rho)
     means = [_means(null_BS, width) for width in widths]
     scales = tuple(float(means_BS.std()) for means_BS in means)
@@ -156,13 +156,13 @@ def _null(size: int, widths: tuple[int, ...], rho: float) -> tuple[FloatArray, t
 
 
 def _widths(size: int, known: bool) -> tuple[int, ...]:
-    """Of unknown noise never a single point, unless there are very few."""
+    """The widths of means. With unknown noise never a single point, unless there are very few."""
     least = 1 if known or size < FEW else 4
     return tuple(width for width in (1, 2, 4, 8, 16, 32) if least <= width <= max(1, size // 2))
 
 
 def _means(values_BS: FloatArray, width: int) -> FloatArray:
-    """Of every `width` successive points."""
+    """Means of every `width` successive points."""
     sums_BS = np.concatenate([np.zeros((len(values_BS), 1)), np.cumsum(values_BS, axis=1)], axis=1)
     return np.asarray((sums_BS[:, width:] - sums_BS[:, :-width]) / width)
 

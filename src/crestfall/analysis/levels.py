@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Levels:
-    """Of the smoothed curve: `rise` from start to peak, `fall` from peak to end."""
+    """Levels of the smoothed curve: `rise` from start to peak, `fall` from peak to end."""
 
     start: Estimate
     peak: Estimate
@@ -85,7 +85,7 @@ def _from(movement: Estimate, least: float) -> Estimate:
 
 
 def smoothing_width(size: int) -> int:
-    """Of the moving average where the noise is not known: odd, a twentieth of the curve, at least 3 (a single point is
+    """Width of the moving average for unknown noise: odd, a twentieth of the curve, at least 3 (a single point is
     never a level); 1 below 5 points."""
     return 1 if size < 5 else max(3, 2 * (size // 40) + 1)
 

@@ -135,7 +135,7 @@ def _humps(values_S: FloatArray, humps: int) -> FloatArray:
 
 
 def deepest_valley(smooth_S: FloatArray) -> tuple[int, float]:
-    """Where the curve is farthest below the lower of its two sides, and how far."""
+    """The point at which the curve is farthest below the lower of its two sides, and the distance."""
     before_S = np.maximum.accumulate(smooth_S)
     after_S = np.maximum.accumulate(smooth_S[::-1])[::-1]
     depth_S = np.minimum(before_S, after_S) - smooth_S

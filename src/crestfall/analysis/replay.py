@@ -114,7 +114,7 @@ def score_of(trajectory: Trajectory, second: tuple[str, Series] | None = None) -
 
 
 def oracles(trajectory: Trajectory, score: Score) -> Oracles:
-    """Of equal values the earliest step."""
+    """Both oracles; of equal values the earliest step counts."""
     trace, best = int(np.argmax(trajectory.values_S)), int(np.argmax(score.values_S))
     trace_step = int(trajectory.steps_S[trace])
     return Oracles(trace_step, score.at(trace_step), int(score.steps_S[best]), float(score.values_S[best]))

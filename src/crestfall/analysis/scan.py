@@ -42,7 +42,7 @@ class Movement:
 
 
 def fall_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
-    """Of a fall to the curve's last stretch. Fewer than 4 points of unknown noise: nothing can be said."""
+    """Test of a fall to the curve's last stretch. Fewer than 4 points of unknown noise cannot be tested."""
     size = len(values_S)
     if size < 2 or (size < 4 and not noise.known):
         return Movement(1.0, -float(np.ptp(values_S)) if size else 0.0)
@@ -73,7 +73,7 @@ def _against(values_S: FloatArray, sigma_S: FloatArray, null_B: FloatArray) -> t
 
 
 def rise_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) -> Movement:
-    """Of a rise from the curve's first stretch to any later window: the fall of the curve read backwards."""
+    """Test of a rise from the curve's first stretch to any later window: the fall of the reversed curve."""
     backwards = Noise(noise.sigma_S[::-1], noise.correlation, noise.known)
     return fall_of(values_S[::-1], backwards, replicates)
 

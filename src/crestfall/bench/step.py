@@ -255,7 +255,8 @@ def _clocked(grader: CodeGrader) -> Iterator[_Clock]:
 
 
 def _flop(made: NativeEngine, tokens_N: Sequence[Any], train: Sequence[Problem], held_out: Sequence[Problem]) -> float:
-    """Of one step; completions of the evaluation are taken to be as long as those of the rollout."""
+    """Floating-point operations of one step. Completions of the evaluation are taken to be as long as those of the
+    rollout."""
     policy = made.policy
     assert isinstance(policy, LoadedTiny)
     shape = policy.model.shape

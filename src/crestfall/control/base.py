@@ -57,7 +57,7 @@ class Controller:
         return Decision("stop", step, "budget used up")
 
     def budget(self, default: int, history: Sequence[CampaignSummary]) -> int:
-        """How many steps the next campaign may take, given those before it."""
+        """Number of steps that the next campaign may take, given those before it."""
         return default
 
 

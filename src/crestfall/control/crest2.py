@@ -27,8 +27,9 @@ _BETS = Bets()
 @register("control", "crest2")
 @dataclass(frozen=True)
 class Crest2(Controller):
-    """Where the policy is worse than the incumbent beyond chance, go back to it, with a quarter of the learning rate
-    and a fresh optimizer; where it is better, it is the incumbent. Hand on the better of the two.
+    """Compare the policy with an incumbent. If it is significantly worse, go back to the incumbent, with a quarter of
+    the learning rate and a fresh optimizer; if it is significantly better, it becomes the incumbent. Keep the better of
+    the two.
 
     Costs a second evaluation on select at every step.
     """

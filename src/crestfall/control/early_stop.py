@@ -35,12 +35,12 @@ class EarlyStop(PeakKeeper):
     """Number of steps past the peak in the next budget (for `reading: budget`). 3 as in the paper, which evaluates
     every step."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Evaluations without a better score before the controller acts (reading `patience`), however many steps lie
+    """Evaluations without a better score before the controller acts (for `reading: patience`), however many steps lie
     between two of them. None: as many as `margin`."""
     reading: Literal["patience", "budget"] = "patience"
-    """`patience` (reading A): stop once `patience` evaluations brought nothing better. `budget` (reading B): never
-    stop inside a campaign; the next budget is peak_step + margin, not capped, so it grows by at most `margin` a
-    campaign."""
+    """Which of two ways to read the paper's rule. `patience`: stop once `patience` evaluations brought nothing better.
+    `budget`: never stop inside a campaign; the next budget is peak_step + margin, not capped, so it grows by at most
+    `margin` a campaign."""
     then: Literal["stop", "go_on"] = "stop"
     """Once patience runs out: `stop` ends the campaign; `go_on` rolls back to the peak and trains on from there
     until the budget is used, as often as it takes."""

@@ -35,7 +35,7 @@ TRIES = 6
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of a step."""
+    """Measurements of a step."""
 
     proposed: float
     """Its size as the optimizer took it."""
@@ -52,14 +52,14 @@ class Pace:
 
     name: ClassVar[str]
     measure: ClassVar[Literal["none", "kl", "norm"]] = "none"
-    """What a step's size is: its KL divergence or its norm."""
+    """Measure of a step's size: its KL divergence or its norm."""
 
     def init(self) -> State:
         """Must survive `json.loads(json.dumps(state))` unchanged."""
         return {}
 
     def scale(self, state: State) -> float:
-        """What the learning rate is multiplied by."""
+        """The learning-rate multiplier."""
         return state.get("scale", 1.0)
 
     @property

@@ -34,7 +34,7 @@ _MOVED = {
 
 
 def new_name(name: str) -> str | None:
-    """Where the module `crestfall.X` of 0.1 is now; None for one that has not moved."""
+    """New name of the module `crestfall.X` of 0.1; None if it has not moved."""
     old = name.removeprefix("crestfall.")
     for prefix, new in _MOVED.items():
         if old == prefix or old.startswith(f"{prefix}."):

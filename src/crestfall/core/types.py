@@ -121,7 +121,7 @@ class Problem:
 
 
 class Verdict(StrEnum):
-    """What became of a program. Only `PASSED` earns a reward.
+    """Result of grading a program. Only `PASSED` earns a reward.
 
     `INFRA` is the grader's own fault, `UNSUPPORTED` says that the problem's tests are of a style that this grader
     cannot run, or may not: neither says anything of the program.
@@ -142,7 +142,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CaseGrade:
-    """What became of one test of a problem; `name` says which (`case 3`, `TestStack.test_pop`)."""
+    """Result of one test of a problem; `name` says which (`case 3`, `TestStack.test_pop`)."""
 
     name: str
     verdict: Verdict
@@ -190,7 +190,7 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How many of `n` samples of each problem passed.
+    """Counts of passing samples among `n` samples of each problem.
 
     `competent_P` counts the samples that compute the right values under any answering convention (`print` for
     `return`), where the task source can tell; `greedy_P` is 1 where the greedy completion passed; `distinct_P` counts
@@ -217,7 +217,8 @@ class Evaluation:
 
     @property
     def standard_error(self) -> float:
-        """Of pass@1 as an estimate for *these* problems: sampling noise alone, sqrt(sum p(1-p)/n) / P."""
+        """Standard error of pass@1 as an estimate for *these* problems: sampling noise alone, sqrt(sum p(1-p)/n) /
+        P."""
         shares = [c / self.n for c in self.passed_P]
         return math.sqrt(sum(p * (1 - p) for p in shares) / self.n) / len(shares)
 
@@ -285,7 +286,7 @@ Action = Literal["continue", "stop", "rollback"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do after a step.
+    """A controller's decision after a step.
 
     `continue`: train on. `stop`: end the campaign with the weights of `target_step`. `rollback`: restore weights
     *and* optimizer of `target_step` and train on from there (the step counter goes on: it never runs backwards).
@@ -360,7 +361,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSummary:
-    """What a finished campaign leaves for the decisions between campaigns. All scores are on select.
+    """Summary of a finished campaign, for the decisions between campaigns. All scores are on select.
 
     `capability_start` and `capability_handed_on` are the capability vectors (`control.capability`) of the weights that
     the campaign started from and of its final weights; a member that was not measured is absent.
@@ -391,7 +392,7 @@ class Rollouts:
     grades_PG: Sequence[Sequence[Grade]]
     handle: Any = None
     campaign: int = 0
-    """Where they were drawn: schedules and random streams of the update are functions of it."""
+    """Campaign in which they were drawn: schedules and random streams of the update are functions of it."""
     step: int = 1
 
 

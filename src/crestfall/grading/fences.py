@@ -15,9 +15,9 @@ from typing import Literal
 Kind = Literal["python", "plain", "markdown", "other"]
 MAX_TRIES = 8
 MAX_RUNS = 600
-"""Of an answer with more fences the last so many count."""
+"""Maximum number of fences: in a longer answer only the last ones count."""
 MAX_LINE = 200
-"""Of a fence's line so much is looked at, before and behind the fence."""
+"""Number of characters that are read of a fence's line, before and after the fence."""
 
 _RUN = re.compile(r"`{3,}|~{3,}")
 _MARGIN = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*\Z")

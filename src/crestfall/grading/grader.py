@@ -27,7 +27,7 @@ from crestfall.grading.progress import progress_bar
 __all__ = ["CodeGrader", "Statistics"]
 
 MAX_PLANS, MAX_PLAN_BYTES = 4096, 256 << 20
-"""Of prepared tests that are kept; those of a batch are held besides."""
+"""Number and bytes of the prepared tests that are kept, beside those of the current batch."""
 
 
 class CodeGrader:
@@ -57,7 +57,7 @@ class CodeGrader:
         _graders.add(self)
 
     def __reduce__(self) -> tuple[type[CodeGrader], tuple[Limits]]:
-        """Where it is sent to another process it is a grader with the same limits there."""
+        """Pickle the limits: another process makes its own grader with the same ones."""
         return CodeGrader, (self.limits,)
 
     def __enter__(self) -> Self:

@@ -35,7 +35,7 @@ class Limits:
     memory_mib: int = 1024
     """Address space of one program."""
     output_bytes: int = 8 << 20
-    """What a program may print, and the encoded size of all it returns."""
+    """Bytes that a program may print, and that the encoded values it returns may take."""
     workers: int = 2
     """Programs that run at the same time."""
     scratch_mib: int = 16

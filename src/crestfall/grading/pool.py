@@ -25,7 +25,7 @@ SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
 SOURCE = Path(__file__).parents[2]
 MAX_PLANS = 256
 MAX_PLAN_BYTES = 256 << 20
-"""Of tests that a worker keeps; those of one problem may be more."""
+"""Bytes of tests that a worker keeps; a single problem may exceed them."""
 START_SECONDS = 60.0
 PROCESSES = "ulimit -u, or the container's limit of processes"
 
@@ -175,7 +175,8 @@ class Worker:
 
 
 def _beyond_standard(end: socket.socket) -> socket.socket:
-    """Where standard streams are closed, new descriptors get their numbers: the worker would take them for those."""
+    """Move a descriptor above 2: if standard streams are closed, new descriptors get their numbers, and the worker
+    would mistake them."""
     if end.fileno() > 2:
         return end
     with end:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 CHUNK = 32
 """Programs per worker that are handed to the grader at a time; two such lots are under way."""
 CHUNK_BYTES = 64 << 20
-"""Of tests in a lot, about; a larger problem is one of its own."""
+"""Approximate bytes of tests in a lot; a larger problem is a lot by itself."""
 
 
 @dataclass(frozen=True)

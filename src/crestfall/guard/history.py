@@ -332,7 +332,7 @@ class History:
         return decision, tuple(i for i in found.values() if i is not None)
 
     def _factor(self, target: int | None) -> float:
-        """From the learning rate in force, once `target` is put back, to the one that is to be."""
+        """The factor from the current learning rate, once `target` is restored, to the intended one."""
         current = self._active[-1]
         in_force = current.rate_before if target is None or self._rates_stay else self._by_id[target].rate_before
         return current.rate_after / in_force

@@ -145,7 +145,7 @@ class Keeper:
         return held
 
     def _digests(self, live: Packed) -> list[str]:
-        """Of the skeleton, and of it without the random generators."""
+        """Digests of the skeleton with and without the random generators."""
         whole = live.skeleton
         rest = whole
         if isinstance(whole, dict):
@@ -222,7 +222,7 @@ class Keeper:
         return [name for name in meant if now[name] != meant[name]]
 
     def outline_now(self) -> Outline:
-        """Of the state as it is. Collective."""
+        """Outline of the current state. Collective: every rank calls it."""
         return statetree.outline(statetree.look(self._functions.capture()))
 
     def unfit(self, stored: Outline, live: Outline) -> str:

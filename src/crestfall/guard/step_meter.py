@@ -52,7 +52,7 @@ class Measured:
     scale: float
     """What the learning rate of the next step is multiplied by."""
     cosine: float | None = None
-    """Of the step as it was kept with the one before it; None where one of them moved nothing."""
+    """Cosine between the kept step and the one before it; None if one of them moved nothing."""
     output_share: float | None = None
     """The part of the step, by squares, that is in the layer that makes logits; None where that is not trained."""
 

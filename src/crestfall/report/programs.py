@@ -91,7 +91,7 @@ def _exhibit(g: Group, curve: Trajectory) -> Exhibit | None:
 
 
 def _every(shown: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
-    """Of more than fit, every second step, or every fourth ..."""
+    """The steps to show: if there are too many, every second one, or every fourth ..."""
     steps = sorted(shown)
     while len(steps) > 1:
         text = _as_json({step: shown[step] for step in steps})

@@ -35,7 +35,7 @@ class Origin:
         return cls(Path(run), role)
 
     def facts(self) -> dict[str, Any]:
-        """Where the weights come from, for the record.
+        """The origin of the weights, for the record.
 
         Raises:
             ConfigError: no such run, or no such snapshot of it.

@@ -127,7 +127,7 @@ class Shard:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
+        """Shape of the whole tensor."""
         return tuple(self.spec.tensor_meta.shape)
 
     @property

@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As written, before `<<: *shared` is replaced by what it stands for."""
+        """Compose a mapping as it was written, before `<<: *shared` is replaced."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key_node, _ in node.value:

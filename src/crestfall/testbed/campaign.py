@@ -31,7 +31,7 @@ HANDED_ON = "handed_on"
 
 @dataclass(frozen=True)
 class CampaignState:
-    """Where a campaign stands after a step; all that it needs, beside the weights, to go on in another process."""
+    """State of a campaign after a step: all that it needs, beside the weights, to continue in another process."""
 
     campaign: int
     budget: int
@@ -99,7 +99,7 @@ class CampaignState:
 
 
 class Store(Protocol):
-    """Where snapshots and finished steps go."""
+    """Destination of snapshots and finished steps."""
 
     def save(self, name: str, snapshot: Snapshot) -> None: ...
 

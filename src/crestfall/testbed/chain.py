@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class ChainState:
-    """Where a chain stands; with the snapshots that it names, all that another process needs to go on."""
+    """State of a chain. With the snapshots that it names, it is all that another process needs to continue."""
 
     care: dict[str, Any] = field(default_factory=dict)
     """The chain controller's state."""

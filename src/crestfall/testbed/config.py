@@ -142,7 +142,7 @@ class RunConfig:
     method: str = "run"
     """Name of this arm in tables and figures."""
     tasks: Annotated[TaskSource, Kind("tasks")] = field(default_factory=default("tasks", "builtin"))
-    """Where the problems come from."""
+    """Source of the problems."""
     policy: Annotated[Any, Kind("policy")] = field(default_factory=default("policy", "tiny"))
     """The language model that is trained."""
     update: Annotated[Any, Kind("update")] = field(default_factory=default("update", "reinforce"))

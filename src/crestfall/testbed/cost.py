@@ -69,7 +69,8 @@ def _weight_penalty(config: RunConfig) -> WeightPenalty:
 
 
 def _most_steps(config: RunConfig) -> int:
-    """Of a chain whose campaigns all run to their end and peak there, after which a controller grants the most."""
+    """Steps of a chain whose campaigns all run to their end and peak there, after which a controller grants the
+    most."""
     history: list[CampaignSummary] = []
     for number in range(config.chain.campaigns):
         budget = config.control.budget(config.campaign.steps, history)
@@ -129,7 +130,8 @@ class Footprint:
 
 
 def footprint(config: RunConfig) -> Footprint:
-    """From the policy's `model_size()`, which reads a model's configuration and never its weights."""
+    """Footprint of a run, from the policy's `model_size()`, which reads a model's configuration and never its
+    weights."""
     size_of = getattr(config.policy, "model_size", None)
     if size_of is None:
         return Footprint(unknown=f"policy {type(config.policy).__name__} does not tell its size")

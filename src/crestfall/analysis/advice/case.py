@@ -18,7 +18,7 @@ from crestfall.core.signals import SIGNALS
 
 Kind = Literal["fell", "crashed", "stalled", "split", "rose", "fine"]
 NEAR_THE_TOP = 0.9
-"""Of the scale: a score that starts there and stays has nothing to gain, and nothing is wrong."""
+"""Share of the scale: a score that starts there and stays has nothing to gain, and nothing is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Case:
     fall: float
     others: Sequence[tuple[str, str, Classification]] = ()
     alpha: float = FALSE_ALARMS
-    """Of one test: the false alarms of a run shared out among the causes that can be tested."""
+    """False-alarm rate of one test: that of a run, divided among the causes that can be tested."""
 
     @cached_property
     def signals(self) -> Mapping[str, Series]:
@@ -127,7 +127,7 @@ def _comparable(name: str, series: Series) -> Series | None:
 
 
 def _verdict_shares(trajectory: Trajectory) -> dict[str, Series]:
-    """Of one of our campaigns: which share of the training samples ran out of time, or met a fault of the grader."""
+    """Shares of the training samples of one of our campaigns that ran out of time, or met a fault of the grader."""
     if trajectory.facts is None or not trajectory.facts.verdicts:
         return {}
     shares: dict[str, dict[int, float]] = {"timeouts": {}, "grader_faults": {}}

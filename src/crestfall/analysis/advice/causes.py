@@ -79,7 +79,7 @@ UNMOVED = 1e-3
 
 
 def _truncation(case: Case) -> list[Evidence]:
-    """As many more completions are cut off as to account for half of the fall; or a good part of them all along."""
+    """The rise in cut-off completions accounts for half of the fall; or a large share was cut off all along."""
     if case.kind in ("stalled", "rose"):
         return _some([stood(case, "truncated", case.done, 0.3)])
     found = rose(case, "truncated", case.middle, 0.05)

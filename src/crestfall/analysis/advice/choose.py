@@ -73,8 +73,8 @@ class Choice:
 
 
 def choose(found: Found, curve: Smoothed) -> Choice:
-    """Of those within the peak's steps the nearest to the peak; without, the one that scores best on the smoothed
-    curve, the nearest to the peak of equals."""
+    """Choose the checkpoint nearest to the peak within the peak's steps; if there is none, the one that scores best on
+    the smoothed curve, the nearest to the peak of equals."""
     first, last = curve.peak_steps
     if not found.saved:
         peak = f"step {curve.peak_step}" + (f" (steps {first} to {last} are as good)" if first < last else "")

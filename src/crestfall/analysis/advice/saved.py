@@ -201,8 +201,8 @@ def _holds_weights(path: Path) -> bool:
 
 
 def _one_a_step(found: list[Saved]) -> list[Saved]:
-    """Of several of one step (actor and critic, weights and their Hugging Face export) the one with the shortest path:
-    the folder that holds both, else the first by name."""
+    """One checkpoint per step. Of several (actor and critic, weights and their Hugging Face export) the shortest path
+    counts: the folder that holds both, else the first by name."""
     best: dict[int, Saved] = {}
     for saved in sorted(found, key=lambda s: (s.step, len(s.path.parts), s.path.as_posix())):
         best.setdefault(saved.step, saved)

@@ -133,7 +133,7 @@ def _by_step(column: Column) -> Column:
 
 
 def histories_or_error(frame: Frame, about: About, expected: str) -> list[History]:
-    """As `histories`. Raises InputError where there is no number at all."""
+    """The same as `histories`. Raises InputError if there is no number at all."""
     found = histories(frame, about)
     if not found:
         raise InputError(f"{about.source}: no numbers in it; expected {expected}")

@@ -1,4 +1,4 @@
-"""From a history as it stands in a file to trajectories: metrics chosen, steps in order, and what was odd said."""
+"""Turn the history in a file into trajectories: choose metrics, order steps, and note what was odd."""
 
 from __future__ import annotations
 

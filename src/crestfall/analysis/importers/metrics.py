@@ -76,7 +76,7 @@ KNOWN_REWARDS = (
     "objective/rlhf_reward",
     "rollout/ep_rew_mean",
 )
-"""Where a tool logs several that could be the reward, the raw one first."""
+"""Keys for tools that log several rewards, the raw one first."""
 
 
 @lru_cache(maxsize=65536)

@@ -60,7 +60,7 @@ def shares(raws: Sequence[Any]) -> tuple[FloatArray, IntArray, IntArray] | None:
 
 
 def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
-    """As `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` is 100."""
+    """The same as `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` is 100."""
     values_R, at_R = floats(raws)
     if len(at_R) == len(raws):
         return values_R, at_R

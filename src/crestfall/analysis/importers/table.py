@@ -134,7 +134,8 @@ def _in_columns(header: list[str], rows: list[list[str]]) -> list[Sequence[str]]
 
 
 def _names_of(rows: list[list[str]]) -> list[str]:
-    """Of a table without a header: a column that goes up is the step, or a time; one other is the value."""
+    """Names for the columns of a table without a header: a column that goes up is the step, or a time; one other is the
+    value."""
     names = []
     for i in range(len(rows[0])):
         values_R, _ = floats([row[i] for row in rows if i < len(row)])

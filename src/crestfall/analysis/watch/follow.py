@@ -87,7 +87,7 @@ class _Nothing(InputError):
 
 
 def signature(path: str, now: float) -> Signature:
-    """Of all files of a path or a shell pattern; () where there are none."""
+    """Signature of all files of a path or a shell pattern; () if there are none."""
     if path.startswith(SCHEME):
         return ((path, 1, int(now // ONLINE_EVERY), 0, True),)
     found = [path] if Path(path).exists() else sorted(glob.glob(path))

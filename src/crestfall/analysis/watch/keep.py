@@ -166,7 +166,7 @@ def checkpoints(root: Path, rest: Path) -> list[Checkpoint]:
 
 
 def _score(view: View, step: int) -> float:
-    """Of the smoothed curve, between evaluations on the line that joins them; what has not been evaluated yet has no
+    """Score of the smoothed curve, interpolated between evaluations; what has not been evaluated yet has no
     score (-inf)."""
     if not view.steps_S[0] <= step <= view.steps_S[-1]:
         return -np.inf

@@ -79,8 +79,9 @@ class View:
 
 
 class Monitor:
-    """Of one run. The controller starts anew with every stretch, on all points that still hold, and its false-alarm
-    rate `alpha` is halved each time: a log that never goes back has alpha, any number of restarts at most 2 alpha."""
+    """Monitor of one run. The controller starts anew with every stretch, on all points that still hold, and its
+    false-alarm rate `alpha` is halved each time: a log that never goes back has alpha, any number of restarts at most 2
+    alpha."""
 
     def __init__(self, key: str, controller: Controller, memory: Memory) -> None:
         self.key, self.memory = key, memory

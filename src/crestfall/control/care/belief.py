@@ -29,7 +29,8 @@ class Surprise:
 
 
 def surprise(forecast: Forecast, observed: Mapping[str, float]) -> Surprise:
-    """Of an observed capability delta, over the members that were measured; no members: no surprise."""
+    """The surprise of an observed capability delta, over the members that were measured. Without members: no
+    surprise."""
     from scipy.special import chdtrc
 
     gap = {member: value - forecast.mean[member] for member, value in observed.items()}

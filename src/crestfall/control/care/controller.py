@@ -33,12 +33,12 @@ class Care(ChainController):
     gate: Gate | None = field(default_factory=Gate)
     """The test of a campaign's end score against its peak. Without it (`null`), the memory's forecast decides."""
     memory: Recollection | None = field(default_factory=Recollection)
-    """What campaigns did, and what the next one is expected to do."""
+    """Memory of what earlier campaigns gained. It forecasts the next one."""
     belief: Belief | None = field(default_factory=Belief)
     """Belief revision: a campaign that is worse than its forecast makes the gate stricter. It needs a memory, which
     makes the forecast."""
     response: Response = field(default_factory=Response)
-    """What the next campaign does when the gate doubts."""
+    """Reaction if the gate finds that the last campaign ended too far below its peak."""
 
     def __post_init__(self) -> None:
         if self.gate is None and self.memory is None:
@@ -130,7 +130,8 @@ class CareV1(Care):
     name: ClassVar[str]
 
     response: Response = field(default_factory=lambda: Response(doubt="halve"))
-    """What the next campaign does when the gate doubts: half the learning rate, permanently."""
+    """Reaction if the gate finds that the last campaign ended too far below its peak: half the learning rate,
+    permanently."""
 
 
 @register("care", "care_v2")

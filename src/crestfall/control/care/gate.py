@@ -23,7 +23,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 def end_over_peak(summary: CampaignSummary) -> float:
-    """Of a campaign, on select. A campaign that never passed anything has shown nothing to build on: 0."""
+    """End divided by peak of a campaign, on select. 0 for a campaign that never passed anything."""
     return summary.end / summary.peak if summary.peak > 0 else 0.0
 
 
@@ -80,15 +80,15 @@ class Response:
     """What follows from a verdict, for a campaign that would have had `budget` steps."""
 
     doubt: Literal["shorten", "halve"] = "shorten"
-    """What a campaign that may not be built on leads to. `shorten`: the next one, as below (v2). `halve`: all that
-    follow train at half the learning rate, every time (v1)."""
+    """Reaction to a campaign that ended too far below its peak. `shorten`: the next campaign is shorter, as below (v2).
+    `halve`: all campaigns that follow train at half the learning rate, each time (v1)."""
 
     pilot_share: Fraction = 0.5
     """Share of the budget of a pilot: 10 of 20, as in the paper."""
     adapt_share: Fraction = 0.75
     """Share of the budget of `adapt`, unless `adapt_by` says otherwise. The paper does not say."""
     adapt_by: Literal["steps", "learning_rate"] = "steps"
-    """Whether `adapt` takes fewer steps, or all of them at half the learning rate."""
+    """How `adapt` is more careful: fewer steps, or all of them at half the learning rate."""
 
     def plan_of(self, verdict: Verdict, budget: int, reason: str, evidence: Mapping[str, Any]) -> Plan:
         """Reject is ours to define: the last campaign's damage is undone (back to its best step on select), and the

@@ -52,7 +52,8 @@ class Entry:
     delta: dict[Member, FiniteFloat]
     """Handed on minus start, on select; members that were not measured are absent."""
     boundary: str
-    """Where the strategy turns harmful, by what was known after this campaign. For people: no rule reads it."""
+    """The point at which the strategy turns harmful, as far as known after this campaign. It is for people: no rule
+    reads it."""
     confidence: FiniteFloat
 
 
@@ -65,7 +66,7 @@ class Forecast:
     known: tuple[str, ...]
     """The members that were measured before; of the others the prior speaks."""
     confidence: float
-    """Of the known members; of the prior where there is none."""
+    """Confidence of the known members, or of the prior if there are none."""
     entries: int
     """Campaigns of this strategy that it stands on."""
 

@@ -26,7 +26,7 @@ def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0
 
 
 def output_difference(expected: str, given: str, tolerance: float = 0.0) -> str | None:
-    """Where printed output departs from what was expected; None where it does not.
+    """The first difference between printed and expected output; None if there is none.
 
     Lines are compared without trailing blanks, trailing empty lines are dropped. Where that fails the outputs still
     agree if they are the same tokens, a number with a fraction counting as its value (within `tolerance`).

@@ -143,7 +143,7 @@ def _run_case(kind: Any, case: Any) -> None:
 
 
 def _methods(kind: type, label: str, method: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """As pytest does: a new object for each test, between `setup_method` and `teardown_method`."""
+    """Run methods as pytest does: a new object for each test, between `setup_method` and `teardown_method`."""
     for suffix, values in pytest_shim.parameter_sets(getattr(kind, method)):
 
         def test(values: dict[str, Any] = values) -> None:

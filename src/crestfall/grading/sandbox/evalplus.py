@@ -77,7 +77,7 @@ def _close(given: Any, expected: Any, atol: float) -> bool:
 
 
 def _surface(base: float, height: float) -> int:
-    """Of a square pyramid (MBPP 581)."""
+    """Surface of a square pyramid (MBPP 581)."""
     return round(base**2 + 2 * base * math.sqrt((base / 2) ** 2 + height**2))
 
 

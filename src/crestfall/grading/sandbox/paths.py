@@ -54,7 +54,7 @@ def readable(site: str, packages: Sequence[str]) -> Readable:
 
 
 def _with_libraries(base: str) -> str:
-    """Where libraries have a folder for the kind of machine, they are all in there."""
+    """The library folder for this kind of machine, which holds all libraries if it exists."""
     own = os.path.join(base, sysconfig.get_config_var("MULTIARCH") or "none")
     return own if os.path.isdir(own) else base
 

@@ -51,7 +51,7 @@ def _raises(expected: Any, match: str | None = None) -> Iterator[ExceptionInfo]:
 
 
 def raises(expected: Any, *args: Any, match: str | None = None, **kwargs: Any) -> Any:
-    """As `pytest.raises`: a context, or called with a function and its arguments."""
+    """Replacement of `pytest.raises`: a context, or called with a function and its arguments."""
     if not args:
         return _raises(expected, match)
     function, *rest = args
@@ -61,7 +61,7 @@ def raises(expected: Any, *args: Any, match: str | None = None, **kwargs: Any) -
 
 
 class approx:
-    """As `pytest.approx`, for numbers and for sequences and dicts of them."""
+    """Replacement of `pytest.approx`, for numbers and for sequences and dicts of them."""
 
     def __init__(self, expected: Any, rel: float | None = None, abs: float | None = None, nan_ok: bool = False) -> None:
         self.expected, self.rel, self.abs, self.nan_ok = expected, rel, abs, nan_ok

@@ -32,7 +32,7 @@ def open_standard() -> None:
 
 
 def _stream(fd: int, name: str, mode: str) -> io.TextIOWrapper:
-    """As CPython's `create_stdio` makes it."""
+    """A standard stream, made as CPython's `create_stdio` makes it."""
     raw = io.FileIO(fd, mode, closefd=False)
     raw.name = name
     buffer: Any = io.BufferedReader(raw) if fd == 0 else io.BufferedWriter(raw)

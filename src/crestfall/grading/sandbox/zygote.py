@@ -234,7 +234,7 @@ class Zygote:
                 os.kill(-1, signal.SIGKILL)
 
     def _become_contestant(self, channel: int, files: list[int], cpu_limit: float, memory_bytes: int) -> None:
-        """From a fork of the zygote to a confined process that runs one program. `files`: its standard streams."""
+        """Turn this fork of the zygote into a confined process that runs one program. `files`: its standard streams."""
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         for target, fd in enumerate(files):
             os.dup2(fd, target)

@@ -121,7 +121,7 @@ def _rollback(step: int, target: int, x: Scale, y: Scale) -> Markup:
 
 
 def _unused_budget(trajectory: Trajectory, measures: CampaignMeasures, x: Scale, y: Scale) -> list[Markup]:
-    """Where a controller stopped: a bar at the last step, and the steps it saved shaded."""
+    """The budget that a controller left unused: a bar at the last step, and the saved steps shaded."""
     facts = trajectory.facts
     if facts is None or facts.stopped_by is None or measures.end_step >= facts.budget:
         return []

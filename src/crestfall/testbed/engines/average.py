@@ -34,7 +34,7 @@ class WeightAverage:
         return {"weights": weights, "count": torch.tensor(self.count)}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """From a snapshot of any device: the average stays where it is, beside the weights."""
+        """Load from a snapshot of any device. The average stays on the device of the weights."""
         for name, average in self.weights.items():
             average.copy_(state["weights"][name])
         self.count = int(state["count"])

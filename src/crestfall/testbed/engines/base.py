@@ -42,7 +42,7 @@ class Engine(Protocol):
         ...
 
     def scale_learning_rate(self, scale: float) -> None:
-        """From here on the learning rate is the configured one, warmed up and scheduled as ever, times `scale`."""
+        """Multiply the configured learning rate, with its warm-up and schedule, by `scale` from now on."""
         ...
 
     def rollout(self, problems: Sequence[Problem], campaign: int, step: int) -> Rollouts:

@@ -38,7 +38,7 @@ class LearningRate:
         return (1.0 if self.rule.optimizer == "prodigy" else self.rule.learning_rate) * self.factor(updates)
 
     def signals(self, updates: int) -> dict[str, float]:
-        """Of the last of so many updates. The pace has a signal of its own."""
+        """Signals of the last of so many updates. The pace has a signal of its own."""
         last = updates - 1
         return {
             "learning_rate": self.at(last),

@@ -257,7 +257,7 @@ class NativeEngine(SamplingEngine):
         return self.base if which == "base" else self.start
 
     def _held(self) -> tuple[Weights, Weights] | None:
-        """Where the weight penalty holds the weights, and how much each of them matters: a function of the anchor, seed
+        """The anchor of the weight penalty, and how much each weight matters: a function of the anchor, seed
         and campaign. Computed when first needed, and again after a resume, it is the same to the last bit."""
         held_at = self.rule.ewc.held_at()
         if held_at is None:

@@ -20,7 +20,7 @@ class Paced:
         self.reset()
 
     def reset(self) -> None:
-        """As at the start of a run."""
+        """Return to the state at the start of a run."""
         self._state = self.pace.init()
         self._last: Tensor | None = None
 

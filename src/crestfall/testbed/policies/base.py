@@ -101,8 +101,8 @@ def separate(samples: Samples) -> Rows:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Of one microbatch of rows: padded to its longest completion, `mask_RT` is 1 on real tokens. On the CPU, wherever
-    the model is: these are few numbers, and autograd finds its way back."""
+    """Scores of one microbatch of rows, padded to its longest completion; `mask_RT` is 1 on real tokens. On the CPU,
+    wherever the model is: these are few numbers, and autograd finds its way back."""
 
     rows_R: IntArray
     logprobs_RT: torch.Tensor

@@ -16,15 +16,15 @@ class ModelSize:
     parameters: int
     trainable: int
     weight_bytes: int
-    """Of all weights as they are held."""
+    """Bytes of all weights as they are held."""
     cast_bytes: int
-    """Of the copies of the weights in the type that is computed in, where that is another."""
+    """Bytes of the copies of the weights in the type of the computation, if that is another."""
     value_bytes: int
-    """Of one activation, key or value."""
+    """Bytes of one activation, key or value."""
     cache: int
     """Keys and values of one token in all layers; layers that look back a bounded way only are counted as full ones."""
     saved_bytes: int
-    """Of the activations of one token that the backward pass needs, by a rule of thumb."""
+    """Bytes of the activations of one token that the backward pass needs, by a rule of thumb."""
     vocabulary: int
     sampled_together: int | None
     """Tokens, padding included; None: a whole batch."""
@@ -91,7 +91,7 @@ def _cache(text: Any) -> int:
 
 
 def _widths(text: Any) -> tuple[int, int]:
-    """Of the queries and of the keys (or values) of one layer; 0 where there is no attention."""
+    """Widths of the queries and of the keys (or values) of one layer; 0 without attention."""
     heads = int(getattr(text, "num_attention_heads", None) or 0)
     width = int(getattr(text, "head_dim", None) or text.hidden_size // max(1, heads))
     return heads * width, int(getattr(text, "num_key_value_heads", None) or heads) * width

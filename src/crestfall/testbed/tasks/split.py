@@ -35,7 +35,7 @@ class Shares:
     select: Share = 0.15
     """MBPP: about 146, four fresh campaigns of 30; `chain.problems: same` needs one campaign's."""
     report: Share = 0.15
-    """As `select`."""
+    """Share of the report pool."""
     final: Share = 0.3
     """MBPP: about 292, more than the 200 of `chain.final`."""
 

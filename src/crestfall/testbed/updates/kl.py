@@ -131,8 +131,8 @@ class AdaptiveKL(FixedKL):
 @register("kl", "paper_ewc")
 @dataclass(frozen=True, kw_only=True)
 class PaperEWC(FixedKL):
-    """What the paper calls EWC: a strong KL penalty (0.05) to the weights that each campaign starts from. It has no
-    Fisher information in it; `ewc: {name: fisher}` has.
+    """The penalty that the paper calls EWC: a strong KL penalty (0.05) to the weights that each campaign starts from.
+    It has no Fisher information in it; `ewc: {name: fisher}` has.
     """
 
     name: ClassVar[str]

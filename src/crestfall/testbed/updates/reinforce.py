@@ -25,8 +25,8 @@ class Reinforce(UpdateRule):
     name: ClassVar[str]
 
     baseline: Literal["none", "batch_mean", "group_mean", "running_mean"] = "batch_mean"
-    """What is subtracted from the reward: nothing, the mean over the batch, over the problem's group, or an exponential
-    mean over past steps. The paper does not say whether its naive REINFORCE has one."""
+    """Baseline that is subtracted from the reward: nothing, the mean over the batch, over the problem's group, or an
+    exponential mean over past steps. The paper does not say whether its naive REINFORCE has one."""
     reward: Literal["01", "pm1"] = "01"
     """Rewards of failed and passed: 0 and 1 (the paper's "binary"), or -1 and 1."""
     running_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -123,7 +123,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         return int(self.lr_scheduler.last_epoch)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
-        """As they are: sampled, graded and on their device. Nothing is buffered that a rollback would make stale."""
+        """Return the inputs unchanged: sampled, graded and on their device. A rollback leaves nothing stale."""
         return inputs
 
     # --- one step ---

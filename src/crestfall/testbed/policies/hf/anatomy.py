@@ -23,7 +23,7 @@ _BODIES = ("", "decoder")  # OPT's head reads the decoder inside its base model
 @dataclass(frozen=True)
 class Anatomy:
     body: str = ""
-    """Where the body is, below `model.base_model`."""
+    """Path of the body below `model.base_model`."""
     shares: bool = True
     """Whether a prompt's keys and values can serve many completions."""
     caches: bool = True

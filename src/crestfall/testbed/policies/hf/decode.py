@@ -26,7 +26,7 @@ Ended = Callable[[int, Sequence[int]], bool]
 
 @dataclass(frozen=True)
 class Decoded:
-    """Of sample n = p * G + g: its tokens with the one that ended it, their log-probs, and whether none ended it."""
+    """Sample n = p * G + g: its tokens with the one that ended it, their log-probs, and whether none ended it."""
 
     tokens_N: list[list[int]]
     logprobs_N: list[list[float]]

@@ -31,7 +31,7 @@ def decode_by_generate(
     ended: Ended,
     pad: int,
 ) -> Decoded:
-    """As `decode.decode`, for prompts of one length: there is no padding that a recurrent layer would see."""
+    """The same as `decode.decode`, for prompts of one length: there is no padding that a recurrent layer would see."""
     group, longest = uniforms_PGT.shape[1:]
     ids = torch.from_numpy(np.repeat(np.stack(prompts), group, axis=0)).to(lm.device)
     uniforms_NT = torch.from_numpy(uniforms_PGT.reshape(-1, longest)).to(lm.device)

@@ -1,4 +1,4 @@
-"""From a name or a path to weights and tokenizer."""
+"""Load weights and tokenizer by name or path."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class CausalLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is now: a trainer may have moved it."""
+        """Current device of the model: a trainer may have moved it."""
         device: torch.device = next(self.model.parameters()).device
         return device
 

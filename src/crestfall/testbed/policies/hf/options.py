@@ -42,8 +42,8 @@ class HfOptions:
     of the answer. `plain`: the prompt as it stands, with the problem's stub last, which the model continues. `auto`:
     chat where the tokenizer has a template."""
     prefill: str = ""
-    """How every answer begins, whatever the model would have written: the text stands in its turn of the chat (plain:
-    behind the prompt), is graded as part of the answer and is not trained on. `{stub}` is the problem's stub. A model
+    """Text that every answer begins with. It is put at the start of the model's turn of the chat (plain:
+    after the prompt), is graded as part of the answer and is not trained on. `{stub}` is the problem's stub. A model
     that has to be asked for code is so asked for nothing else, and what is learned is not the form of an answer."""
     stop: tuple[str, ...] = ()
     """A completion ends before the first of these, beside the model's own ends and the problem source's."""

@@ -20,7 +20,8 @@ from crestfall.testbed.policies.hf.scoring import states
 
 _PROMPT_R = np.array([0, 0, 1])
 _TOLERANCE = {False: 0.01, True: 0.2}  # in bfloat16
-"""Of the median difference of logits, over their spread: a wrong position or mask moves all of them by about one."""
+"""Largest median difference of logits, relative to their spread: a wrong position or mask moves all of them by about
+one."""
 
 
 @torch.no_grad()
@@ -49,7 +50,7 @@ def probe(lm: CausalLM) -> None:
 
 
 def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
-    """Where completions are sampled by `generate`: some families lose their state between two tokens."""
+    """Check that `generate` keeps the state between two tokens, which some families lose."""
     if lm.anatomy.shares:
         return
     for caches in (True, False):

@@ -67,7 +67,7 @@ class TinyPolicy:
         return loaded
 
     def model_size(self) -> ModelSize:
-        """From the file's header. Raises InputError as `load` does."""
+        """Size of the model, from the file's header. Raises InputError as `load` does."""
         from crestfall.testbed.policies.tiny.policy import size_of
 
         return size_of(self._file, self.max_tokens)
