@@ -157,7 +157,7 @@ def test_asked_to_stop_it_finishes_the_step_and_says_how_to_go_on(tmp_path: Path
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert "the same command goes on from here" in errors
+    assert "the same command continues from here" in errors
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "interrupted"
     for name in ("r", "whole"):
         train(run_config(OPTIONS), tmp_path / name, {})

@@ -103,7 +103,7 @@ def test_ctrl_c_stops_the_cells_after_their_step_and_the_study_goes_on(study: Pa
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in errors
+    assert "the same command continues from here" in errors
     assert [status(out, f"{m}/seed-0") for m in METHODS] == ["interrupted"] * 2
     result = finish(start(study))
     assert [cell["status"] for cell in result["cells"]] == ["done"] * 2

@@ -87,7 +87,7 @@ class Analysis:
             found.append(f"from step {t.broken_at} on {t.metric} is NaN or infinite: the class is of the steps before")
         if not self.classification.known and len(t) < FEW:
             few = f"{len(t)} points of unknown noise say little"
-            found.append(f"{few}: --samples N tells how many graded samples are behind each value")
+            found.append(f"{few}: --samples N states how many graded samples are behind each value")
         return tuple(found)
 
     @cached_property

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for a, b in pairs:
         if a.metric != b.metric:
             raise InputError(
-                f"{args.b}: judged by {b.metric}, and {args.a} by {a.metric}; expected the same metric: --metric KEY"
+                f"{args.b}: measured by {b.metric}, and {args.a} by {a.metric}; expected the same metric: --metric KEY"
             )
         rows.append((analyze(a), analyze(b), diff(a, b)))
     if not args.json:
@@ -103,7 +103,7 @@ def lines(d: Diff) -> list[str]:
     score = d.score
     if not score.judged:
         why = "no step in common" if not score.points else f"{score.points} common steps of unknown noise are too few"
-        return [f"differ   not judged: {why}; --samples N tells how many graded samples are behind each value"]
+        return [f"differ   not tested: {why}; --samples N states how many graded samples are behind each value"]
     if score.step is None:
         out = [f"differ   by no more than noise explains, at {score.points} common steps (p-value {score.p_value:.3f})"]
         if not score.noise_known:

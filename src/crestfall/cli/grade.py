@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crestfall.grading.samples import Sample
 
 SHOWN = 10  # programs that did not pass, on the terminal
-AFTER_INTERRUPT = "with --out, the same command goes on from what was graded"
+AFTER_INTERRUPT = "with --out, the same command continues from what was graded"
 
 EXAMPLE = "crestfall grade --problems HumanEval.jsonl.gz --samples samples.jsonl --out results.jsonl"
 
@@ -71,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--every-test",
         action="store_true",
-        help="go on after a failed test: the share of tests passed, each that failed",
+        help="continue after a failed test, and report the share passed and each failure",
     )
     add(
         "--keep-output",

@@ -208,7 +208,7 @@ def _caution(trajectory: Trajectory) -> str:
         return ""
     return (
         f"{len(trajectory)} evaluations of unknown noise: a test of the fall needs {DIFFERENCES + 1} to estimate it; "
-        "--samples N tells how many graded samples are behind each"
+        "--samples N states how many graded samples are behind each"
     )
 
 

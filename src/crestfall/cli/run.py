@@ -33,7 +33,7 @@ from crestfall.testbed import preflight
 from crestfall.testbed.config import RunConfig, as_of_today, load_run, resolved
 from crestfall.testbed.session import train
 
-AFTER_INTERRUPT = "the same command goes on from here"
+AFTER_INTERRUPT = "the same command continues from here"
 
 EXAMPLE = "crestfall run chain control.name=none update.learning_rate=5e-4 seed=3 --out runs/mine"
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for event in earlier:
             progress.event(event)
         if progress.campaigns:
-            say(console, f"{out}: goes on after {progress.steps_done} steps")
+            say(console, f"{out}: continues after {progress.steps_done} steps")
         live = run_view(console, progress, config.control.name, should_stop)
         return [live, *trackers(args.track, out, resolved(config), earlier)]
 

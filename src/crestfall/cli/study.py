@@ -33,7 +33,7 @@ from crestfall.testbed.config import load_study
 from crestfall.testbed.executors import EXECUTORS, check_executor, executor
 from crestfall.testbed.study import cells_of, check_directory, prepare, run_cells
 
-AFTER_INTERRUPT = "the same command goes on from here"
+AFTER_INTERRUPT = "the same command continues from here"
 
 EXAMPLE = "crestfall study quickstart seeds=[1,2] --out runs/two --workers 2"
 

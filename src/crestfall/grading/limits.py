@@ -66,7 +66,7 @@ class Limits:
             raise ConfigError(f"grading.retry_share: {self.retry_share!r} is not a share between 0 and 1")
         unknown = [layer for layer in self.without if layer not in LAYERS]
         if unknown:
-            raise ConfigError(f"grading.without: {unknown[0]!r} is no isolation layer; known: {', '.join(LAYERS)}")
+            raise ConfigError(f"grading.without: {unknown[0]!r} is not an isolation layer; known: {', '.join(LAYERS)}")
 
     def check_packages(self) -> None:
         """Raises ConfigError for a package that is not installed: every program that imports it would fail."""

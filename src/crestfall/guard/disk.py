@@ -157,7 +157,7 @@ class Disk:
         assert self._keeper is not None
         mean = WeightAverage.of(self._keeper.weights) if outcome.mean_of else None
         if mean is not None and not self._keeper.weights():
-            self._say("weights are to be averaged, and there are none in reach: put the model into `state`")
+            self._say("weights are to be averaged, and the guard holds none: put the model into `state`")
             mean = None
         if mean is not None:
             here = self._keeper.copy_of_now() if outcome.target is None else None

@@ -315,13 +315,13 @@ class Guard:
             scale(factor)
             return
         self._say(
-            f"the learning rate is to be multiplied by {factor:g}, and there is none in reach: put the optimizer into "
+            f"the learning rate is to be multiplied by {factor:g}, and the guard holds no optimizer: put it into "
             "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
         )
 
     def _within_reach(self, what: str, call: Callable[[], None] | None) -> None:
         if call is None:
-            self._say(f"{what}, and there is none in reach: put it into `state`")
+            self._say(f"{what}, and the guard holds none: put it into `state`")
         else:
             call()
 
@@ -361,7 +361,7 @@ def as_controller(control: str | Mapping[str, Any] | Controller) -> Controller:
         return built
     for method in ("init", "decide", "keep", "last"):
         if not callable(getattr(control, method, None)):
-            raise ConfigError(f"control: a {type(control).__name__} is no controller: it has no method {method!r}")
+            raise ConfigError(f"control: a {type(control).__name__} is not a controller: it has no method {method!r}")
     return control
 
 

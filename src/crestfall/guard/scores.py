@@ -155,7 +155,7 @@ class Reader:
         if n is not None and error is None:
             if not 0 <= value <= 1:
                 raise InputError(
-                    f"step {step}: select={value:g} with n={n} is no share of n samples: give a share between 0 and 1, "
+                    f"step {step}: select={value:g} with n={n} is not a share of n samples: give one between 0 and 1, "
                     "or give standard_error in place of n"
                 )
             # The binomial standard error is an upper bound for a fixed set of problems of unequal difficulty. Half a
@@ -187,7 +187,9 @@ class Reader:
         if self._are_rates(values, given, n, where):
             counts = [value * n for value in given]
             if bad := [rate for rate, count in zip(given, counts, strict=True) if abs(count - round(count)) > 0.1]:
-                raise InputError(f"{where}a rate of {bad[0]:g} is no count of n={n} samples; give counts, or another n")
+                raise InputError(
+                    f"{where}a rate of {bad[0]:g} is not a count of n={n} samples; give counts, or another n"
+                )
             return tuple(round(count) for count in counts)
         if bad := [value for value in given if value != int(value)]:
             raise InputError(f"{where}{bad[0]:g} is neither a count of passing samples nor, with the others, a rate")

@@ -216,7 +216,7 @@ def _check(item: Any, where: str) -> None:
             _check(part, f"{where}[{i}]")
     elif not (_has_state_dict(item) or _is_array(item) or _is_generator(item)):
         raise ConfigError(
-            f"{where}: a {type(item).__name__} has no state_dict and is no array or tensor; "
+            f"{where}: a {type(item).__name__} has no state_dict and is neither an array nor a tensor; "
             "give the guard `capture` and `restore` instead"
         )
     else:

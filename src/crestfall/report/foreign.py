@@ -94,11 +94,11 @@ def _sentence(analysis: Analysis, show: Callable[[float], str]) -> Sentence:
     c = analysis.classification
     parts: list[str] = [
         Strong(words_for(c.label)),
-        f", judged by {visible(analysis.trajectory.metric, 80)}. It starts at ",
+        f", measured by {visible(analysis.trajectory.metric, 80)}. It starts at ",
     ]
     parts += [*level("start"), ", peaks at ", *level("peak"), " and ends at ", *level("end")]
     if analysis.levels.fall.interval is None:
-        parts += [". Its noise is not known, so that nothing is said of the fall"]
+        parts += [". Its noise is not known, so the fall cannot be tested"]
     else:
         parts += [
             ". The fall has a ",

@@ -77,7 +77,7 @@ class Checkpoints:
         directory = self._root / name
         if not (directory / DONE_FILE).exists():
             raise RunDirectoryError(
-                f"{directory}: the snapshot to go on from is missing or incomplete: restore it, or start again with "
+                f"{directory}: the snapshot to continue from is missing or incomplete: restore it, or start again with "
                 f"--out elsewhere"
             )
         return directory / SNAPSHOT_FILE

@@ -134,7 +134,7 @@ def footprint(config: RunConfig) -> Footprint:
     weights."""
     size_of = getattr(config.policy, "model_size", None)
     if size_of is None:
-        return Footprint(unknown=f"policy {type(config.policy).__name__} does not tell its size")
+        return Footprint(unknown=f"policy {type(config.policy).__name__} does not state its size")
     try:
         size: ModelSize = size_of()
     except Exception as error:  # no model, no network, no library: a dry run says so and goes on

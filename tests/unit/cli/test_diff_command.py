@@ -62,7 +62,7 @@ def test_run_directories_show_their_settings(tmp_path: Path, capsys: pytest.Capt
 def test_few_points_of_unknown_noise_are_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = write(tmp_path / "a.jsonl", [0.6] * 4), write(tmp_path / "b.jsonl", [0.1] * 4)
     assert main(["diff", a, b, "--metric", "eval/acc"]) == 0
-    assert "not judged" in capsys.readouterr().out
+    assert "not tested" in capsys.readouterr().out
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

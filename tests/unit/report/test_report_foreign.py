@@ -36,7 +36,7 @@ def test_a_long_log_makes_a_light_page(tmp_path):
 
 def test_a_metric_that_is_no_share_is_not_written_in_per_cent(tmp_path):
     html = page_of(collapse(120, scale=-40.0), tmp_path)
-    assert "judged by val/acc. It starts at <b>-" in html
+    assert "measured by val/acc. It starts at <b>-" in html
 
 
 @pytest.mark.parametrize("text", ["</title><script>alert(1)</script>", '"><svg onload=x>\u202e', "\x00\ud800"])

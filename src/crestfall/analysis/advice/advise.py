@@ -75,5 +75,5 @@ def _sentence(case: Case, suspects: Sequence[Suspect], testable: Sequence[Cause]
         also = [s.cause.title.partition(":")[0] for s in suspects[1:]]
         return suspects[0].cause.title + (f"; also possible: {', '.join(also)}" if also else "")
     if not testable:
-        return "no companion signal in this log: nothing can be said of a cause"
+        return "no companion signal in this log: no cause can be named"
     return f"no companion signal points at a cause ({len(testable)} were tested)"

@@ -134,7 +134,7 @@ def _of_one_run(found: list[Saved], root: Path, source: Path) -> Found:
         ours = "" if "" in by_run else None  # those that stand right there
     if ours is None and len(by_run) > 1:
         some = ", ".join(sorted(by_run)[:4])
-        return Found(note=f"checkpoints of {len(by_run)} runs lie in {root} ({some}): which are this log's is not told")
+        return Found(note=f"checkpoints of {len(by_run)} runs lie in {root} ({some}): which are of this log is unclear")
     return Found(tuple(_one_a_step(by_run[ours] if ours is not None else found)))
 
 

@@ -53,7 +53,7 @@ def histories(frame: Frame, about: About) -> list[History]:
         part = frame.rows(where_R) if labels_R else frame
         steps_R = None if about.steps_R is None else about.steps_R[where_R]
         name = f"{about.name} {label}".strip() if label else about.name
-        told = (f"runs told apart by {told_by}",) if label else ()
+        told = (f"runs separated by {told_by}",) if label else ()
         out += _runs(part, About(name, about.source, about.format, steps_R, (*about.notes, *told)), named_samples)
     return out
 

@@ -57,7 +57,7 @@ def by_speaker(rows: list[Line]) -> list[tuple[str, list[Line], str]]:
             left_out += 1
         else:
             speaker.append(row)
-    note = "runs told apart by what stands before the numbers of a line"
+    note = "runs separated by what stands before the numbers of a line"
     note += f"; {left_out} rows that are of no one of them: left out" if left_out else ""
     short = _shortened(list(own))
     return [(short[label], own_rows, note) for label, own_rows in own.items()]

@@ -175,7 +175,7 @@ def _waits(run: Trajectory) -> str:
     if run.told or run.role == "evaluation":
         return ""
     coming = [name for name, curve in run.others.items() if curve.role == "evaluation"]
-    return f"waits for more evaluations of {coming[0]}, which has too few to be judged" if coming else ""
+    return f"waits for more evaluations of {coming[0]}, which has too few to be tested" if coming else ""
 
 
 def key_of(run: Trajectory) -> str:

@@ -165,7 +165,7 @@ def _stdio(row: Row, index: int, test: Any) -> StdioCase:
     if isinstance(test, dict) and isinstance(test.get("stdin"), str) and isinstance(test.get("stdout"), str):
         accepted = _accepted(row, index, test)
         if not all(isinstance(output, str) for output in accepted):
-            raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is no list of strings")
+            raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is not a list of strings")
         return StdioCase(test["stdin"], test["stdout"], accepted)
     raise InputError(f"{row.where}: field 'tests'[{index}] has no strings 'stdin' and 'stdout'")
 

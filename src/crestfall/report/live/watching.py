@@ -90,7 +90,7 @@ def verdict(view: View) -> str:
         where = "" if decision.target_step is None else f" (to step {decision.target_step})"
         return f"{what}{where}, seen at step {view.alarm.step}: {decision.reason.removeprefix('alert: ')}"
     if view.waits:
-        return f"not judged: {view.waits}"
+        return f"not tested: {view.waits}"
     about = "" if view.noise_known else ", noise estimated"
     return "no fall" + ("" if view.p_value is None else f" (anytime p-value {view.p_value:.2g}{about})")
 

@@ -47,7 +47,7 @@ class Trl(TrlOptions):
 
         loss_options(config.update, config.campaign.temperature)
         if config.policy.name not in ("tiny", "hf") and not hasattr(config.policy, "transformers_parts"):
-            raise ConfigError(f"engine trl cannot train policy {config.policy.name!r}: it is no transformers model")
+            raise ConfigError(f"engine trl cannot train policy {config.policy.name!r}: it is not a transformers model")
         if config.campaign.hand_on != "weights":
             raise ConfigError("campaign.hand_on: engine 'trl' keeps no average; use 'weights'")
 

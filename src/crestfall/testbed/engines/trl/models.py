@@ -48,7 +48,9 @@ def parts_of(policy: Any) -> Parts:
             return _tiny(policy)
         case "hf":
             return _hf(policy.load())
-    raise ConfigError(f"engine trl cannot train policy {policy.name!r}: it is no transformers model; use engine native")
+    raise ConfigError(
+        f"engine trl cannot train policy {policy.name!r}: it is not a transformers model; use engine native"
+    )
 
 
 def _tiny(policy: TinyPolicy) -> Parts:
