@@ -217,8 +217,7 @@ class Evaluation:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of pass@1 as an estimate for *these* problems: sampling noise alone, sqrt(sum p(1-p)/n) /
-        P."""
+        """Standard error of pass@1 for *these* problems: sampling noise alone, sqrt(sum p(1-p)/n) / P."""
         shares = [c / self.n for c in self.passed_P]
         return math.sqrt(sum(p * (1 - p) for p in shares) / self.n) / len(shares)
 
