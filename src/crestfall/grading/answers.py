@@ -74,8 +74,9 @@ def _of_json(text: str) -> str:
     except (ValueError, RecursionError):
         return text
     data |= inner if isinstance(inner, dict) else {}
-    code = next((data[name] for name in ("code", "solution", "program", "answer") if name in data), None)
-    return code if isinstance(code, str) else text
+    texts = {name.lower(): value for name, value in data.items() if isinstance(value, str)}
+    words = ("code", "solution", "program", "answer")
+    return next((value for word in words for name, value in texts.items() if word in name), text)
 
 
 def _final(text: str) -> str:

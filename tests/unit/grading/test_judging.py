@@ -49,6 +49,16 @@ CHECKERS = {
     "script, word and exit code": DIFFERENT
     + "import sys\nright = different(*(open(sys.argv[i]).read() for i in (1, 3)))\n"
     "print('ok' if right else 'wrong: it is the sum')\nsys.exit(not right)",
+    "DMOJ's": DIFFERENT
+    + "def check(process_output, judge_output, judge_input, **kwargs): return different(judge_input, process_output)",
+    "a method": DIFFERENT + "class Checker:\n    def check(self, inp, exp, out): return different(inp, out)",
+    "function, object": DIFFERENT + "def check(input, output): return {'score': int(different(input, output))}",
+    "script, JSON": DIFFERENT
+    + "import json, sys\nprint(json.dumps({'passed': different(*(open(sys.argv[i]).read() for i in (1, 3)))}))",
+    "script, of a hundred": DIFFERENT
+    + "import sys\nprint(100 * different(*(open(sys.argv[i]).read() for i in (1, 3))))",
+    "Kattis's exit codes": DIFFERENT
+    + "import sys\nsys.exit(42 if different(*(open(sys.argv[i]).read() for i in (1, 3))) else 43)",
     "function, tuple": DIFFERENT + "def judge(input_data, out): return different(input_data, out), 'why'",
 }
 
@@ -64,6 +74,17 @@ def test_a_checker_decides(grader, name):
     assert grader.grade(problem, "print(0)\n1 / 0").verdict is Verdict.RUNTIME_ERROR
 
 
+def test_a_name_of_the_header_is_not_the_programs(grader):
+    problem = calls(CallCase((1, 2), 3), entry="add", header=LEETCODE)
+    assert grader.grade(problem, "class Solution:\n    def add(self, a, b): return a + b").passed
+    assert grader.grade(problem, "def add(a, b): return a + b").passed
+    assert grader.grade(problem, "from operator import add").passed
+    assert not grader.grade(problem, "class Solution:\n    def add(self, a, b): return a").passed
+    assert not grader.grade(problem, "class Solution:\n    def sub(self, a, b): return a").passed
+    search = calls(CallCase(([4, 5], 5), 1), entry="search", header=LEETCODE)
+    assert grader.grade(search, "class Solution:\n    def search(self, nums, target): return nums.index(target)").passed
+
+
 def test_a_checker_says_why(grader):
     checker = "print('the sum')\nraise SystemExit(1)"
     assert (
@@ -72,6 +93,15 @@ def test_a_checker_says_why(grader):
     )
     forgetful = "def check(output):\n    if output == 'x':\n        return True"
     assert not grader.grade(stdio(StdioCase("1\n", "1\n"), checker=forgetful), "print(1)").passed
+
+
+@pytest.mark.parametrize(
+    "checker", ["class Checker:\n    def run(self, a, b): return a == b", "print('POINTS 3')", "x = 1"]
+)
+def test_a_checker_that_decides_nothing_passes_nothing(grader, checker):
+    with pytest.warns(UserWarning, match="own output"):
+        grade = grader.grade(stdio(StdioCase("1\n", "1\n"), checker=checker), "print(1)")
+    assert grade.verdict is Verdict.UNSUPPORTED
 
 
 def test_a_checker_that_fails_on_the_right_output_is_the_problems_fault(grader):

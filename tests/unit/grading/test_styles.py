@@ -345,6 +345,68 @@ STYLES = {
         "def f(): return int(input())",
         "def f(): return 4",
     ),
+    "setup_class": (
+        OUT,
+        "class TestF:\n    @classmethod\n    def setup_class(cls): cls.x = 3\n"
+        "    def test_f(self): assert f(self.x) == 9",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "setup_module": (
+        OUT,
+        "def setup_module(module):\n    global X\n    X = 3\ndef test_f(): assert f(X) == 9",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "setup_function": (
+        OUT,
+        "def setup_function():\n    global X\n    X = 3\ndef test_f(): assert f(X) == 9",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "fixture for all": (
+        IN,
+        "import pytest\nclass TestF:\n    @pytest.fixture(autouse=True)\n    def setup(self): self.x = 3\n"
+        "    @pytest.fixture\n    def y(self): return 9\n    def test_f(self, y): assert f(self.x) == y",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "fixture with parameters": (
+        IN,
+        "import pytest\n@pytest.fixture(params=[1, 2, 3], scope='module')\ndef n(request):\n    yield request.param\n"
+        "@pytest.mark.parametrize('power', [2])\ndef test_f(n, power): assert f(n) == n ** power",
+        "def f(x): return x * x",
+        "def f(x): return x if x > 2 else x * x",
+    ),
+    "used fixtures": (
+        IN,
+        "import pytest\nseen = []\n@pytest.fixture\ndef see(): seen.append(3)\n"
+        "@pytest.mark.usefixtures('see')\nclass TestF:\n    def test_f(self): assert f(seen[0]) == 9",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "warns": (
+        IN,
+        "import pytest\ndef test_f():\n    with pytest.warns(UserWarning, match='old'):\n        f()",
+        "import warnings\ndef f(): warnings.warn('too old')",
+        "import warnings\ndef f(): warnings.warn('new')",
+    ),
+    "skipif": (
+        OUT,
+        "import pytest, sys\n@pytest.mark.skipif(sys.version_info < (3, 6), reason='old')\n"
+        "def test_f(): assert f(3) == 9\n"
+        "@pytest.mark.skip\ndef test_g(): assert f(3) == 1",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
+    "unittest, one skipped": (
+        OUT,
+        "import unittest\nclass T(unittest.TestCase):\n    @unittest.skip('later')\n"
+        "    def test_a(self): self.assertEqual(f(3), 1)\n"
+        "    def test_b(self): self.assertEqual(f(3), 9)",
+        "def f(x): return x * x",
+        "def f(x): return x",
+    ),
     "fixture": (
         IN,
         "import pytest\n@pytest.fixture\ndef stack():\n    s = Stack()\n    s.push(1)\n    yield s\n"
@@ -449,6 +511,8 @@ UNSUPPORTED = {
     "package that is not allowed": "import pandas as pd\nassert f(1) == pd.NA",
     "fails before the program is used": "x = 1 / 0\nassert f(x) == 1",
     "skipped": "import pytest\ndef test_f():\n    pytest.skip('later')\n    assert f(1) == 1",
+    "all skipped": "import pytest\n@pytest.mark.skip\ndef test_f():\n    assert f(1) == 1",
+    "all skipped, inside": "import pytest, sys\n@pytest.mark.skip\ndef test_f():\n    assert sys.x",
     "syntax": "assert f(1) ==",
 }
 
@@ -460,6 +524,19 @@ def test_what_is_not_supported_is_called_so(grader, name):
     assert grade.verdict is Verdict.UNSUPPORTED
     assert grade.detail
     assert grade.ungraded
+
+
+@pytest.mark.parametrize("skip", ["import unittest\n    raise unittest.SkipTest", "import pytest\n    pytest.skip()"])
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "import pytest\n@pytest.fixture\ndef x(): return 1\ndef test_f(x): assert f(x) == 1",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_f(self): self.assertEqual(f(lambda: 1), 1)",
+    ],
+)
+def test_no_program_skips_its_tests(grader, tests, skip):
+    grade = grader.grade(code(tests, ""), f"def f(x):\n    {skip}")
+    assert grade.verdict is Verdict.RUNTIME_ERROR, grade
 
 
 def test_running_inside_can_be_forbidden():

@@ -13,15 +13,29 @@ from typing import Any
 from crestfall.core.errors import InputError
 from crestfall.core.types import Problem, StdioTests
 from crestfall.grading.problems.base import NoTests, first_python, id_of, text_of
-from crestfall.grading.problems.truth import NAMES, truth_of
+from crestfall.grading.problems.truth import NAMES, PAIRS, truth_of
 from crestfall.store.rows import Row
 
 _SPECS = ("reward_model", "reward_spec")
 _TRUTHS = (
     *("verification_info", "verifier_metadata", "ground_truth", "tests", "test_cases", "unit_tests"),
-    *("testcase", "test_list", "input_output", "test"),
+    *("testcase", "testcases", "test_case", "cases", "test_list", "input_output", "test", "test_code", "test_script"),
+    *("unit_test", "unittest", "unittests", "assertions", "info"),
 )
-_IDS = ("task_id", "problem_id", "question_id", "uid", "id", "pid", "hash_id", "_id", "seq_id")
+_IDS = (
+    "task_id",
+    "problem_id",
+    "question_id",
+    "query_id",
+    "qid",
+    "uid",
+    "uuid",
+    "id",
+    "pid",
+    "hash_id",
+    "_id",
+    "seq_id",
+)
 _REFERENCES = ("solution", "gold_standard_solution", "canonical_solution", "solution_code", "completion", "code")
 _META = ("difficulty", "starter_code", "data_source", "source")
 _PROMPTS = ("question", "problem", "prompt", "problem_statement", "instruction", "messages", "description")
@@ -57,8 +71,9 @@ def _truth(row: Row) -> Any:
     for name in _SPECS:
         if isinstance(spec := _plain(row.data.get(name)), Mapping):
             return spec.get("ground_truth") or []
-    if row.has("inputs", "outputs"):
-        return {"inputs": row.data["inputs"], "outputs": row.data["outputs"]}
+    for inputs, outputs in PAIRS:
+        if inputs != "input" and row.has(inputs, outputs):  # those are an example's, in rows of instructions
+            return {"inputs": row.data[inputs], "outputs": row.data[outputs]}
     given = [row.data[name] for name in _TRUTHS if row.has(name)]
     if not given:
         return None

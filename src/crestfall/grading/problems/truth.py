@@ -31,6 +31,7 @@ TOLERANCE = 1e-5
 _INSIDE = ("ground_truth", "test_cases", "tests", "input_output", "verification_info", "unit_tests", "test_list")
 _CODE = ("assert_case", "functional", "test_code", "test", "asserts", "assert_code")
 NAMES = ("fn_name", "func_name", "function_name", "entry_point")
+PAIRS = (("inputs", "outputs"), ("input", "output"), ("test_input", "test_output"), ("test_inputs", "test_outputs"))
 _INPUTS = ("input", "stdin", "inputs", "in", "args")
 _OUTPUTS = ("output", "stdout", "outputs", "expected_output", "expected_stdout", "expected", "out")
 _CALLS = ("functional", "function_call", "call", "call_based")
@@ -108,7 +109,7 @@ def _is_packed(text: str) -> bool:
 
 def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
     name = next((value[key] for key in NAMES if value.get(key)), name)
-    for inputs, outputs in (("inputs", "outputs"), ("input", "output")):
+    for inputs, outputs in PAIRS:
         if inputs in value and outputs in value and _plain(value[inputs], where) not in ([], None):
             return Truth(_of_lists(value[inputs], value[outputs], where, name))
     for key in _CODE:

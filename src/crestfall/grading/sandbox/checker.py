@@ -10,6 +10,7 @@ import ast
 import contextlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +22,10 @@ from crestfall.grading.sandbox.harness import Channel, load, reported
 # What a script finds in sys.argv[1:], as files: the input, the output that the problem gives, the program's.
 FILES = ("input.txt", "correct_output.txt", "solution_output.txt")
 FUNCTIONS = ("check", "checker", "judge", "is_correct", "verify", "validate", "grade", "special_judge")
-_STDIN = ("input", "stdin", "inp", "input_data", "input_text", "problem_input", "test_input")
-_EXPECTED = ("expected", "expected_output", "correct", "correct_output", "reference", "answer", "jury")
+# Words in the names of a function's parameters: what is neither the input nor the problem's output is the program's.
+_STDIN = ("input", "stdin", "inp")
+_EXPECTED = ("expected", "correct", "reference", "answer", "jury", "judge", "gold", "target")
+_LOOKS = re.compile("argv|stdin|open|input|[pP]ath")
 
 
 def run(channel: Channel, source: str, stdin: str, expected: str, output: str) -> None:
@@ -39,13 +42,23 @@ def run(channel: Channel, source: str, stdin: str, expected: str, output: str) -
         channel.send(namespace)
         return
     try:
-        function = next((namespace[name] for name in FUNCTIONS if callable(namespace.get(name))), None)
-        answer = None
-        if function is not None and not os.fstat(1).st_size:
-            answer = _answer(function, source, texts)
+        function, answer = _function(namespace), None
+        if not os.fstat(1).st_size:
+            if function is not None:
+                answer = _answer(function, source, texts)
+            elif not _LOOKS.search(source):
+                raise LookupError("it looks at nothing, and has no function of a known name")
         channel.send(f'["v",{Encoder(10_000, listed=True).encode(answer)}]')
     except BaseException as error:
         channel.send(reported(error))
+
+
+def _function(namespace: dict[str, Any]) -> Callable[..., Any] | None:
+    """A function of a known name, or a class's method."""
+    kinds = [value for value in namespace.values() if isinstance(value, type) and value.__module__ == "__main__"]
+    found = [namespace.get(name) for name in FUNCTIONS]
+    found += [getattr(kind(), name) for kind in kinds for name in FUNCTIONS if name in vars(kind)]
+    return next((function for function in found if callable(function)), None)
 
 
 def _answer(function: Callable[..., Any], source: str, texts: tuple[str, str, str]) -> Any:
@@ -64,9 +77,11 @@ def _answer(function: Callable[..., Any], source: str, texts: tuple[str, str, st
 def _call(function: Callable[..., Any], stdin: str, expected: str, output: str) -> Any:
     """By the names of its parameters, whatever their order; `(input, output)` and `(input, expected, output)` by
     position where they say nothing."""
-    parameters = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-    roles = dict.fromkeys(_STDIN, stdin) | dict.fromkeys(_EXPECTED, expected)
-    known = [roles[name.lower()] for name in parameters if name.lower() in roles]
-    if len(parameters) - len(known) == 1:  # the one that is left is what the program printed
-        return function(*(roles.get(name.lower(), output) for name in parameters))
-    return function(*([output], [stdin, output], [stdin, expected, output])[len(parameters) - 1])
+    parameters = inspect.signature(function).parameters.values()
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    names = [p.name.lower() for p in parameters if p.default is p.empty and p.kind not in several]
+    roles = ((_STDIN, stdin), (_EXPECTED, expected), (("",), output))
+    places = [next(i for i, (words, _) in enumerate(roles) if any(word in name for word in words)) for name in names]
+    if places.count(2) == 1:
+        return function(*(roles[place][1] for place in places))
+    return function(*([output], [stdin, output], [stdin, expected, output])[len(names) - 1])

@@ -6,15 +6,15 @@ Used on both sides: by the judge, where the tests see the program from afar, and
 from __future__ import annotations
 
 import ast
-import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from crestfall.grading.sandbox import pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.fixtures import Module, hook
+from crestfall.grading.sandbox.harness import is_of_program
 
 CHECK = "check"
 
@@ -71,7 +71,8 @@ def start(
 def run(
     names: Mapping[str, Any], collected: Sequence[str], candidate: Callable[[], Any], log: Assertions, every: bool
 ) -> None:
-    """Run the tests of these names, in the order of the source (a TestCase's own in unittest's).
+    """Run the tests of these names, in the order of the source (a TestCase's own in unittest's). Those that are marked
+    to be skipped are left out.
 
     Args:
         candidate: gives the function that is tested, for tests which take that as their one argument.
@@ -79,22 +80,27 @@ def run(
 
     Raises: what a failing test raises, unless `every`; Unsupported.
     """
-    for name in collected:
-        for label, test in _cases(name, names.get(name), candidate):
-            before = len(log.results)
+    ran = not collected
+    with Module(names, candidate) as module:
+        for label, test in (case for name in collected for case in _cases(name, names.get(name), module)):
+            before, ran = len(log.results), True
             error: BaseException | None = None
             try:
                 test()
             except Unsupported:
                 raise
             except _skips() as skip:
-                raise Unsupported(f"{label} is skipped: {skip}") from None
+                if not is_of_program(skip):
+                    raise Unsupported(f"{label} is skipped: {skip}") from None
+                raise
             except Exception as failure:
                 if not every:
                     raise
                 error = failure
             del log.results[before:]  # one entry for a test, whatever it asserts
             log.results.append((label, error))
+    if not ran:
+        raise Unsupported("there is no test in them, or each is skipped")
 
 
 def _skips() -> tuple[type[BaseException], ...]:
@@ -103,23 +109,29 @@ def _skips() -> tuple[type[BaseException], ...]:
     return tuple(kind for kind in kinds if isinstance(kind, type))
 
 
-def _cases(name: str, test: Any, candidate: Callable[[], Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+def _cases(name: str, test: Any, module: Module) -> Iterator[tuple[str, Callable[[], None]]]:
     """(label, callable) of each test in a function or a class."""
     if isinstance(test, type):
         unittest = sys.modules.get("unittest")
         if unittest is not None and issubclass(test, unittest.TestCase):
             yield from _unittest_cases(test)
         elif name.startswith("Test"):
+            hook(test, "setup_class")
             for method in [method for method in vars(test) if method.startswith("test")]:
-                yield from _methods(test, f"{name}.{method}", method)
+                for suffix, run_it in module.tests(vars(test)[method], test):
+                    yield f"{name}.{method}{suffix}", run_it
+            hook(test, "teardown_class")
     elif isinstance(test, types.FunctionType):
-        yield from _functions(name, test, candidate)
+        for suffix, run_it in module.tests(test):
+            yield name + suffix, run_it
 
 
 def _unittest_cases(kind: Any) -> Iterator[tuple[str, Callable[[], None]]]:
     unittest = sys.modules["unittest"]
     for case in unittest.defaultTestLoader.loadTestsFromTestCase(kind):
-        yield f"{kind.__name__}.{case._testMethodName}", lambda case=case: _run_case(kind, case)  # type: ignore[misc]
+        places = (kind, getattr(kind, case._testMethodName))
+        if not any(getattr(place, "__unittest_skip__", False) for place in places):
+            yield f"{kind.__name__}.{case._testMethodName}", partial(_run_case, kind, case)
 
 
 def _run_case(kind: Any, case: Any) -> None:
@@ -132,41 +144,10 @@ def _run_case(kind: Any, case: Any) -> None:
         caught.append(error[1])
 
     result.addError = result.addFailure = note
+    result.addSkip = lambda test, reason: note(test, sys.exc_info())  # it is raised again, for `run` to judge
     result.addSubTest = lambda test, sub, error: note(sub, error) if error else None
     unittest.TestSuite([case]).run(result)
     if caught:
         raise caught[0]
     if result.unexpectedSuccesses:
         raise AssertionError("unexpected success")
-    if result.skipped:
-        raise Unsupported(f"{kind.__name__}.{case._testMethodName} is skipped: {result.skipped[0][1]}")
-
-
-def _methods(kind: type, label: str, method: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Run methods as pytest does: a new object for each test, between `setup_method` and `teardown_method`."""
-    for suffix, values in pytest_shim.parameter_sets(getattr(kind, method)):
-
-        def test(values: dict[str, Any] = values) -> None:
-            instance = kind()
-            function = getattr(instance, method)
-            for before in ("setup_method", "setUp"):
-                _hook(instance, before)
-            try:
-                pytest_shim.call(function, values)
-            finally:
-                for after in ("teardown_method", "tearDown"):
-                    _hook(instance, after)
-
-        yield label + suffix, test
-
-
-def _hook(instance: Any, name: str) -> None:
-    hook = getattr(instance, name, None)
-    if hook is not None:
-        hook(*[None for _ in inspect.signature(hook).parameters])
-
-
-def _functions(label: str, function: Any, candidate: Callable[[], Any]) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A pytest function once for each of its parameter sets, with its fixtures."""
-    for suffix, values in pytest_shim.parameter_sets(function):
-        yield label + suffix, partial(pytest_shim.call, function, values, candidate)

@@ -13,7 +13,7 @@ from typing import Any
 
 from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
-from crestfall.grading.sandbox.harness import FILE, MODULE, Channel, find, is_own_function, load
+from crestfall.grading.sandbox.harness import MODULE, Channel, find, is_of_program, load, main_function
 
 MAX_TEXT = 300
 
@@ -27,12 +27,12 @@ def serve(channel: Channel, source: str, header: str, every: bool) -> None:
     module = sys.modules[MODULE]
     channel.send('["v",null]')
     code, collected, entry, modules, nonce = channel.receive()
-    own = [name for name, value in namespace.items() if is_own_function(value)]
+    candidate = partial(find, namespace, entry) if entry else partial(main_function, namespace)
     _stand_for(module, modules)
     log = Assertions(every)
     namespace.update(log.names(), __name__="__main__", CACHE={})
     try:
-        discovery.start(code, namespace, collected, partial(_candidate, namespace, entry, own), log, every)
+        discovery.start(code, namespace, collected, candidate, log, every)
         kind, text = "passed", ""
     except BaseException as error:
         kind, text = _kind(error), _text(error)
@@ -41,14 +41,6 @@ def serve(channel: Channel, source: str, header: str, every: bool) -> None:
         for name, error in log.results
     )
     channel.send(f'["t","{nonce}",{log.checks},[{results}],"{kind}",{encode_basestring_ascii(text)}]')
-
-
-def _candidate(namespace: dict[str, Any], entry: str | None, own: list[str]) -> Any:
-    if entry is not None:
-        return find(namespace, entry)
-    if len(own) != 1:
-        raise Unsupported("the tests ask for a function, and there is no entry point that says which")
-    return namespace[own[0]]
 
 
 def _stand_for(module: Any, names: list[str]) -> None:
@@ -66,14 +58,10 @@ def _kind(error: BaseException | None) -> str:
         return "memory_limit"
     if isinstance(error, Unsupported):
         return "unsupported"
-    files = []
-    trace = error.__traceback__
-    while trace is not None:
-        files.append(trace.tb_frame.f_code.co_filename)
-        trace = trace.tb_next
-    if FILE in files and not isinstance(error, AssertionError):
+    own = is_of_program(error)
+    if own and not isinstance(error, AssertionError):
         return "runtime_error"
-    if isinstance(error, ImportError) and FILE not in files:
+    if isinstance(error, ImportError) and not own:
         return "unsupported"
     return "wrong_answer" if isinstance(error, AssertionError) else "runtime_error"
 

@@ -1,26 +1,20 @@
-"""The part of pytest that small test files use, for where pytest itself is not among the allowed packages: `raises`,
-`approx`, `mark.parametrize`, `fixture`, and the fixtures `capsys`, `monkeypatch` and `tmp_path`."""
+"""The part of pytest that test files of one program use, for where pytest itself is not among the allowed packages."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
-import inspect
-import io
-import itertools
-import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from crestfall.grading.sandbox.assertions import Unsupported
-
-_MISSING = object()
-# Fixtures of pytest and its plugins that are not here: a test's one argument of another name is the function it tests.
-FOREIGN = {"benchmark", "caplog", "capfd", "mocker", "recwarn", "request", "tmp_path_factory"}
+from crestfall.grading.sandbox.fixtures import Capture, MonkeyPatch
 
 
 class ExceptionInfo:
@@ -115,193 +109,55 @@ class _Param:
 
 
 class _Marks:
-    """`pytest.mark`: parametrize, and any other mark, which changes nothing."""
+    """`pytest.mark`: `parametrize`, `skip`, `skipif`, `usefixtures`, and any other mark, which changes nothing."""
 
     parametrize = staticmethod(parametrize)
 
+    @staticmethod
+    def skipif(*conditions: Any, **_: Any) -> Any:
+        if any(isinstance(condition, str) for condition in conditions):
+            raise Unsupported("the mark skipif with a condition in a string")
+        return _mark("__skip__", True) if any(conditions) else _mark("__marked__", True)
+
+    @staticmethod
+    def usefixtures(*names: str) -> Any:
+        return _mark("__uses__", names)
+
     def __getattr__(self, name: str) -> Any:
-        if name in ("skip", "skipif", "xfail"):
-            raise Unsupported(f"the mark {name}")
-
-        def mark_it(*args: Any, **_: Any) -> Any:
-            return args[0] if len(args) == 1 and callable(args[0]) else (lambda function: function)
-
-        return mark_it
+        if name == "xfail":
+            raise Unsupported("the mark xfail")
+        mark_it = _mark("__skip__" if name == "skip" else "__marked__", True)
+        return lambda *args, **_: mark_it(args[0]) if len(args) == 1 and callable(args[0]) else mark_it
 
 
-def fixture(function: Any = None, **_: Any) -> Any:
-    if function is None:
-        return fixture
-    function.__fixture__ = True
-    return function
+def _mark(name: str, value: Any) -> Callable[[Any], Any]:
+    def mark_it(test: Any) -> Any:
+        setattr(test, name, value)
+        return test
+
+    return mark_it
 
 
-class Capture:
-    """The fixture `capsys`."""
-
-    def __init__(self) -> None:
-        self._new()
-        self._saved = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = self._out, self._err
-
-    def _new(self) -> None:
-        self._out, self._err = io.StringIO(), io.StringIO()
-
-    def readouterr(self) -> Any:
-        captured = _Captured(self._out.getvalue(), self._err.getvalue())
-        for stream in (self._out, self._err):
-            stream.seek(0)
-            stream.truncate()
-        return captured
-
-    def undo_all(self) -> None:
-        sys.stdout, sys.stderr = self._saved
+def fixture(function: Any = None, **options: Any) -> Any:
+    """`options`: `scope`, `params`, `autouse`, `name`."""
+    known = {"scope": "function", "params": None, "autouse": False, "name": None, **options}
+    return _mark("__fixture__", known)(function) if function is not None else _mark("__fixture__", known)
 
 
-class _Captured(tuple):  # type: ignore[type-arg]
-    def __new__(cls, out: str, err: str) -> _Captured:
-        return super().__new__(cls, (out, err))
-
-    out = property(lambda self: self[0])
-    err = property(lambda self: self[1])
-
-
-class MonkeyPatch:
-    """The fixture `monkeypatch`."""
-
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], Any]] = []
-
-    def setattr(self, target: Any, name: Any, value: Any = _MISSING, raising: bool = True) -> None:
-        if value is _MISSING:
-            path, _, attribute = target.rpartition(".")
-            target, name, value = _imported(path), attribute, name
-        old = getattr(target, name, _MISSING)
-        self._undo.append(functools.partial(_restore, target, name, old))
-        setattr(target, name, value)
-
-    def delattr(self, target: Any, name: str, raising: bool = True) -> None:
-        self._undo.append(functools.partial(setattr, target, name, getattr(target, name)))
-        delattr(target, name)
-
-    def setitem(self, mapping: Any, key: Any, value: Any) -> None:
-        if key in mapping:
-            self._undo.append(functools.partial(mapping.__setitem__, key, mapping[key]))
-        else:
-            self._undo.append(functools.partial(mapping.pop, key, None))
-        mapping[key] = value
-
-    def delitem(self, mapping: Any, key: Any, raising: bool = True) -> None:
-        self._undo.append(functools.partial(mapping.__setitem__, key, mapping[key]))
-        del mapping[key]
-
-    def setenv(self, name: str, value: str) -> None:
-        self.setitem(os.environ, name, str(value))
-
-    def delenv(self, name: str, raising: bool = True) -> None:
-        if name in os.environ:
-            self.delitem(os.environ, name)
-
-    def chdir(self, path: Any) -> None:
-        self._undo.append(functools.partial(os.chdir, os.getcwd()))
-        os.chdir(path)
-
-    def undo_all(self) -> None:
-        for undo in reversed(self._undo):
-            undo()
+@contextlib.contextmanager
+def warns(expected: Any = Warning, *, match: str | None = None) -> Iterator[list[warnings.WarningMessage]]:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        yield seen
+    found = [str(warning.message) for warning in seen if issubclass(warning.category, expected)]
+    assert any(match is None or re.search(match, text) for text in found), f"did not warn of {expected}: {found}"
 
 
-def _restore(target: Any, name: str, old: Any) -> None:
-    delattr(target, name) if old is _MISSING else setattr(target, name, old)
-
-
-def _imported(path: str) -> Any:
-    import importlib
-
-    for count in range(path.count(".") + 1, 0, -1):
-        head, rest = path.split(".")[:count], path.split(".")[count:]
-        with contextlib.suppress(ImportError):
-            return functools.reduce(getattr, rest, importlib.import_module(".".join(head)))
-    raise ImportError(path)
-
-
-def parameter_sets(function: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(suffix of its name, arguments) for each call of a test function."""
-    levels = getattr(function, "__parameters__", [])
-    for number, row in enumerate(itertools.product(*levels)):
-        values = {name: value for part in row for name, value in part.items()}
-        yield (f"[{number}]" if levels else ""), values
-
-
-def call(function: Any, values: dict[str, Any], candidate: Callable[[], Any] | None = None) -> None:
-    """Call a test function with its parameters and fixtures.
-
-    Args:
-        candidate: gives what the one argument stands for that is neither.
-
-    Raises: Unsupported: an unknown fixture.
-    """
-    parameters = inspect.signature(function).parameters.values()
-    wanted = [
-        p.name for p in parameters if (p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD) or p.name in values
-    ]
-    with contextlib.ExitStack() as stack:
-        fixtures = Fixtures(getattr(function, "__globals__", {}), values, stack)
-        if candidate is not None and len(wanted) == 1 and wanted[0] not in FOREIGN and not fixtures.known(wanted[0]):
-            result = function(candidate())
-        else:
-            result = function(**{name: fixtures.get(name) for name in wanted})
-        if inspect.iscoroutine(result):
-            import asyncio
-
-            asyncio.run(result)
-
-
-class Fixtures:
-    """The values of fixtures within one test."""
-
-    def __init__(self, namespace: Mapping[str, Any], values: dict[str, Any], stack: contextlib.ExitStack) -> None:
-        self._namespace, self._stack = namespace, stack
-        self._made = dict(values)
-
-    def known(self, name: str) -> bool:
-        return name in self._made or name in _BUILTIN or hasattr(self._namespace.get(name), "__fixture__")
-
-    def get(self, name: str) -> Any:
-
-        if not self.known(name):
-            raise Unsupported(f"the tests take {name!r}, which nothing gives them")
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def _make(self, name: str) -> Any:
-        own: Any = self._namespace.get(name)
-        if not hasattr(own, "__fixture__"):
-            value = _BUILTIN[name]()
-            if hasattr(value, "undo_all"):
-                self._stack.callback(value.undo_all)
-            return value
-        value = own(**{parameter: self.get(parameter) for parameter in inspect.signature(own).parameters})
-        if not inspect.isgenerator(value):
-            return value
-        self._stack.callback(lambda: next(value, None))
-        return next(value)
-
-
-def _tmp_path() -> Any:
-    import pathlib
-    import tempfile
-
-    return pathlib.Path(tempfile.mkdtemp())
-
-
-_BUILTIN: dict[str, Callable[[], Any]] = {
-    "capsys": Capture,
-    "monkeypatch": MonkeyPatch,
-    "tmp_path": _tmp_path,
-    "tmpdir": _tmp_path,
-}
+def importorskip(name: str, *_: Any, **__: Any) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise Unsupported(f"the tests need {name}, which is not there") from None
 
 
 class Skipped(Exception):
@@ -343,7 +199,10 @@ def module() -> types.ModuleType:
             "param": _Param,
             "skip": skip,
             "fail": fail,
+            "warns": warns,
+            "importorskip": importorskip,
             "MonkeyPatch": MonkeyPatch,
+            "CaptureFixture": Capture,
             "main": lambda *args, **kwargs: 0,
         }
     )

@@ -19,8 +19,8 @@ _SOLUTION = re.compile("solution|submission|program|candidate|main|module|code|a
 def is_solution(module: str, imported: Iterable[str], entry: str | None) -> bool:
     """Do the tests take the program for this module (`from solution import f`)? Asked of modules that are not there."""
     root = module.partition(".")[0]
-    named = bool(entry) and entry in (root, *imported)
-    return not root or named or root in imported or bool(_SOLUTION.search(root.lower()))
+    named = entry in (root, *imported) if entry else root in imported
+    return not root or named or bool(_SOLUTION.search(root.lower()))
 
 
 def rewritten(tree: ast.Module, entry: str | None, every: bool = False) -> CodeType:

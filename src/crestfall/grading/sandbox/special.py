@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +12,17 @@ from crestfall.grading.sandbox.outcome import fault, guarded, message_of
 from crestfall.grading.sandbox.program import Handle
 from crestfall.grading.sandbox.runner import Runner
 
-_TRUE = ("1", "1.0", "true", "ok", "yes", "ac", "accept", "accepted", "correct", "passed", "right")
+_YES = ("true", "ok", "yes", "ac", "accept", "accepted", "correct", "pass", "passed", "right")
+_NO = ("false", "no", "wa", "wrong", "reject", "rejected", "incorrect", "fail", "failed", "wrong_answer", "pe", "bad")
+_KEYS = ("passed", "correct", "accepted", "ok", "is_correct", "score", "verdict", "result", "status")
+_KATTIS_YES = "SystemExit: 42"
 
 
 def judged(runner: Runner, plan: Mapping[str, Any], stdin: str, expected: str, output: str) -> tuple[str, str]:
     """Verdict and detail of what a program printed."""
     verdict, detail = _ask(runner, plan, stdin, expected, output)
     if verdict not in ("passed", "wrong_answer") and _ask(runner, plan, stdin, expected, expected)[0] != "passed":
-        return "unsupported", f"the checker fails on the problem's own output too: {detail}"
+        return "unsupported", f"the checker does not say yes to the problem's own output either: {detail}"
     return ("passed", "") if verdict == "passed" else ("wrong_answer", f"the checker says: {detail}")
 
 
@@ -33,25 +37,40 @@ def _ask(runner: Runner, plan: Mapping[str, Any], stdin: str, expected: str, out
     if outcome.verdict != "passed":
         return outcome.verdict, outcome.detail
     if answer[0] is None:
-        answer[0] = printed.split(maxsplit=1)[0] if printed.strip() else True  # silence and exit code 0: right
-    return ("passed", "") if _accepts(answer[0]) else ("wrong_answer", " ".join(printed.split())[:100] or "no")
+        answer[0] = printed.strip() or True  # silence and exit code 0: right
+    accepts = _accepts(answer[0])
+    said = " ".join(printed.split())[:100] or str(answer[0])[:100]
+    return {True: "passed", False: "wrong_answer", None: "unclear"}[accepts], said
 
 
 def _listen(program: Handle, answer: list[Any]) -> tuple[str, str]:
     message = message_of(program, "the checker")
     if message is None:
         return "", "the checker"
-    if message[0] == "x":
+    if message[0] == "x" and message[1:] != ["exit", _KATTIS_YES]:
         exited = message[1] == "exit"  # with a code: so testlib's checkers say no
         return ("wrong_answer", str(message[2])) if exited else fault(message, "the checker")
-    answer.append(rebuild(message[1]))
+    answer.append(rebuild(message[1]) if message[0] == "v" else True)
     return "passed", ""
 
 
-def _accepts(answer: Any) -> bool:
-    """True, a score of 1 or more, a word for yes; of a tuple its first part."""
+def _accepts(answer: Any) -> bool | None:
+    """True, a score of 1 (or 100), a word for yes; of a tuple, an object or a text the part that says it. None: it says
+    neither yes nor no."""
     if isinstance(answer, (tuple, list)) and answer:
         answer = answer[0]
-    if isinstance(answer, (bool, int, float)):
-        return answer >= 1
-    return isinstance(answer, str) and answer.strip().rstrip(".!").lower() in _TRUE
+    if isinstance(answer, str):
+        try:
+            answer = json.loads(answer)
+        except ValueError:
+            answer = answer.split(maxsplit=1)[0] if answer.strip() else ""
+    if isinstance(answer, dict):
+        return next((_accepts(answer[key]) for key in _KEYS if key in answer), None)
+    word = str(answer).strip("\"'.,:;!").lower()
+    if word in _YES + _NO:
+        return word in _YES
+    try:
+        score = float(word)
+    except ValueError:
+        return None
+    return True if score in (1, 100) else False if score < 1 else None

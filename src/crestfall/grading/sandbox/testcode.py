@@ -9,7 +9,7 @@ from types import CodeType
 from typing import Any
 
 from crestfall.grading.sandbox import discovery, pytest_shim
-from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.assertions import Assertions
 from crestfall.grading.sandbox.discovery import uncalled
 from crestfall.grading.sandbox.remote import Conversation
 from crestfall.grading.sandbox.rewrite import least_checks, module_names, rewritten
@@ -39,6 +39,7 @@ class TestCode:
     prompt's own functions). `least` and `modules`: as `least_checks` and `module_names` find them."""
 
     def __init__(self, source: str, entry: str | None, helpers: str, every: bool = False) -> None:
+        pytest_shim.provide()  # first: a module that is not there would be taken for the program
         tree = ast.parse(source)
         self.collected = uncalled(tree)
         self.least, self.modules = least_checks(tree), module_names(tree)
@@ -63,24 +64,15 @@ class TestCode:
 
     def run(self, conversation: Conversation, log: Assertions) -> None:
         """Raises what a failing test raises (with `every` it is in the log); Untested, Unsupported."""
-        pytest_shim.provide()
         names = Names(conversation, self._entry)
         if self._helpers is not None:
             exec(self._helpers, names)
             if self._entry is not None:
                 names.pop(self._entry, None)
         names.update(log.names(), CACHE=self._cache)
-        candidate = partial(self._candidate, conversation)
+        candidate = partial(conversation.ask, "name", self._entry or "")
         discovery.start(self.code, names, self.collected, candidate, log, self._every)
         if conversation.over is not None:
             raise conversation.over
         if not conversation.used:
             raise Untested("the tests never ran the program: nothing can pass them")
-
-    def _candidate(self, conversation: Conversation) -> Any:
-        if self._entry is not None:
-            return conversation.ask("name", self._entry)
-        functions = conversation.ask("functions", "")
-        if len(functions) != 1:
-            raise Unsupported("the tests ask for a function, and there is no entry point that says which")
-        return conversation.ask("name", functions[0])
