@@ -24,7 +24,12 @@ FIELDS: dict[str, Form] = {
     **dict.fromkeys(("candidates", "filtered_resps", "resps"), "response"),
     **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
     **dict.fromkeys(("output", "outputs", "output_list", "answer", "message", "messages"), "response"),
-    **dict.fromkeys(("content", "text", "result"), "response"),
+    **dict.fromkeys(("content", "text", "result", "conversations", "conversation"), "response"),
+}
+# What is in the names of other fields that hold a text of a model.
+_WORDS: dict[str, Form] = {
+    **dict.fromkeys(("code", "solution", "program"), "solution"),
+    **dict.fromkeys(("response", "generation", "completion", "prediction", "answer", "output"), "response"),
 }
 IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task")
 
@@ -78,7 +83,7 @@ def read_samples(path: Path) -> list[Written]:
 
 
 def _written(row: Row) -> list[Written]:
-    name = next((name for name in FIELDS if row.has(name)), None)
+    name = next((name for name in FIELDS if row.has(name)), None) or _by_a_part_of_its_name(row)
     if name is None and row.data and all(isinstance(value, list) for value in row.data.values()):
         by_task = [{"task_id": task_id, "samples": texts} for task_id, texts in row.data.items()]
         return [sample for data in by_task for sample in _written(replace(row, data=data))]
@@ -90,11 +95,28 @@ def _written(row: Row) -> list[Written]:
         texts = texts_of(row.data[name])
     except InputError as error:
         raise InputError(f"{row.where}: field {name!r}: {error}") from None
-    task_id = _task_id(row)
+    task_id, form = _task_id(row), FIELDS.get(name) or _WORDS[_word(name)]
     if texts == [row.data[name]]:
-        return [Written(task_id, FIELDS[name], texts[0], row)]
+        return [Written(task_id, form, texts[0], row)]
+    if form == "completion" and _is_conversation(row.data[name]):
+        form = "response"
     others = {key: value for key, value in row.data.items() if key != name}
-    return [Written(task_id, FIELDS[name], text, replace(row, data={**others, name: text})) for text in texts]
+    return [Written(task_id, form, text, replace(row, data={**others, name: text})) for text in texts]
+
+
+def _is_conversation(value: Any) -> bool:
+    """What is said in one is an answer, not the rest of a prompt."""
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+
+
+def _word(name: str) -> str:
+    return next((word for word in _WORDS if word in name.lower()), "")
+
+
+def _by_a_part_of_its_name(row: Row) -> str | None:
+    """`model_response` and `generated_code`, where no field has one of the usual names and only one is like them."""
+    found = [name for name, value in row.data.items() if _word(name) and isinstance(value, (str, list))]
+    return found[0] if len(found) == 1 else None
 
 
 def _task_id(row: Row) -> str:

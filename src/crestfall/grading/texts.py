@@ -31,8 +31,10 @@ def texts_of(value: Any) -> list[str | None]:
     if not isinstance(value, (list, tuple)):
         raise InputError(f"{value!r:.60} is no text")
     if value and all(isinstance(item, Mapping) for item in value):
+        if all("from" in item and "value" in item for item in value):  # ShareGPT's
+            value = [{"role": item["from"], "content": item["value"]} for item in value]
         if any("role" in item for item in value):
-            said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool")]
+            said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool", "human")]
             return texts_of(said[-1].get("content")) if said else [None]
         if all(_is_part(item) for item in value):
             written = [item["text"] for item in value if isinstance(item.get("text"), str)]

@@ -69,6 +69,8 @@ class Row:
         """The first of these fields, a string or an integer, as a string. Raises InputError."""
         for name in names:
             value = self.data.get(name)
+            if isinstance(value, float) and value.is_integer():  # pandas makes floats of a column with a gap
+                value = int(value)
             if isinstance(value, (str, int)) and not isinstance(value, bool):
                 return str(value)
         raise self.error(names[0], "a string or an integer")

@@ -102,6 +102,27 @@ def test_samples(write):
     assert re.match(r".*s\.jsonl:1: field 'task_id' is 'nope'", str(none_known(unknown)))
 
 
+TURN = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "x = 1"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 0.0, "generated_code": "x = 1"},
+        {"id": 0, "model_response": "```python\nx = 1\n```"},
+        {"id": 0, "raw_generation": ["x = 1"]},
+        {"id": 0, "completion": TURN},
+        {"id": 0, "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x = 1"}]},
+    ],
+)
+def test_samples_under_other_names(write, row):
+    problems = load_problems(write(HUMANEVAL))
+    (written,) = read_samples(write(row, name="s.jsonl"))
+    assert written.task_id == "0"
+    assert written.form == ("solution" if "generated_code" in row else "response")
+    assert assembled(written, problems[0], Assembly()).program.strip().endswith("x = 1")
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
