@@ -8,7 +8,7 @@ NeMo-RL). A counter named on the line (`Step 3/80`, `rollout 3:`) is a cell of i
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +16,10 @@ import numpy as np
 
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.chatter import without_chatter
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.lines import Line, Scanner
+from crestfall.analysis.importers.numbers import text_with_points
 from crestfall.analysis.importers.speakers import by_speaker
 from crestfall.analysis.importers.tables import frames_in
 from crestfall.analysis.importers.text import is_text, lines_of, read_text, run_name, suffix_of
@@ -48,7 +50,7 @@ class Console:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        found = read_lines(lines_of(read_text(path)), About(run_name(path), path, "console log"))
+        found = read_lines(lines_of(text_with_points(read_text(path))), About(run_name(path), path, "console log"))
         if not found:
             raise InputError(f"{path}: not a log that crestfall knows; expected {EXPECTED}")
         return found
@@ -60,12 +62,13 @@ def read_lines(lines: list[str], about: About) -> list[History]:
     for line in lines:
         scanner.take(line)
     scanner.end()
-    rows = _with_scores(scanner.rows)
+    rows, left_out = without_chatter(_with_scores(scanner.rows))
     tables = frames_in(lines) if len(rows) < len(lines) / 4 else []
     if tables and sum(frame.size for frame in tables) > len(rows):
         return [history for frame in tables for history in histories(frame, about)]
     if not rows:
         return []
+    about = replace(about, notes=(*about.notes, left_out)) if left_out else about
     return [h for label, own, note in by_speaker(rows) for h in _histories(own, scanner.bars, label, note, about)]
 
 
@@ -98,6 +101,7 @@ def _steps(rows: list[Line], bars: list[tuple[int, int]]) -> tuple[FloatArray | 
     if 2 * counted >= len(rows):
         return None, ""
     training = [not row.shape.evaluation for row in rows]
+    training = training if any(training) else [True] * len(rows)
     if bars:
         steps_R = _by_bar(rows, bars)
         if steps_R is not None:

@@ -17,7 +17,7 @@ from crestfall.analysis.importers.base import Column, History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.numbers import ASIDE, floats, shares
 from crestfall.analysis.importers.runs import labels_of, pivoted, split_at_resets
-from crestfall.analysis.importers.steps import Steps, choose_steps
+from crestfall.analysis.importers.steps import Steps, choose_steps, with_named_steps
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
 
@@ -45,7 +45,7 @@ def histories(frame: Frame, about: About) -> list[History]:
     """
     if not frame.size:
         return []
-    frame = pivoted(frame)
+    frame = pivoted(with_named_steps(frame))
     labels_R, told_by, named_samples = labels_of(frame, about.steps_R is None)
     out: list[History] = []
     for label in dict.fromkeys(labels_R or [""]):
@@ -61,11 +61,13 @@ def histories(frame: Frame, about: About) -> list[History]:
 def _runs(frame: Frame, about: About, samples: bool) -> Iterator[History]:
     """One run, or several where the counter starts again from the beginning."""
     steps = choose_steps(frame, about.steps_R, str(about.source))
+    columns = _numeric(frame, steps)
     pieces = [np.arange(len(steps))] if samples else split_at_resets(steps.steps_R)
+    if not any(_spans(index_R, pieces) for index_R, _, _ in columns.values()):
+        pieces = [np.arange(len(steps))]  # one metric after the other
     notes = [*about.notes, *steps.notes]
     if len(pieces) > 1:
         notes.append(f"the steps begin again {len(pieces) - 1} times: {len(pieces)} runs")
-    columns = _numeric(frame, steps)
     for number, piece_R in enumerate(pieces, start=1):
         name = about.name if len(pieces) == 1 else f"{about.name} #{number}"
         first, last = int(piece_R[0]), int(piece_R[-1])
@@ -79,6 +81,11 @@ def _runs(frame: Frame, about: About, samples: bool) -> Iterator[History]:
                 history.put(key, _by_step(column) if samples else column)
         if history.columns or history.not_finite:
             yield history
+
+
+def _spans(index_R: IntArray, pieces: list[IntArray]) -> bool:
+    """Whether a column has rows in more than one piece."""
+    return any(index_R[0] < piece_R[0] <= index_R[-1] for piece_R in pieces[1:])
 
 
 def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray, IntArray | None]]:

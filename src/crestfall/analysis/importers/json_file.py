@@ -17,7 +17,7 @@ from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.jsonl import cells_of
-from crestfall.analysis.importers.numbers import floats
+from crestfall.analysis.importers.numbers import counters, floats, named_step
 from crestfall.analysis.importers.text import content, run_name, suffix_of
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
@@ -97,6 +97,8 @@ def frame_of(data: Any) -> Frame | None:
         return _by_metric(data)
     if _is_counter(data) and all(isinstance(value, dict) for value in data.values()):
         return Frame.of({"step": step, **dict(cells_of(row))} for step, row in data.items())
+    if len(data) >= FEWEST and _is_counter(data) and len(floats(list(data.values()))[0]) == len(data):
+        return Frame.of_columns({"step": list(data), "value": list(data.values())})
     return _by_list(data)
 
 
@@ -123,7 +125,9 @@ def _is_series(value: Any) -> bool:
 
 
 def _is_counter(value: Mapping[str, Any]) -> bool:
-    return bool(value) and len(floats(list(value)[:50])[0]) == min(50, len(value))
+    """Keys that are numbers of steps, or names of checkpoints."""
+    some = list(value)[:50]
+    return bool(some) and (len(floats(some)[0]) == len(some) or None not in map(named_step, some))
 
 
 def _by_metric(data: Mapping[str, Mapping[str, Any]]) -> Frame:
@@ -134,8 +138,8 @@ def _by_metric(data: Mapping[str, Mapping[str, Any]]) -> Frame:
             rows.setdefault(step, {})[key] = value
     if any(metrics.step_rank(key) is not None for key in data):
         return Frame.of(rows.values())
-    order = sorted(rows, key=lambda step: float(step))
-    return Frame.of({"step": float(step), **rows[step]} for step in order)
+    steps = dict(zip(rows, counters(list(rows))[0].tolist(), strict=True))
+    return Frame.of({"step": steps[name], **rows[name]} for name in sorted(rows, key=steps.__getitem__))
 
 
 def _by_list(data: Mapping[str, Any]) -> Frame | None:

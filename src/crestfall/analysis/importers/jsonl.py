@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.console import read_lines
 from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.text import content, first_object, flat, run_name, suffix_of
+from crestfall.analysis.importers.text import lines_of as text_lines
 from crestfall.core.registry import register
 from crestfall.store.jsonl import lines_of, objects
 from crestfall.store.layout import EVENTS_FILE
 
+_MESSAGES = ("log", "message", "msg", "textPayload", "line", "text")
 CONTAINERS = ("data", "metrics", "values", "scalars", "stats", "logs")
 
 
@@ -43,7 +47,16 @@ class Jsonl:
         frame = Frame()
         for _, row in objects(lines_of(content(path)), path, growing=True):
             frame.append(cells_of(row))
-        return histories_or_error(frame, About(run_name(path), path, "JSONL"), "rows with a step and a score")
+        about = About(run_name(path), path, "JSONL")
+        return _messages(frame, about) or histories_or_error(frame, about, "rows with a step and a score")
+
+
+def _messages(frame: Frame, about: About) -> list[History]:
+    """Of a log in which each object wraps a line of a console (Docker, Kubernetes, JSON loggers)."""
+    key = next((key for key in _MESSAGES if key in frame.cells), None)
+    if key is None or any(metrics.role_of(key) != "aside" for key in frame.cells):
+        return []
+    return read_lines([line for raw in frame.cells[key][1] for line in text_lines(str(raw))], about)
 
 
 def cells_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

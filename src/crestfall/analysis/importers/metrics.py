@@ -222,6 +222,11 @@ def counts_weakly(key: str) -> bool:
     return words_of(key)[-1:] in (["epoch"], ["epochs"]) or _is_amount(words_of(key))
 
 
+def numbers_rows(key: str) -> bool:
+    """Whether a counter is an index, which may number samples or processes as well as steps."""
+    return words_of(key)[-1:] in (["idx"], ["index"])
+
+
 def _is_amount(words: Sequence[str]) -> bool:
     """Tokens or samples that have been seen: `num_tokens`, `total_tokens_seen`, `consumed_samples`."""
     every = set(words)

@@ -19,6 +19,10 @@ _EUROPEAN = re.compile(r"^[-+]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?(?:[eE][
 _DECIMAL_COMMA = re.compile(r"^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
 _COUNTED = re.compile(rf"^({_NUMBER})\s*([kKM]?)(?:\s*/\s*{_NUMBER}\s*[kKM]?)?$")
 _OF = re.compile(r"^\s*(\d{1,9})\s*/\s*(\d{1,9})\s*$")
+NUMBERED = re.compile(
+    r"(?:^|[/\\_.\s-])(?:global_?step|step|checkpoint|ckpt|iteration|iter|epoch)s?[-_=]?(\d+)(?=\D|$)", re.IGNORECASE
+)
+"""A checkpoint's step in its name, or in the path to it."""
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
 _WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
 _THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
@@ -60,7 +64,7 @@ def shares(raws: Sequence[Any]) -> tuple[FloatArray, IntArray, IntArray] | None:
 
 
 def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
-    """The same as `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` is 100."""
+    """The same as `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` and `out/step_100` are 100."""
     values_R, at_R = floats(raws)
     if len(at_R) == len(raws):
         return values_R, at_R
@@ -71,10 +75,18 @@ def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
         text = raw.strip()
         if match := _COUNTED.match(text):
             found[i] = float(match[1]) * _THOUSAND[match[2]]
+        elif (step := named_step(text)) is not None:
+            found[i] = float(step)
         elif match := _LAST_NUMBER.match(text):
             found[i] = float(match[1])
     at = sorted(found)
     return np.array([found[i] for i in at], dtype=np.float64), np.array(at, dtype=np.int64)
+
+
+def named_step(text: str) -> int | None:
+    """The step in the name of a checkpoint, the last one in a path; None: there is none."""
+    numbers = NUMBERED.findall(text)
+    return int(numbers[-1]) if numbers else None
 
 
 def with_points(columns: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -83,6 +95,18 @@ def with_points(columns: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     if not commas:
         return list(columns)
     return [[_pointed(raw) for raw in column] if _is_european(column) else column for column in columns]
+
+
+_COMMA_VALUE = re.compile(r"[:=]\s*-?0,\d")
+_POINT_VALUE = re.compile(r"(?<![\d.,])-?0\.\d")
+_COMMA_NUMBER = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
+
+
+def text_with_points(text: str) -> str:
+    """A log's text; where its values have decimal commas (`kl = 0,12`) and none a point, points for commas."""
+    if not _COMMA_VALUE.search(text, 0, 1 << 16) or _POINT_VALUE.search(text, 0, 1 << 16):
+        return text
+    return _COMMA_NUMBER.sub(r"\1.\2", text)
 
 
 def _is_european(raws: Sequence[str]) -> bool:

@@ -114,8 +114,8 @@ def pivoted(frame: Frame) -> Frame:
     name = next((lower[n] for n in _NAMES if n in lower and _is_text(frame, lower[n])), None)
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):
-        return _renamed(frame, name, lambda label, key: str(label).strip() if key == value else key)
-    split = next((key for key in frame.cells if key.lower() in _SPLIT and _is_split(frame.cells[key][1])), None)
+        frame = _renamed(frame, name, lambda label, key: str(label).strip() if key == value else key)
+    split = next((key for key in frame.cells if _last_word(key) in _SPLIT and _is_split(frame.cells[key][1])), None)
     if split is None:
         return frame
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
-from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing
+from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing, named_step
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
 from crestfall.core.signals import word_set, words_of
@@ -88,10 +88,21 @@ def _counters(frame: Frame) -> list[_Counter]:
         if (unit := metrics.step_unit(key)) != 1:
             values_R = np.round(values_R * unit)
         finite_R = np.isfinite(values_R)
+        if metrics.numbers_rows(key) and (np.diff(values_R[finite_R]) < 0).any():
+            continue  # of samples or processes
         values_R, rows_R = values_R[finite_R], np.asarray(at, dtype=np.int64)[which_R[finite_R]]
         if len(values_R) and values_R.min() >= BEFORE_TRAINING and (len(values_R) == 1 or np.ptp(values_R) > 0):
             out.append(_Counter(key, rank, rows_R, values_R))
     return sorted(out, key=lambda c: (c.rank, c.key))
+
+
+def with_named_steps(frame: Frame) -> Frame:
+    """A column of checkpoints (`outputs/checkpoint-100`) counts, whatever it is called."""
+    for key, (_, raws) in frame.cells.items():
+        text = bool(raws) and isinstance(raws[0], str) and metrics.step_rank(key) is None and named_step(raws[0]) is not None
+        if text and "checkpoint" not in frame.cells and len({named_step(str(raw)) for raw in raws} - {None}) > 1:
+            return Frame(frame.size, {"checkpoint" if k == key else k: cell for k, cell in frame.cells.items()})
+    return frame
 
 
 def _by_shape(frame: Frame) -> _Counter | None:
@@ -120,6 +131,8 @@ def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
         scored[:] = True
     covers = {c.key: int(scored[c.rows_R].sum()) for c in found}
     most = max(covers.values(), default=0)
+    if not most:  # scores follow the rows that count
+        return next((c for c in found if not metrics.counts_weakly(c.key)), None)
     return next((c for c in found if covers[c.key] >= COVERS * most and covers[c.key]), None)
 
 

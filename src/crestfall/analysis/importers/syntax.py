@@ -13,7 +13,9 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from crestfall.analysis.importers import metrics
+from crestfall.analysis.importers.numbers import NUMBERED
 from crestfall.analysis.importers.text import flat
+from crestfall.core.signals import word_set
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PY_PAIR = re.compile(
@@ -29,14 +31,19 @@ _SPACED = re.compile(
 )
 _MARK = re.compile(
     r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|time[ _-]?step|step|iteration|iter|itr|rollout|"
-    r"update|epoch|episode|ep|batch|round|eval|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?)?\s*\[?\s*(\d+)\]?"
+    r"update|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?)?\s*\[?\s*(\d+)\]?"
     r"(?:\s*/\s*(\d+))?(?![\w.]*\.\d|\w|%)",
     re.IGNORECASE,
 )
-_WORDS = {"eval": "eval_step", "perf": "perf_step", "iter": "iteration", "itr": "iteration"}
+_WORDS = {"eval": "eval_step", "evaluation": "eval_step", "perf": "perf_step", "iter": "iteration", "itr": "iteration"}
 _WORDS |= {"ep": "episode", "ckpt": "checkpoint"}
 _FIRST_NUMBER = re.compile(_NUMBER)
 _OF_TOTAL = re.compile(r"\[\s*(\d+)\s*/\s*\d+\s*\]")
+_WITHIN_EPOCH = re.compile(r"\]?\s*\(\s*(\d+)\s*/\s*\d+\s*\)")
+"""minimind's `Epoch:[1/2](10/600)`."""
+_BRACKETED = re.compile(r"\[\s*(\d+)\s*\]\s*$")
+"""absl's and clu's `[500] accuracy=0.5`."""
+_EVALUATED_PATH = re.compile(r"\beval|\bbenchmark|\btest", re.IGNORECASE)
 _BAR = re.compile(r"(\d+)/(\d+)\s*\[[^\]]*(?:it/s|s/it|\d:\d\d|\?)")
 _DESCRIBED = re.compile(r"([A-Za-z][\w .()-]*)(?:\[(\d+)/\d+\])?\s*:\s*\d+%\|[^|]*\|\s*$")
 _COUNTS_BARS = re.compile(r"([A-Za-z]\w*)\s*\[(\d+)/(\d+)\]")
@@ -50,6 +57,7 @@ _UNIT = re.compile(r"\s*(?:\(.*\)|[a-z]{1,8}|±.*)?\s*$")
 _HELD_OUT = re.compile(r"\b(eval|evaluation|evaluated|evaluating|valid|validation|validated|test)\b", re.IGNORECASE)
 _EVALUATED = re.compile(r"\b[Ee]valuat(?:ed|ing|ion)\s+(?:results?\s+)?(?:on |of |for )?([A-Za-z][\w./-]*)")
 _FILLERS = ("at", "in", "with", "and")
+_ABBREVIATIONS = word_set("avg. max. min. seq. grad. acc. std. no. num. val. eval. ep. mean. rew. len. cum. prob. dev.")
 _LISTS = re.compile(r"""['"]:\s*\[""")
 SUMMARY = "train_runtime"
 """transformers' last row: averages over the whole run."""
@@ -209,6 +217,8 @@ def _pairs(line: str, marks: tuple[Cell, ...], bar: re.Match[str] | None) -> Par
     cells = tuple(found.values())
     if not cells:
         return None
+    if not marks and (bracketed := _BRACKETED.search(line, 0, first)):
+        marks = (Cell("index", bracketed[1], bracketed.start(1)),)
     bars = ()
     if bar:
         marks = (*(m for m in marks if m.key != "step"), _bar_mark(line, bar))
@@ -264,6 +274,8 @@ def _named(key: str) -> str:
     if "(" in key and ")" not in key:
         key = key.rpartition("(")[2]
     words = key.split(" ")
+    ends = [i for i, word in enumerate(words[:-1]) if word.endswith(".") and word.lower() not in _ABBREVIATIONS]
+    words = words[ends[-1] + 1 :] if ends else words
     while len(words) > 1 and ((words[0].isupper() and len(words[0]) > 3) or words[0].lower() in _FILLERS):
         words.pop(0)
     return " ".join(words)
@@ -279,15 +291,21 @@ def marks_in(line: str) -> tuple[Cell, ...]:
         word = match[1].lower().replace(" ", "_").replace("-", "_")
         word = _WORDS.get(word, word)
         found.setdefault(word, Cell(word, match[2], match.start(2)))
+    if not found and "/" in line and _EVALUATED_PATH.search(line):
+        for match in NUMBERED.finditer(line):
+            found["checkpoint"] = Cell("checkpoint", match[1], match.start(1))
     return tuple(found.values())
 
 
 def _counters(line: str, marks: tuple[Cell, ...] | None = None) -> tuple[Cell, ...]:
     """The counters of a line with numbers: where it names none, `[3/80]` is one."""
     marks = marks_in(line) if marks is None else marks
-    if all(mark.key == "epoch" for mark in marks) and (inside := _OF_TOTAL.search(line)) and not _BAR.search(line):
-        return (*marks, Cell("step", inside[1], inside.start(1)))
-    return marks
+    if any(mark.key != "epoch" for mark in marks) or _BAR.search(line):
+        return marks
+    after = max((mark.at + len(mark.raw) for mark in marks), default=0)
+    inside = _WITHIN_EPOCH.search(line, after) if marks else None
+    inside = inside or _OF_TOTAL.search(line, after)
+    return (*marks, Cell("step", inside[1], inside.start(1))) if inside else marks
 
 
 def _bars(text: str, offset: int) -> tuple[tuple[Cell, Cell], ...]:

@@ -20,7 +20,7 @@ from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
-from crestfall.analysis.importers.numbers import ASIDE, floats, with_points
+from crestfall.analysis.importers.numbers import ASIDE, NUMBERED, floats, with_points
 from crestfall.analysis.importers.steps import EPOCH_SECONDS
 from crestfall.analysis.importers.text import read_text, run_name, suffix_of
 from crestfall.core.errors import InputError
@@ -30,6 +30,8 @@ _EXPORTED = " - "
 _RUN_COLUMN = re.compile(r"^(seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}$", re.IGNORECASE)
 _SEEDED = re.compile(r"^(.+?)[ _/.-]*\(?((?:seed|run|trial|rep|replicate|fold)[ _=-]?\d{1,6})\)?$", re.IGNORECASE)
 _MONITOR = ["r", "l", "t"]
+FEWEST_TURNED = 3
+"""A table of which that many columns are called after steps has a row per metric."""
 
 
 @register("importer", "table")
@@ -101,11 +103,21 @@ def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:
         header = ["episode_reward", "episode_length", *header[2:]]  # stable-baselines3's monitor.csv
     if len(rows) > 2 and not any(_is_number(cell) for cell in rows[1]) and any(map(_is_number, rows[2])):
         del rows[1]  # units
-    columns = _in_columns(header, rows[1:])
+    header, rows = _upright(header, rows[1:])
+    columns = _in_columns(header, rows)
     if "," in text:
         columns = with_points(columns)
     _check_steps(path, header, columns)
     return header, columns
+
+
+def _upright(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table of which each column is a checkpoint and each row a metric (OpenCompass), turned around."""
+    steps = [i for i, cell in enumerate(header) if NUMBERED.fullmatch(cell)]
+    if len(steps) < FEWEST_TURNED or any(metrics.step_rank(cell) is not None for cell in header):
+        return header, rows
+    names = ["/".join(cell for i, cell in enumerate(row) if i not in steps and cell.strip()) for row in rows]
+    return ["step", *names], [[header[i], *(row[i] if i < len(row) else "" for row in rows)] for i in steps]
 
 
 def _is_number(cell: str) -> bool:

@@ -14,12 +14,13 @@ from crestfall.analysis.importers.numbers import counters, floats, missing
 _SPLITS = (
     re.compile(r"\s*[|│┃║]\s*"),
     re.compile(r"\t"),
+    re.compile(r"\s*&\s*"),
     re.compile(r"\s*;\s*"),
     re.compile(r"\s*,\s*"),
     re.compile(r"\s{2,}"),
     re.compile(r"\s+"),
 )
-_RULE = re.compile(r"^[\s|│┃║:+─━═┼╪╞╡├┤┝┥╇┡┩┏┓╭╮┌┐=-]+$")
+_RULE = re.compile(r"^\s*\\(?:mid|h|top|c)(?:rule|line)\S*\s*$|^[\s|│┃║:+─━═┼╪╞╡├┤┝┥╇┡┩┏┓╭╮┌┐=-]+$")
 _NAMES_A_COUNTER = re.compile(
     r"step|iter|epoch|episode|batch|round|update|rollout|generation|index|idx|ckpt|checkpoint|itr|interact|frames",
     re.IGNORECASE,
@@ -67,7 +68,7 @@ def _table_at(lines: Sequence[str], at: int, found: dict[tuple[str, ...], Frame]
 
 
 def _cells(line: str, split: re.Pattern[str]) -> list[str]:
-    text = line.strip()
+    text = line.strip().removesuffix("\\\\").rstrip()  # LaTeX's end of a row
     if "|" in split.pattern:
         text = text.strip("|│┃║").strip()
     return [cell.strip().strip(_EMPHASIS).strip() for cell in split.split(text)]

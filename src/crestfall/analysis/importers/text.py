@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import re
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from crestfall.analysis.importers.languages import decoded, in_english
 from crestfall.core.errors import InputError
 from crestfall.core.signals import word_set
 from crestfall.store.jsonl import object_in
+from crestfall.store.opened import opened
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes of compressed files."""
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 SETTLED = 60.0
 """Seconds after which a file that nobody has written to is taken to be whole."""
@@ -38,17 +37,14 @@ def growing() -> Iterator[None]:
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes, decompressed (gzip, bzip2, xz) and in UTF-8 where they are text.
+    """A file's bytes, decompressed (gzip, bzip2, xz, zstd), in UTF-8 and with English words where they are text.
 
     Raises:
         InputError: the file cannot be read, or its compression is damaged.
     """
-    try:
-        data = path.read_bytes()
+    with opened(path) as file:
         recent = _growing.get() and time.time() - path.stat().st_mtime < SETTLED
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    data = _recoded(_unpacked(data, path))
+        data = _recoded(file.read())
     return _whole_lines(data) if recent and suffix_of(path) not in _DOCUMENTS else data
 
 
@@ -62,47 +58,41 @@ def _whole_lines(data: bytes) -> bytes:
 
 def head_of(path: Path, size: int) -> bytes:
     """The first bytes of what `content` would give. Raises InputError."""
-    try:
-        with path.open("rb") as f:
-            head = f.read(size)
-        if head[:2] == b"\x1f\x8b":
-            with gzip.open(path) as packed:
-                head = packed.read(size)
-        elif any(head.startswith(magic) for magic in _PACKED):
-            head = _unpacked(path.read_bytes(), path)[:size]
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return _recoded(head)
-
-
-def _unpacked(data: bytes, path: Path) -> bytes:
-    for magic, unpack in _PACKED.items():
-        if data.startswith(magic):
-            try:
-                return unpack(data)
-            except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-                raise InputError(f"{path}: damaged compression: {error}") from None
-    return data
+    with opened(path) as file:
+        return _recoded(file.read(size))
 
 
 def _recoded(data: bytes) -> bytes:
     if data.startswith(_UTF16):
-        return data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode()
+        return _worded(data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode())
     wide = len(data) > 3 and data[1::2].count(0) > 0.4 * len(data) and data[::2].count(0) < 0.1 * len(data)
     if wide:  # PowerShell's redirection without a mark
-        return data[: len(data) // 2 * 2].decode("utf-16-le", errors="replace").encode()
-    return data.removeprefix(b"\xef\xbb\xbf")
+        data = data[: len(data) // 2 * 2].decode("utf-16-le", errors="replace").encode()
+    return _worded(data.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _worded(data: bytes) -> bytes:
+    if b"\x00" in data[:1024] or not data:
+        return data
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        cut = error.start >= len(data) - 4  # the head of a file may end within a character
+        text = data[: error.start].decode() if cut else decoded(data) or ""
+        if not text:
+            return data
+    return in_english(text).encode()
 
 
 def suffix_of(path: Path) -> str:
     """The suffix in lower case, that of a compression left out."""
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bz2", ".xz")]
+    suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSED]
     return suffixes[-1] if suffixes else ""
 
 
 def stem_of(path: Path) -> str:
     """The file's name without the suffix and that of a compression."""
-    return Path(path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")).stem
+    return Path(path.stem if path.suffix.lower() in COMPRESSED else path.name).stem
 
 
 def run_name(path: Path) -> str:
