@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
+from crestfall.store.jsonl import lines_of, objects
 from crestfall.store.layout import CHECKPOINTS, DONE_FILE, SNAPSHOT_FILE, is_run
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -75,16 +77,20 @@ UP = 3
 """How many folders above the log's own are looked into: `output/runs/NAME/events...` belongs to `output`."""
 DOWN = 4
 """How many levels below them: `weights/step_20`, `_crestfall/01/snapshots/000003-step-20`."""
+MOST_NAMED = 4
+"""Runs that are named where it is not told which is the log's."""
+FEW_LOGS = 2
+"""Other logs of the same kind in a folder, from which on it is shared."""
 MOST_ENTRIES = 20_000
 """Folders and files looked at before the search ends: a log may lie in somebody's home."""
 
 
 @dataclass(frozen=True, order=True)
 class Saved:
-    """Weights of one step of a run. `path`: a folder or a file."""
+    """Weights of one step of a run. `path`: a folder or a file, or where a service keeps them (`tinker://...`)."""
 
     step: int
-    path: Path
+    path: Path | str
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
     if is_run(source):
         return Found(tuple(_ours(source / CHECKPOINTS, campaign)))
     folder = (source if source.is_dir() else source.parent).resolve()
+    if remote := _remote(folder / "checkpoints.jsonl"):
+        return Found(tuple(remote))
     if _step(folder.name, True) is not None:
         folder = folder.parent  # the log lies in a checkpoint, as trainer_state.json does
     hollow: list[Saved] = []
@@ -116,7 +124,7 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
         named = list(_below(place, 1 if level else DOWN))
         if not named and level:
             named = [saved for name in _PLACES for saved in _below(place / name, DOWN)]
-        if found := [saved for saved in named if _holds_weights(saved.path)]:
+        if found := [saved for saved in named if _holds_weights(Path(saved.path))]:
             return _of_one_run(found, place, source)
         hollow += named
     if hollow:
@@ -127,15 +135,35 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
 def _of_one_run(found: list[Saved], root: Path, source: Path) -> Found:
     by_run: dict[str, list[Saved]] = {}
     for saved in found:
-        by_run.setdefault(_run_of(saved.path.relative_to(root)), []).append(saved)
+        by_run.setdefault(_run_of(Path(saved.path).relative_to(root)), []).append(saved)
     named = {source.stem.lower(), source.parent.name.lower(), source.name.lower()}
     ours = next((run for run in by_run if run.lower() in named), None)
-    if ours is None and len(by_run) > 1:
-        ours = "" if "" in by_run else None  # those that stand right there
-    if ours is None and len(by_run) > 1:
-        some = ", ".join(sorted(by_run)[:4])
-        return Found(note=f"checkpoints of {len(by_run)} runs lie in {root} ({some}): which are of this log is unclear")
-    return Found(tuple(_one_a_step(by_run[ours] if ours is not None else found)))
+    ours = "" if ours is None and "" in by_run else ours  # those that stand right there
+    if ours is None and len(by_run) == 1 and not _is_shared(source):
+        ours = next(iter(by_run))
+    if ours is not None:
+        return Found(tuple(_one_a_step(by_run[ours])))
+    if len(by_run) > MOST_NAMED:
+        return Found()  # a folder for everything: none of it need be this log's
+    runs = "a run" if len(by_run) == 1 else f"{len(by_run)} runs"
+    some = ", ".join(sorted(by_run))
+    return Found(note=f"checkpoints of {runs} lie in {root} ({some}): which are of this log is unclear")
+
+
+def _is_shared(source: Path) -> bool:
+    """Whether other logs lie beside a log, so that a run's folder there need not be its own."""
+    alike = (path for path in source.parent.glob(f"*{source.suffix}") if path.is_file() and path != source)
+    return source.is_file() and len(list(islice(alike, FEW_LOGS))) == FEW_LOGS
+
+
+def _remote(log: Path) -> list[Saved]:
+    """Tinker's, which lie with its service: a line per checkpoint with its batch and paths."""
+    found = []
+    for _, row in objects(lines_of(log.read_bytes()), log, growing=True) if log.is_file() else ():
+        path = row.get("sampler_path") or row.get("state_path")
+        if isinstance(path, str) and isinstance(row.get("batch"), int):
+            found.append(Saved(row["batch"], path))
+    return _one_a_step(found)
 
 
 def _run_of(path: Path) -> str:
@@ -204,7 +232,7 @@ def _one_a_step(found: list[Saved]) -> list[Saved]:
     """One checkpoint per step. Of several (actor and critic, weights and their Hugging Face export) the shortest path
     counts: the folder that holds both, else the first by name."""
     best: dict[int, Saved] = {}
-    for saved in sorted(found, key=lambda s: (s.step, len(s.path.parts), s.path.as_posix())):
+    for saved in sorted(found, key=lambda s: (s.step, len(Path(s.path).parts), str(s.path))):
         best.setdefault(saved.step, saved)
     return list(best.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.lines import Line
@@ -62,7 +63,7 @@ def _counts_up(steps_R: FloatArray) -> bool:
     return bool(on and len(np.unique(steps_R)) >= FEWEST)
 
 
-def _fit(index_R: IntArray, steps_R: FloatArray, at_R: IntArray, main_R: FloatArray) -> FloatArray:
+def _fit(index_R: IntArray, steps_R: FloatArray, at_R: IntArray, main_R: FloatArray) -> npt.NDArray[np.bool_]:
     """Whether each row's step lies between those of the main rows around it."""
     after_R = np.searchsorted(at_R, index_R)
     padded = np.concatenate([[min(0.0, main_R[0])], main_R, [np.inf]])

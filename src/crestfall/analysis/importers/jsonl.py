@@ -22,6 +22,7 @@ from crestfall.store.jsonl import lines_of, objects
 from crestfall.store.layout import EVENTS_FILE
 
 _MESSAGES = ("log", "message", "msg", "textPayload", "line", "text")
+TINKERS_CHECKPOINTS = "checkpoints.jsonl"
 CONTAINERS = ("data", "metrics", "values", "scalars", "stats", "logs")
 
 
@@ -33,7 +34,7 @@ class Jsonl:
     order: ClassVar[int] = 5
 
     def claims(self, path: Path, head: bytes) -> bool:
-        if path.name == EVENTS_FILE:
+        if path.name in (EVENTS_FILE, TINKERS_CHECKPOINTS):
             return False
         lines = suffix_of(path) in (".jsonl", ".ndjson")
         first = first_object(head)

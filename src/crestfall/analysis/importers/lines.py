@@ -132,7 +132,7 @@ class Scanner:
         head = plan.head_of(numbers) if plan.head else (plan.head_rest,)
         if plan.row is None:
             cells = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.cells}
-            marks = {key: raw if at < 0 else numbers[at] for key, at, raw in plan.marks}
+            marks = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.marks}
             self._apply(parsed, cells, marks, bars, head)
             return
         if self._block:

@@ -8,9 +8,10 @@ import tempfile
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crestfall.analysis.importers.archives import is_archive, unpacked
 from crestfall.analysis.importers.base import HEAD_BYTES, History, Importer
 from crestfall.analysis.importers.history import to_trajectories
 from crestfall.analysis.importers.metrics import role_of
@@ -60,6 +61,8 @@ def load(
                 found += read_run(path).campaigns
             elif path.is_dir():
                 found += _directory(path, asked)
+            elif path.exists() and is_archive(path):
+                found += _archive(path, asked, stack)
             elif path.exists():
                 files.append(path)
             else:
@@ -108,6 +111,17 @@ def _kept(path: Path, stack: ExitStack) -> Path:
     file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
     file.write_bytes(data)
     return file
+
+
+def _archive(path: Path, asked: _Asked, stack: ExitStack) -> list[Trajectory]:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), path.name.partition(".")[0])
+    folder.mkdir()
+    only = unpacked(path, folder)
+    try:
+        found = _directory(only, asked) if only == folder else load([only], asked.metrics or None, asked.samples)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(path))) from None
+    return [replace(t, source=path / t.source.relative_to(folder)) for t in found]
 
 
 def _directory(path: Path, asked: _Asked) -> list[Trajectory]:

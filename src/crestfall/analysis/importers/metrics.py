@@ -130,6 +130,8 @@ def _allowed(words: set[str]) -> frozenset[str]:
     """Words that are no level by themselves and are one in these names: `acc_norm`, `frac_correct`, `pass_ratio`."""
     if words & {"pass", "passed", "correct", "solved", "success", "accuracy"}:
         return frozenset(("n", "frac", "fraction", "ratio"))
+    if {"mean", "median"} <= words:
+        return frozenset(("median",))
     return frozenset(("norm",)) if "acc" in words else frozenset()
 
 

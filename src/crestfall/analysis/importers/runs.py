@@ -29,6 +29,8 @@ _SPLITS = {"train": "train", "training": "train", "eval": "eval", "evaluation": 
 _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
 _NAMES = ("metric", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
 _VALUES = ("value", "val", "scalar", "metricvalue", "score", "values")
+_TASKS = word_set("task tasks benchmark dataset suite domain")
+MOST_TASKS = 40
 MOST_RUNS = 200
 NEW_RUN = 0.1
 SHUFFLED = 1 / 3
@@ -76,6 +78,12 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
     return labels, ", ".join(chosen), samples
 
 
+def names_each_row(key: str, raws: Sequence[Any]) -> bool:
+    """Whether a column gives every row a name of its own: a table of runs."""
+    named = _last_word(key) in _RUN and all(isinstance(raw, str) for raw in raws) and not len(floats(raws)[0])
+    return named and len(raws) > 2 and len(set(raws)) == len(raws)
+
+
 def _last_word(key: str) -> str:
     """`config/seed` is a seed and `problem_id` a problem."""
     words = words_of(key)
@@ -115,6 +123,7 @@ def pivoted(frame: Frame) -> Frame:
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):
         frame = _renamed(frame, name, lambda label, key: str(label).strip() if key == value else key)
+    frame = _by_task(frame)
     split = next((key for key in frame.cells if _last_word(key) in _SPLIT and _is_split(frame.cells[key][1])), None)
     if split is None:
         return frame
@@ -127,6 +136,23 @@ def pivoted(frame: Frame) -> Frame:
         return key if aside or key.lower() in ("n", "timestamp", "seed", "run") else f"{prefix}/{key}"
 
     return _renamed(frame, split, prefixed)
+
+
+def _by_task(frame: Frame) -> Frame:
+    """Rows of several benchmarks a step as one column per benchmark."""
+    counter = next((key for key in frame.cells if metrics.step_rank(key) is not None), None)
+    task = next((key for key in frame.cells if _last_word(key) in _TASKS and _is_text(frame, key)), None)
+    if counter is None or task is None:
+        return frame
+    (step_at, steps), (task_at, tasks) = frame.cells[counter], frame.cells[task]
+    pairs = set(zip(map(str, steps), tasks, strict=False))
+    if step_at != task_at or len(pairs) < len(steps) or not 1 < len(set(tasks)) <= MOST_TASKS:
+        return frame
+
+    def renamed(label: Any, key: str) -> str:
+        return key if metrics.role_of(key) == "aside" else f"{str(label).strip()}/{key}"
+
+    return _renamed(frame, task, renamed)
 
 
 def _renamed(frame: Frame, by: str, rename: Any) -> Frame:

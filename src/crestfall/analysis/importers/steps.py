@@ -9,6 +9,7 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing, named_step
+from crestfall.analysis.importers.runs import names_each_row
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
 from crestfall.core.signals import word_set, words_of
@@ -99,8 +100,10 @@ def _counters(frame: Frame) -> list[_Counter]:
 def with_named_steps(frame: Frame) -> Frame:
     """A column of checkpoints (`outputs/checkpoint-100`) counts, whatever it is called."""
     for key, (_, raws) in frame.cells.items():
-        text = bool(raws) and isinstance(raws[0], str) and metrics.step_rank(key) is None and named_step(raws[0]) is not None
-        if text and "checkpoint" not in frame.cells and len({named_step(str(raw)) for raw in raws} - {None}) > 1:
+        text = [raw for raw in raws[:1] if isinstance(raw, str) and metrics.step_rank(key) is None]
+        if not text or named_step(text[0]) is None or "checkpoint" in frame.cells:
+            continue
+        if len({named_step(str(raw)) for raw in raws} - {None}) > 1:
             return Frame(frame.size, {"checkpoint" if k == key else k: cell for k, cell in frame.cells.items()})
     return frame
 
@@ -173,6 +176,7 @@ def _numbered(frame: Frame, source: str) -> Steps:
     """Rows of scores without any counter are counted; a table of samples or of runs is not a curve."""
     cells = frame.cells.values()
     prose = any(isinstance(raw, str) and len(raw) > 40 for _, raws in cells for raw in raws)
+    prose |= any(names_each_row(key, raws) for key, (_, raws) in frame.cells.items())
     scored = any(metrics.role_of(key) != "aside" for key in frame.cells)
     scored |= all(len(floats(raws)[0]) == frame.size for _, raws in cells)
     if prose or not scored or frame.size < 3:

@@ -19,33 +19,38 @@ from crestfall.core.signals import word_set
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PY_PAIR = re.compile(
-    rf"""['"]?([A-Za-z_][^'":{{}}]*)['"]?\s*:\s*(?:(?:\w+\.)*\w+\()?['"]?({_NUMBER}|nan|inf|-inf|NaN|\d+/\d+)['"]?(?=\s*[,)}}\]])"""
+    rf"""['"]?([A-Za-z_][^'":{{}}]*)['"]?\s*:\s*(?:(?:\w+\.)*\w+\()?['"]?({_NUMBER}|nan|inf|-inf|NaN|\d+/\d+)['"]?(?=\s*[,)}}\]\n])"""
 )
+_QUOTED_LINE = re.compile(r"""\s*[{("]*\s*(?:['"][^'"]+['"]\s*:\s*[^\s'"{}]*[\s,})"]*)*""")
+"""A line of a dict that is printed over several."""
 _PAIR = re.compile(
     rf"(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_(][\w./@%()-]*){{0,3}})\s*[:=]\s*"
     rf"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(|\[)?(?P<value>{_NUMBER}(?:%|/\d+(?=[\s,;)\]]|$))?|nan\b|-?inf\b)(?![\w/]|:\S|\.\d|-\d)"
 )
 _SPACED = re.compile(
     rf"(?:^|(?<=[\s|,;(>\]]))(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_][\w./@%-]*){{0,2}})[ \t]+"
-    rf"(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\()?(?P<value>{_NUMBER}(?:%|/\d+)?)(?=[\s,;|)]|$)"
+    rf"(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\()?(?P<value>{_NUMBER}(?:%|/\d+(?![\d.]))?)(?:/{_NUMBER})?(?=[\s,;|)]|$)"
 )
+_OF_ALL = re.compile(r"(\d+)(/| of | out of )(\d+)\s+(?:\w+\s+){0,2}?(solved|passed|correct|resolved)\b", re.IGNORECASE)
+"""`73 of 164 problems solved`"""
 _MARK = re.compile(
     r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|time[ _-]?step|step|iteration|iter|itr|rollout|"
-    r"update|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?)?\s*\[?\s*(\d+)\]?"
-    r"(?:\s*/\s*(\d+))?(?![\w.]*\.\d|\w|%)",
+    r"updates?|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?)?\s*\[?\s*(\d+(?:(?:\.\d+)?[kKM]\b)?)\]?"
+    r"(?:\s*/\s*[\d.]+[kKM]?)?(?![\w.]*\.\d|\w|%)",
     re.IGNORECASE,
 )
 _WORDS = {"eval": "eval_step", "evaluation": "eval_step", "perf": "perf_step", "iter": "iteration", "itr": "iteration"}
-_WORDS |= {"ep": "episode", "ckpt": "checkpoint"}
+_WORDS |= {"ep": "episode", "ckpt": "checkpoint", "updates": "update"}
 _FIRST_NUMBER = re.compile(_NUMBER)
 _OF_TOTAL = re.compile(r"\[\s*(\d+)\s*/\s*\d+\s*\]")
 _WITHIN_EPOCH = re.compile(r"\]?\s*\(\s*(\d+)\s*/\s*\d+\s*\)")
 """minimind's `Epoch:[1/2](10/600)`."""
-_BRACKETED = re.compile(r"\[\s*(\d+)\s*\]\s*$")
+_BRACKETED = re.compile(r"\[\s*(\d+(?:\.\d+)?[kKM]?)\s*\]\s*$")
 """absl's and clu's `[500] accuracy=0.5`."""
 _EVALUATED_PATH = re.compile(r"\beval|\bbenchmark|\btest", re.IGNORECASE)
 _BAR = re.compile(r"(\d+)/(\d+)\s*\[[^\]]*(?:it/s|s/it|\d:\d\d|\?)")
 _DESCRIBED = re.compile(r"([A-Za-z][\w .()-]*)(?:\[(\d+)/\d+\])?\s*:\s*\d+%\|[^|]*\|\s*$")
+_TRAINING_BAR = re.compile(r"\btrain", re.IGNORECASE)
 _COUNTS_BARS = re.compile(r"([A-Za-z]\w*)\s*\[(\d+)/(\d+)\]")
 _BOXED = re.compile(r"^([^│┃║|]{0,80}?)\s*[│┃║|]\s*([^│┃║|].*?)\s*[│┃║|]\s*$")
 _EDGES = {edge: re.compile(rf"\s*{re.escape(edge)}\s*") for edge in "│┃║|"}
@@ -100,6 +105,9 @@ def parse(line: str) -> Parsed:
         return NOTHING
     if "{" in line and (found := _dict(line)):
         return found
+    if line.lstrip()[:1] in "{}'\"" and _QUOTED_LINE.fullmatch(line):
+        cells = tuple(Cell(m[1], m[2], m.start(2)) for m in _PY_PAIR.finditer(line + "\n"))
+        return Parsed("part", cells, syntax="block") if cells else Parsed("edge")
     if _BORDER.match(line):
         return Parsed("edge")
     if (boxed := _BOXED.match(line)) and (found := _boxed(line, boxed)):
@@ -217,8 +225,7 @@ def _pairs(line: str, marks: tuple[Cell, ...], bar: re.Match[str] | None) -> Par
     cells = tuple(found.values())
     if not cells:
         return None
-    if not marks and (bracketed := _BRACKETED.search(line, 0, first)):
-        marks = (Cell("index", bracketed[1], bracketed.start(1)),)
+    marks = marks or _bracketed(line, first)
     bars = ()
     if bar:
         marks = (*(m for m in marks if m.key != "step"), _bar_mark(line, bar))
@@ -256,14 +263,17 @@ def _columns(line: str) -> Parsed | None:
 def _spaced(line: str, marks: tuple[Cell, ...]) -> Parsed | None:
     """`step 3 | reward 0.5 kl 0.1`: names and numbers with nothing between them, after a counter or with a score."""
     cells: dict[str, Cell] = {}
+    if all_of := _OF_ALL.search(line):
+        cells[all_of[4]] = Cell(all_of[4], f"{all_of[1]}/{all_of[3]}", all_of.start() if all_of[2] == "/" else -1)
     counted = {mark.key for mark in marks}
     for match in _SPACED.finditer(line):
         key = _named(match["key"].strip())
         if key.lower().replace(" ", "_") not in counted and _WORDS.get(key.lower()) not in counted:
             cells.setdefault(key, Cell(key, match["value"], match.start("value")))
+    first = min((line.find(cell.key) for cell in cells.values()), default=0)
+    marks = marks or _bracketed(line, first)
     if not any(metrics.role_of(key) != "aside" for key in cells) or (not marks and len(cells) < 2):
         return None
-    first = min(line.find(cell.key) for cell in cells.values())
     marks = _counters(line, marks)
     kind: Kind = "row" if marks else "part"
     return Parsed(kind, _of_evaluation(tuple(cells.values()), line[:first]), marks, syntax="pairs", head=first)
@@ -308,12 +318,18 @@ def _counters(line: str, marks: tuple[Cell, ...] | None = None) -> tuple[Cell, .
     return (*marks, Cell("step", inside[1], inside.start(1))) if inside else marks
 
 
+def _bracketed(line: str, first: int) -> tuple[Cell, ...]:
+    """A number in brackets right before the cells."""
+    match = _BRACKETED.search(line, 0, first)
+    return (Cell("index", match[1], match.start(1)),) if match else ()
+
+
 def _bars(text: str, offset: int) -> tuple[tuple[Cell, Cell], ...]:
     """Progress bars that have no description of their own."""
     return tuple(
         (Cell("now", m[1], m.start(1) + offset), Cell("total", m[2], m.start(2) + offset))
         for m in _BAR.finditer(text)
-        if not _DESCRIBED.search(text[: m.start()])
+        if not (of := _DESCRIBED.search(text[: m.start()])) or (not of[2] and _TRAINING_BAR.search(of[1]))
     )
 
 

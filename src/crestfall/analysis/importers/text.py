@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.analysis.importers.languages import decoded, in_english
-from crestfall.core.errors import InputError
 from crestfall.core.signals import word_set
 from crestfall.store.jsonl import object_in
 from crestfall.store.opened import opened
@@ -44,7 +43,7 @@ def content(path: Path) -> bytes:
     """
     with opened(path) as file:
         recent = _growing.get() and time.time() - path.stat().st_mtime < SETTLED
-        data = _recoded(file.read())
+        data = _recoded(file.read().lstrip(b"\x00"))
     return _whole_lines(data) if recent and suffix_of(path) not in _DOCUMENTS else data
 
 
@@ -59,7 +58,10 @@ def _whole_lines(data: bytes) -> bytes:
 def head_of(path: Path, size: int) -> bytes:
     """The first bytes of what `content` would give. Raises InputError."""
     with opened(path) as file:
-        return _recoded(file.read(size))
+        head = file.read(size)
+        while head and not (head := head.lstrip(b"\x00")):  # what a truncated log leaves before its next line
+            head = file.read(size)
+        return _recoded(head)
 
 
 def _recoded(data: bytes) -> bytes:
@@ -74,6 +76,7 @@ def _recoded(data: bytes) -> bytes:
 def _worded(data: bytes) -> bytes:
     if b"\x00" in data[:1024] or not data:
         return data
+    data = data.replace(b"\x00", b"")  # a log that was truncated, or cut off by a crash
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -81,7 +84,7 @@ def _worded(data: bytes) -> bytes:
         text = data[: error.start].decode() if cut else decoded(data) or ""
         if not text:
             return data
-    return in_english(text).encode()
+    return in_english(text.replace("−", "-")).encode()
 
 
 def suffix_of(path: Path) -> str:

@@ -93,6 +93,31 @@ def test_checkpoints_of_other_runs_are_not_named(tmp_path):
     assert "2 runs" in found.note
 
 
+def test_in_a_folder_for_everything_only_what_bears_the_logs_name_counts(tmp_path):
+    put(tmp_path, "x.log", *(f"run{i}/checkpoint-5/m.pt" for i in range(9)))
+    found = saved_beside(tmp_path / "x.log")
+    assert (found.saved, found.note) == ((), "")
+    put(tmp_path, "x/checkpoint-7/m.pt")
+    assert [s.step for s in saved_beside(tmp_path / "x.log").saved] == [7]
+
+
+def test_the_checkpoints_of_one_of_several_logs_are_not_every_logs(tmp_path):
+    put(tmp_path, "a.log", "other/checkpoint-5/m.pt")
+    assert [s.step for s in saved_beside(tmp_path / "a.log").saved] == [5]
+    put(tmp_path, "b.log", "c.log")
+    found = saved_beside(tmp_path / "a.log")
+    assert found.saved == ()
+    assert "checkpoints of a run lie" in found.note
+
+
+def test_tinkers_lie_with_its_service(tmp_path):
+    put(tmp_path, "metrics.jsonl")
+    row = '{"name": "%06d", "batch": %d, "state_path": "tinker://u/weights/%d", "sampler_path": "tinker://u/sampler/%d"}\n'
+    (tmp_path / "checkpoints.jsonl").write_text("".join(row % (b, b, b, b) for b in (20, 40)))
+    found = saved_beside(tmp_path / "metrics.jsonl").saved
+    assert [(s.step, s.path) for s in found] == [(20, "tinker://u/sampler/20"), (40, "tinker://u/sampler/40")]
+
+
 def test_each_run_of_a_folder_has_its_own(tmp_path):
     put(tmp_path, "a/log.jsonl", "a/checkpoint-1/m.pt", "b/log.jsonl", "b/checkpoint-2/m.pt")
     assert [s.step for s in saved_beside(tmp_path / "b/log.jsonl").saved] == [2]
