@@ -46,7 +46,8 @@ def improvement_interval(
 
 @lru_cache(maxsize=64)
 def iqm_coverage(units: int, level: float = 0.95, sets: int = 400, resamples: int = 400) -> float:
-    """How often the interval covers the true IQM of a normal population (standard error about 0.015)."""
+    """Coverage of the interval: how often it contains the true IQM of a normal population (standard error about
+    0.015)."""
     rng = stream("IQM coverage", units, str(level))
     bounds_M2 = _iqm_bounds(rng.standard_normal((sets, min(units, 40))), rng, level, resamples)
     return float(np.mean((bounds_M2[:, 0] <= 0) & (bounds_M2[:, 1] >= 0)))
@@ -54,7 +55,7 @@ def iqm_coverage(units: int, level: float = 0.95, sets: int = 400, resamples: in
 
 @lru_cache(maxsize=64)
 def improvement_coverage(n: int, m: int, level: float = 0.95, sets: int = 400, resamples: int = 400) -> float:
-    """How often the interval covers 1/2 where both arms are one and the same normal population."""
+    """Coverage of the interval: how often it contains 1/2 if both arms are the same normal population."""
     rng = stream("improvement coverage", n, m, str(level))
     samples = rng.standard_normal((sets, min(n, 40))), rng.standard_normal((sets, min(m, 40)))
     bounds_M2 = _improvement_bounds(*samples, rng, level, resamples)

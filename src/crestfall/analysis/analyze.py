@@ -80,7 +80,7 @@ class Analysis:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What cannot be said of this curve, and what would help."""
+        """Statements that this curve does not support, and what would help."""
         found = []
         t = self.trajectory
         if t.broken_at is not None:
@@ -92,7 +92,7 @@ class Analysis:
 
     @cached_property
     def choice(self) -> Choice:
-        """Which of the checkpoints that lie beside the log to take. Looks at the disk."""
+        """The checkpoint beside the log to take. Looks at the disk."""
         t, c = self.trajectory, self.classification
         curve_S, first_S = curve_of(t.judged_S)
         smooth_S = moving_average(curve_S, c.smoothing)
@@ -101,7 +101,7 @@ class Analysis:
 
     @cached_property
     def advice(self) -> Advice:
-        """What most likely did it, and what to change."""
+        """The likeliest causes, and what to change."""
         others = [(o.metric, o.role, o.classification) for o in self.others]
         return advise(case_of(self.trajectory, self.classification, self.course, others))
 

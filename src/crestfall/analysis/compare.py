@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def claim(self) -> str:
-        """What may be said of the difference, in words."""
+        """The claim that the difference supports, in words."""
         if not self.significance_possible:
             return f"{len(self.seeds)} seeds: no claim of significance is possible below {FEWEST_SEEDS}"
         verdict = "significant" if self.significant else "not significant"

@@ -37,7 +37,7 @@ class Replay:
 
     @property
     def beyond(self) -> str:
-        """What the decision does that no log can show; "" for a stop at the weights of a step."""
+        """Effect of the decision that no log can show; "" for a stop at the weights of a step."""
         return self.decision.changes
 
 
@@ -57,7 +57,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Oracles:
-    """What perfect foresight would have kept. `trace`: the peak of the curve that is chosen on, scored; `hindsight`:
+    """Scores with perfect foresight. `trace`: the peak of the curve that is chosen on, scored; `hindsight`:
     the best value of the curve that is scored on, an upper bound that no rule can promise."""
 
     trace_step: int
@@ -105,7 +105,8 @@ def records_of(trajectory: Trajectory) -> list[Record]:
 
 
 def score_of(trajectory: Trajectory, second: tuple[str, Series] | None = None) -> Score:
-    """What to judge by: the second metric that was asked for, else `report`, else the curve itself."""
+    """The curve that scores the kept step: the second metric that was asked for, else `report`, else the curve
+    itself."""
     if second is not None:
         return Score(second[0], second[1].steps_S, second[1].values_S, biased=False)
     if trajectory.scored_S is not None:

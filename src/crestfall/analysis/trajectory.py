@@ -65,7 +65,7 @@ class Rollback:
 
 @dataclass(frozen=True)
 class CampaignFacts:
-    """What the events say of a campaign beside its curves. `handed_on_step` is None while it is running."""
+    """Facts of a campaign from its events, beside its curves. `handed_on_step` is None while it is running."""
 
     campaign: int
     budget: int
@@ -132,7 +132,7 @@ class Trajectory:
 
     @property
     def counts_SP(self) -> IntArray | None:
-        """How many of `n` samples passed at each step, per problem of the judged curve."""
+        """Counts of passing samples among `n` at each step, per problem of the scored curve."""
         evaluations = self.report or self.select
         return None if evaluations is None else np.array([e.passed_P for e in evaluations], dtype=np.int64)
 

@@ -195,7 +195,7 @@ def _trl_steps(config: RunConfig, train: Sequence[Problem], parts: int) -> list[
 
 
 def floor(threads: int) -> dict[str, float]:
-    """What the matrix products of a whole step (50 x 16, evaluation included) take at the machine's own rate.
+    """Seconds that the matrix products of a whole step (50 x 16, evaluation included) take at the machine's own rate.
 
     Counted for every sample by itself, as if none were shared: 2 FLOP per weight and token for a forward pass (each
     token sampled, trained on, compared), 4 more for a backward pass, prompts once per problem and pass; attention's

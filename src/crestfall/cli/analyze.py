@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    """What says how foreign logs are read."""
+    """Add the options that say how foreign logs are read."""
     parser.add_argument(
         "--metric",
         action="append",
@@ -192,7 +192,7 @@ def show(console: Console, a: Analysis) -> None:
 
 
 def show_advice(console: Console, a: Analysis) -> None:
-    """Which checkpoint to take, what most likely did it, what to change."""
+    """Print the checkpoint to take, the likeliest causes, and what to change."""
     for i, line in enumerate(a.choice.lines()):
         say(console, f"{'take' if i == 0 else '':<8} {line}")
     if not a.advice.suspects:

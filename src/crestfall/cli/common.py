@@ -80,7 +80,7 @@ class StopRequest:
 
 
 def provenance_of(config: RunConfig, command: Sequence[str]) -> dict[str, Any]:
-    """What a run is made with, the isolation of its grader included. Raises GraderError if there is none to be had."""
+    """Provenance of a run, with the isolation of its grader. Raises GraderError if the grader cannot be isolated."""
     from crestfall.grading import CodeGrader
     from crestfall.store.provenance import provenance
 

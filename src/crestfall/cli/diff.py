@@ -99,7 +99,7 @@ def show(
 
 
 def lines(d: Diff) -> list[str]:
-    """What a comparison says, in words."""
+    """Lines that state a comparison in words."""
     score = d.score
     if not score.judged:
         why = "no step in common" if not score.points else f"{score.points} common steps of unknown noise are too few"

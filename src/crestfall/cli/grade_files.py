@@ -33,7 +33,7 @@ STOPS = {"humaneval": ("\nclass", "\ndef", "\n#", "\nif", "\nprint")}
 
 @dataclass
 class Coverage:
-    """Which problems and samples the scores are not about."""
+    """Problems and samples that the scores leave out."""
 
     problems: int = 0
     missing: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def some(ids: Sequence[str]) -> str:
 
 @dataclass
 class Files:
-    """What `crestfall grade` reads and writes. What cannot be written is refused before the first program."""
+    """Inputs and outputs of `crestfall grade`. An output that cannot be written is refused before the first program."""
 
     args: argparse.Namespace
 

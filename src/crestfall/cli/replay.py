@@ -152,7 +152,7 @@ def show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What each controller would have done on one run."""
+    """Table of what each controller would have done on one run."""
     out = _table("acts at", "keeps", "scores", "vs last", "vs best", "saves steps")
     for row in rows:
         kept, gain, regret = f"{row['kept_value']:.3f}", f"{row['gain']:+.3f}", f"{0 - row['regret']:+.3f}"

@@ -116,7 +116,7 @@ class Watch:
     _shown: Sequence[tuple[View, Trajectory]] = ()
 
     def sum_up(self, interrupted: bool) -> None:
-        """What was seen, a line for each run."""
+        """Summary, one line for each run."""
         if interrupted or not self.views:
             if interrupted:
                 self._screen.say(f"interrupted after {len(self.views)} runs were seen")

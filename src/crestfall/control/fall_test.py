@@ -44,7 +44,7 @@ DIFFERENCES = 12
 
 @dataclass(frozen=True)
 class Fall:
-    """What the test has to say after an observation.
+    """Result of the test after an observation.
 
     `p_value`: anytime-valid, the smallest so far; `alarm`: it is at most alpha. `drop` +- `standard_error`: the fall at
     the best-supported change, which came at step `change_step`; `noise_known`: whether the evaluations said their own

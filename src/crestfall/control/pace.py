@@ -72,7 +72,7 @@ class Pace:
         return state
 
     def trust(self, state: State) -> float:
-        """What the step to come is to be shortened by, as the halves' agreement has it."""
+        """Multiplier of the next step's length, from the agreement of the halves."""
         return 1.0
 
     def enough(self, kl: Callable[[], float]) -> bool:
@@ -100,7 +100,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class Meter(Pace):
-    """What the metering paces share."""
+    """Base of the paces that meter steps."""
 
     power: ClassVar[float] = 1.0
     """A step twice as long has 2^power times the size."""

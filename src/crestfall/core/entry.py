@@ -92,7 +92,7 @@ def _open_closed_streams() -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What to say of an error: what was wrong, and where."""
+    """One line about an error: what was wrong, and where."""
     match error:
         case CrestfallError():
             text = str(error)

@@ -31,7 +31,7 @@ def require(*libraries: str) -> None:
 
 
 def missing_extra(error: ImportError) -> MissingExtraError | None:
-    """What to say of an import that has failed for want of an extra; None for any other."""
+    """Message for an import that failed because an extra is missing; None for any other."""
     library = (error.name or "").partition(".")[0]
     return MissingExtraError(library, EXTRA_OF[library]) if library in EXTRA_OF else None
 

@@ -323,14 +323,14 @@ class Decision:
 
     @property
     def changes(self) -> str:
-        """What is done to a run that trains on, in words; "" where nothing is."""
+        """Changes to a run that continues, in words; "" if there are none."""
         parts = [f"learning rate x {self.learning_rate_scale:g}"] if self.learning_rate_scale != 1.0 else []
         parts += ["optimizer forgotten"] if self.forget_optimizer else []
         parts += [f"mean of the weights of steps {', '.join(map(str, self.average))}"] if self.average else []
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """What a run's events hold. The rarer actions are named where they are taken alone."""
+        """JSON of a run's events. The rarer actions are present only if they are taken."""
         out: dict[str, Any] = {
             "action": self.action,
             "target_step": self.target_step,

@@ -73,7 +73,7 @@ _PROMPTED = re.compile(r"^[ \t]*(?:>>>|In \[\d+\]:).*(?:\n[ \t]*(?:\.\.\.|\.{3,}
 
 
 def page_code(text: str) -> list[str]:
-    """What a page of HTML shows as code, or stands in quotes as in a fence."""
+    """Code on a page of HTML, or in quotes as in a fence."""
     shown = [html.unescape(match[1] or match[2] or "") for match in _HTML.finditer(text)]
     return shown or [match[2] for match in _QUOTED.finditer(text)]
 

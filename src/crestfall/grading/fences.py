@@ -38,7 +38,7 @@ _OTHER = frozenset(
 
 @dataclass(frozen=True)
 class Block:
-    """What stands in a fence. `closed`: whether a fence ends it."""
+    """Content of a fence. `closed`: whether a fence ends it."""
 
     kind: Kind
     body: str
@@ -83,7 +83,7 @@ def blocks_of(text: str, is_code: Callable[[str], bool]) -> list[Block]:
 
 
 def without_blocks(text: str, blocks: list[Block]) -> str:
-    """What stands outside of the blocks."""
+    """Text outside of the blocks."""
     kept, start = [], 0
     for block in blocks:
         kept.append(text[start : block.start])

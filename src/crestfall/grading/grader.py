@@ -136,7 +136,7 @@ class CodeGrader:
         return (await self.agrade_batch([(problem, program)]))[0]
 
     def key(self, problem: Problem, program: str) -> str:
-        """What identifies a grading: the program, the tests and the limits."""
+        """Key of a grading: the program, the tests and the limits."""
         what = (self._plan(problem).digest, repr(self.limits), crestfall.__version__, program)
         return hashlib.blake2b(repr(what).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 

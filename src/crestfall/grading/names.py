@@ -29,7 +29,7 @@ def parse(stub: str) -> ast.Module | None:
 
 @dataclass
 class Names:
-    """What the names in the tests stand for."""
+    """Meaning of the names in the tests."""
 
     bound: set[str] = field(default_factory=set)
     """Variables, functions, classes and imports of the tests."""

@@ -159,7 +159,7 @@ def _number(task_id: str) -> str:
 
 
 def none_known(written: Sequence[Written]) -> InputError:
-    """What to say of samples of which no problem is known."""
+    """Message about samples whose problem is unknown."""
     first = written[0]
     return InputError(f"{first.row.where}: field 'task_id' is {first.task_id!r}, which no problem has, nor any other")
 

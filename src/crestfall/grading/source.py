@@ -130,7 +130,7 @@ def _variants(text: str) -> Iterator[str]:
 
 
 def typed(text: str) -> str:
-    """What was typed in a transcript of Python's prompt (`>>>`, `In [1]:`), without its output."""
+    """Input typed in a transcript of Python's prompt (`>>>`, `In [1]:`), without its output."""
     lines = ((_TRANSCRIPT.match(line), line) for line in text.split("\n"))
     return "\n".join(line[prompt.end() :] for prompt, line in lines if prompt) + "\n"
 

@@ -88,7 +88,7 @@ def grades_of(
 
 
 def ungraded() -> int:
-    """How many samples could not be graded in this process."""
+    """Number of samples that could not be graded in this process."""
     return len(_faults)
 
 

@@ -267,7 +267,7 @@ class Guard:
 
     @property
     def learning_rate_scale(self) -> float:
-        """What decisions have made of the learning rate (rank 0 only; 1.0 elsewhere)."""
+        """Learning-rate multiplier of all decisions so far (rank 0 only; 1.0 elsewhere)."""
         return 1.0 if self._history is None else self._history.rate
 
     def flush(self) -> None:

@@ -35,7 +35,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What rank 0 tells the others. Snapshots go by the `id` of their observation, which unlike a step is never seen
+    """Outcome that rank 0 broadcasts. Snapshots go by the `id` of their observation, which unlike a step is never seen
     twice.
 
     `target`: the snapshot to put back, None where the weights are right as they are. `mean_of`: those whose weights'
@@ -138,7 +138,7 @@ class History:
 
     @property
     def rate(self) -> float:
-        """What decisions have made of the learning rate."""
+        """Learning-rate multiplier of all decisions so far."""
         return self._active[-1].rate_after if self._active else 1.0
 
     def needed(self, target: int | None) -> frozenset[int]:

@@ -117,7 +117,7 @@ class Keeper:
 
     @property
     def weights(self) -> Callable[[], Mapping[str, Any]]:
-        """What a mean over snapshots is taken of."""
+        """Weights over which a mean of snapshots is taken."""
         return self._functions.weights
 
     def _held(self, live: Packed) -> Held:
@@ -237,7 +237,7 @@ class Keeper:
         return misfit(outline, self.outline, self._functions, classes) or self._functions.lacks(outline)
 
     def about(self) -> dict[str, Any]:
-        """What a restart has to know of a snapshot beside its state."""
+        """Facts of a snapshot that a restart needs beside its state."""
         return {"processes": self._ranks.size, "classes": dict(self._functions.classes)}
 
 

@@ -30,7 +30,7 @@ class Ranks(Protocol):
         ...
 
     def gather(self, payload: bytes) -> list[bytes]:
-        """What every rank gives, in their order, on rank 0; elsewhere an empty list. Collective."""
+        """Values of all ranks, in their order, on rank 0; elsewhere an empty list. Collective."""
         ...
 
 
@@ -114,7 +114,7 @@ def detect() -> Ranks:
 
 
 def decided_by_first(ranks: Ranks, decide: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `decide` returns on rank 0, on every rank. It is called on rank 0 alone; its result is plain JSON data.
+    """Result of `decide` on rank 0, on every rank. It is called on rank 0 alone; its result is plain JSON data.
 
     An error there is raised on every rank, so that none waits for a message that does not come.
     """

@@ -89,7 +89,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Scores:
-    """What is observed at a step: the record that the controller sees, and beside it what it does not.
+    """Scores of a step: the record that the controller sees, and beside it what the controller does not see.
 
     `samples`: behind the record's score all told. `raw`: the score as it was given, where the record's is another one
     (a loss, which the record has with its sign changed). `not_finite`: what of the observation is NaN or infinite:

@@ -97,7 +97,7 @@ class Snapshots:
         return packed
 
     def parts(self, identity: int) -> dict[int, bytes]:
-        """What other ranks had of their own."""
+        """Parts that differ on other ranks."""
         ranks = self.about(identity).get("parts", [])
         return {rank: (self._paths[identity] / _part(rank)).read_bytes() for rank in ranks}
 
@@ -106,7 +106,7 @@ class Snapshots:
         return path if path.exists() else None
 
     def about(self, identity: int) -> dict[str, Any]:
-        """What a restart has to know beside the state; empty for a snapshot of crestfall 0.1."""
+        """Facts that a restart needs beside the state; empty for a snapshot of crestfall 0.1."""
         path = self._paths[identity] / _ABOUT
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return known

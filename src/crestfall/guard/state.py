@@ -24,7 +24,7 @@ Schedule = Literal["back", "on"]
 
 @dataclass(frozen=True)
 class Functions:
-    """What a guard works with.
+    """Functions of a guard.
 
     `scale_learning_rate`: None where no learning rate is within reach. `strict`: parts of the tree (by their name at
     the top) that can be put back only where names, shapes and dtypes are the same. `classes`: of optimizers and
@@ -158,7 +158,7 @@ def functions(
     scale: Callable[[float], None] | None,
     schedule: Schedule,
 ) -> Functions | None:
-    """What is made of a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
+    """Functions from a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
     if hasattr(state, "functions"):  # a state that knows by itself, as a trainer's
         made: Functions = state.functions()
         return made

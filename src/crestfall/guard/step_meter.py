@@ -41,7 +41,7 @@ MOST_PER_TOKEN = 20.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What a step was, and what became of it."""
+    """Measurements of a step and of its correction."""
 
     proposed: float
     """Size of the step as the optimizer took it: nats per token, or the part of the weights' norm."""
@@ -158,7 +158,7 @@ class StepMeter:
 
     @property
     def scale(self) -> float:
-        """What the learning rate is multiplied by now."""
+        """Current learning-rate multiplier."""
         return self.pace.scale(self._state)
 
     def before(self, logprobs: Logprobs | None = None) -> None:

@@ -39,7 +39,7 @@ def come_first(trainer: Any, callback: Any) -> None:
 
 
 def remembered(state: Any, now: Mapping[str, float] | None = None) -> Mapping[str, float]:
-    """What the step meter remembers, kept with every checkpoint of the trainer (in trainer_state.json)."""
+    """State of the step meter, kept with every checkpoint of the trainer (in trainer_state.json)."""
     if now is not None:
         state.stateful_callbacks["crestfall_pace"] = dict(now)
     found: Mapping[str, float] = (state.stateful_callbacks or {}).get("crestfall_pace", {})

@@ -40,7 +40,7 @@ class Writer:
             self._changed.wait_for(lambda: self._thread is None)
 
     def errors(self) -> list[Exception]:
-        """What went wrong since the last call."""
+        """Errors since the last call."""
         with self._changed:
             out, self._errors = self._errors, []
         return out

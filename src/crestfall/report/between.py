@@ -16,7 +16,7 @@ MOST_EVIDENCE = 24
 
 @dataclass(frozen=True)
 class BetweenRow:
-    """What a chain controller planned for one campaign, and on what evidence (`name value` pairs)."""
+    """Plan of a chain controller for one campaign, with its evidence (`name value` pairs)."""
 
     style: str
     label: str

@@ -42,7 +42,7 @@ class CauseRow:
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the page of an imported run shows that the page of our runs does not."""
+    """Parts of the page of an imported run that pages of the testbed's runs do not have."""
 
     sentence: Sentence
     chart: Markup

@@ -138,7 +138,7 @@ def last_handed_on(run: Run) -> float | None:
 
 
 def rise_split(groups: Sequence[Group]) -> list[str]:
-    """How much of the rise in the first campaign, where it is one, is competence, and how much answering conventions;
+    """Split of the rise in the first campaign, if there is one, into competence and answer style;
     means over all seeds. [] where it was not measured."""
     out: list[str] = []
     for g in groups:

@@ -34,7 +34,7 @@ MOST_CHAINS = 12
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is made from."""
+    """Inputs of a page."""
 
     title: str
     kind: str

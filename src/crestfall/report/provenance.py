@@ -26,7 +26,7 @@ class Provenance:
 
 
 def provenance(runs: Sequence[Run], verb: str, command: object) -> Provenance:
-    """What the runs say of themselves. Facts on which they differ are listed with all their values. `command`: the
+    """Provenance of the runs. Facts on which they differ are listed with all their values. `command`: the
     words after `crestfall`, as they were recorded."""
     collected: dict[str, list[str]] = {}
     for run in runs:

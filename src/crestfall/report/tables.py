@@ -85,7 +85,7 @@ def _shown_interval(g: Group, interval: Interval | None) -> str:
 
 
 def coverage_note(rows: Sequence[EndRow]) -> str:
-    """Which intervals are shown, and what they really cover, by number of seeds."""
+    """Note on the shown intervals and their measured coverage, by number of seeds."""
     known = {row.seeds: row for row in rows if row.coverage is not None}
     return "; ".join(
         f"{_METHODS.get(row.method, row.method)} over {n} seeds, measured to cover {percent(row.coverage or 0.0)}"

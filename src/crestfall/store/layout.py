@@ -37,7 +37,7 @@ def cell_path(study: Path, method: str, seed: int) -> Path:
 
 
 def cell_log(cell: Path) -> Path:
-    """What the process of a cell prints."""
+    """Log of the process of a cell."""
     return cell.with_name(f"{cell.name}.log")
 
 

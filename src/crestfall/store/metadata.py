@@ -44,7 +44,7 @@ def encode(node: Any, encode_part: Code) -> tuple[str, Any] | None:
 
 
 def decode(tag: str, value: Any, decode_part: Code) -> Any:
-    """What `encode` took apart.
+    """Inverse of `encode`.
 
     Raises:
         InputError: a tag that no encoder writes, or a class that this process has not loaded.

@@ -17,7 +17,7 @@ _PACKAGES = ("numpy", "scipy", "pydantic", "torch", "safetensors", "transformers
 
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:
-    """What is known without asking anything heavy: nothing is imported to learn its version."""
+    """Provenance that costs little: nothing is imported to learn its version."""
     out: dict[str, Any] = {
         "crestfall": crestfall.__version__,
         "command": list(command),

@@ -126,7 +126,7 @@ def write(packed: Packed, path: Path) -> None:
 
 
 def to_bytes(packed: Packed) -> bytes:
-    """What `write` writes, to be sent to another process."""
+    """Bytes that `write` writes, to be sent to another process."""
     library, leaves, header = _file_of(packed)
     out: bytes = library.save(leaves, header)
     return out
@@ -149,7 +149,7 @@ def _file_of(packed: Packed) -> tuple[Any, dict[str, Any], dict[str, str]]:
 
 
 def read(path: Path) -> Packed:
-    """What `write` wrote.
+    """Read a file of `write`.
 
     Raises:
         InputError: not such a file, or a torn one.

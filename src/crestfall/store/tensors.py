@@ -33,7 +33,7 @@ _KNOWN_TO_SAFETENSORS = frozenset(
 
 @dataclass(frozen=True)
 class Parts:
-    """What a wrapper subclass is made of: plain tensors, and the small objects that say how they belong together."""
+    """Parts of a wrapper subclass: plain tensors, and the small objects that say how they belong together."""
 
     tensors: Mapping[str, Any]
     context: Any
@@ -116,7 +116,7 @@ def is_sharded(tensor: Any) -> bool:
 
 @dataclass(frozen=True)
 class Shard:
-    """What this process holds of a DTensor, and where it belongs (`spec`: torch's DTensorSpec)."""
+    """Shard of a DTensor in this process, and its place (`spec`: torch's DTensorSpec)."""
 
     local: Any
     spec: Any

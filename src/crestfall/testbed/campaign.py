@@ -40,7 +40,7 @@ class CampaignState:
     learning_rate_scale: float = 1.0
     """The chain controller's wish for this campaign."""
     slowed: float = 1.0
-    """What decisions, of earlier campaigns too, have made of the learning rate."""
+    """Learning-rate multiplier of all decisions, those of earlier campaigns included."""
     step: int = -1
     """The last finished step; 0 is the evaluation before any update."""
     select_S: tuple[float, ...] = ()
@@ -62,7 +62,7 @@ class CampaignState:
 
     @property
     def rate(self) -> float:
-        """What the configured learning rate is multiplied with now."""
+        """Current learning-rate multiplier."""
         return self.learning_rate_scale * self.slowed
 
     @property
@@ -71,7 +71,7 @@ class CampaignState:
         return max(range(len(self.select_S)), key=self.select_S.__getitem__)
 
     def summary(self) -> CampaignSummary:
-        """What controllers get to know of a campaign that is over. All scores are on select."""
+        """Summary of a finished campaign for controllers. All scores are on select."""
         assert self.handed_on_step is not None
         s, handed_on = self.select_S, self.handed_on_step
         return CampaignSummary(

@@ -27,7 +27,7 @@ from crestfall.testbed.policies.base import LoadedPolicy
 
 
 class Benchmark(Protocol):
-    """What is asked of a task source here: all of its rows, in the order of the file, and how it poses them."""
+    """Interface of a task source for evaluation: all of its rows, in the order of the file, and how it poses them."""
 
     def rows(self) -> Iterator[Row]: ...
 
@@ -93,7 +93,8 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Request:
-    """What is evaluated, on what, and how. Greedy always; `samples` more are drawn at `temperature`."""
+    """Request for an evaluation: policy, problems and sampling. Greedy always; `samples` more are drawn at
+    `temperature`."""
 
     options: Mapping[str, Any]
     """`policy`, `tasks` and `grader`, as a configuration has them."""

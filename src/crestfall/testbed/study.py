@@ -38,7 +38,7 @@ class Cell:
 
     @property
     def log(self) -> Path:
-        """What its process prints."""
+        """Log of its process."""
         return cell_log(self.path)
 
     def done(self) -> bool:
@@ -61,7 +61,8 @@ class Job(Protocol):
 
 
 class Executor(Protocol):
-    """What starts cells. One class adds one: a cell needs `cell.config` and a place to write `cell.path`."""
+    """Starts the cells of a study. A new executor is one class: a cell needs `cell.config` and a place to write
+    `cell.path`."""
 
     def capacity(self) -> int:
         """Cells that it can run at a time."""

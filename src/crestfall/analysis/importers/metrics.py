@@ -256,7 +256,7 @@ _UNITS = {"k": 1e3, "t": 1e3, "1e3": 1e3, "1000": 1e3, "m": 1e6, "1e6": 1e6, "b"
 
 
 def step_unit(key: str) -> float:
-    """How many steps one of a counter is."""
+    """Number of steps that one unit of a counter stands for."""
     match = _UNIT.search(key.strip())
     unit = (match[1] or match[2]).lower() if match else ""
     return _UNITS.get(unit) or _UNITS.get(unit[:1], 1.0)
@@ -264,7 +264,7 @@ def step_unit(key: str) -> float:
 
 @lru_cache(maxsize=65536)
 def step_rank(key: str) -> int | None:
-    """How well a key serves as the counter of steps (smaller is better); None: it is none."""
+    """Rank of a key as the counter of steps (smaller is better); None if it is not a counter."""
     name = key.strip()
     if name.lower() in _STEP_KEYS:
         return _STEP_KEYS.index(name.lower())

@@ -100,7 +100,7 @@ NOTHING = Parsed("nothing")
 
 
 def parse(line: str) -> Parsed:
-    """What a line holds, by itself."""
+    """Content of a single line."""
     if not line or line.isspace() or len(line) > LONGEST:
         return NOTHING
     if "{" in line and (found := _dict(line)):

@@ -99,7 +99,7 @@ def stem_of(path: Path) -> str:
 
 
 def run_name(path: Path) -> str:
-    """What a file is called: by its directory where every run's file has the same name."""
+    """Name of a file's run: its directory if every run's file has the same name."""
     stem = stem_of(path)
     return path.parent.name if stem in _NAMELESS and path.parent.name else stem
 

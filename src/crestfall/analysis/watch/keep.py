@@ -153,7 +153,7 @@ class Kept:
 
 
 def checkpoints(root: Path, rest: Path) -> list[Checkpoint]:
-    """What stands below `root` under the pattern `rest`."""
+    """Entries below `root` that match the pattern `rest`."""
     first = rest.parts[0]
     before, _, after = first.partition(STEP)
     named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))

@@ -179,7 +179,7 @@ def _waits(run: Trajectory) -> str:
 
 
 def key_of(run: Trajectory) -> str:
-    """What a run is known by across restarts of the watch: where it stands, and its name there without the folders that
+    """Key of a run across restarts of the watch: its place, and its name there without the folders that
     were put before it to tell it apart."""
     source = run.source if ":" in str(run.source) and not run.source.exists() else run.source.resolve()
     words = run.name.split("/")

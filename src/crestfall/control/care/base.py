@@ -20,7 +20,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the next campaign runs with.
+    """Plan of the next campaign.
 
     `budget` is its number of steps (0: it is evaluated, and its first weights are its final weights).
     `learning_rate_scale` multiplies the configured learning rate for this campaign. `roll_back`: it starts from the
@@ -61,8 +61,8 @@ class ChainController:
         return state, Plan(budget)
 
     def remember(self, state: State, history: Sequence[CampaignSummary]) -> Mapping[str, Any] | None:
-        """What outlives the chain, campaigns that no plan has seen yet included: the run's memory.json. None: nothing.
-        Pure."""
+        """Memory that outlives the chain, with campaigns that no plan has seen yet: the run's memory.json. None:
+        nothing. Pure."""
         return None
 
 

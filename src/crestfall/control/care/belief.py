@@ -17,7 +17,7 @@ from crestfall.control.care.memory import Forecast
 
 @dataclass(frozen=True, slots=True)
 class Surprise:
-    """How far a campaign was from its forecast: D^2 = sum (observed - predicted)^2 / variance over `members` members,
+    """Distance of a campaign from its forecast: D^2 = sum (observed - predicted)^2 / variance over `members` members,
     chi-square distributed if the forecast holds."""
 
     distance2: float

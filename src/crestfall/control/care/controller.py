@@ -174,13 +174,13 @@ def _context(recollection: Recollection, before: History, positive_rate: float) 
 
 
 def expected(forecast: Forecast) -> Evidence:
-    """What is foreseen of the next campaign, as evidence."""
+    """Forecast of the next campaign, as evidence."""
     by_member = {f"expected.{member}": forecast.mean[member] for member in forecast.known}
     return {"entries": forecast.entries, "confidence": forecast.confidence} | by_member
 
 
 def told(observed: Mapping[str, float], forecast: Forecast, found: Surprise) -> Evidence:
-    """What a campaign did, and what had been foreseen of it, as evidence."""
+    """Result and forecast of a campaign, as evidence."""
     out: Evidence = {}
     for member, value in observed.items():
         out |= {f"observed.{member}": value, f"predicted.{member}": forecast.mean[member]}

@@ -77,7 +77,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Response:
-    """What follows from a verdict, for a campaign that would have had `budget` steps."""
+    """Reaction to a verdict, for a campaign that would have had `budget` steps."""
 
     doubt: Literal["shorten", "halve"] = "shorten"
     """Reaction to a campaign that ended too far below its peak. `shorten`: the next campaign is shorter, as below (v2).

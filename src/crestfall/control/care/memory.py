@@ -29,7 +29,7 @@ Verdict = Literal["reuse", "adapt", "pilot", "reject"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of a campaign before its first step."""
+    """Context of a campaign, known before its first step."""
 
     positive_rate: FiniteFloat
     """pass@1 on select of the weights that it starts from."""
@@ -45,7 +45,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one campaign did."""
+    """Record of one campaign."""
 
     strategy: str
     context: Context
@@ -82,7 +82,7 @@ class Memory:
         return [entry for entry in self.entries if entry.strategy == strategy]
 
     def doubt(self, strategy: str) -> float:
-        """What the strategy's variances are multiplied by: twice as much with every revision."""
+        """Multiplier of the strategy's variances, doubled with every revision."""
         return float(2 ** self.revisions.get(strategy, 0))
 
     def revised(self, strategy: str) -> Memory:
@@ -124,7 +124,7 @@ def read_memory(path: Path) -> Memory:
 
 @dataclass(frozen=True)
 class Recollection:
-    """What is remembered of campaigns, and how its forecast is judged: before the first campaign of a chain, or where
+    """Memory of campaigns, and the rules for its forecast: before the first campaign of a chain, or where
     there is no gate."""
 
     file: str | None = None
@@ -162,7 +162,7 @@ class Recollection:
         return Memory() if self.file is None else read_memory(Path(self.file))
 
     def forecast(self, memory: Memory, context: Context) -> Forecast:
-        """What the next campaign is expected to do, from all entries of the strategy."""
+        """Forecast of the next campaign, from all entries of the strategy."""
         entries, doubt = memory.of(self.strategy), memory.doubt(self.strategy)
         mean, variance = {}, {}
         for member in MEMBERS:

@@ -19,7 +19,7 @@ MAX_BYTES = 512 << 20
 
 
 def unpacked(text: str) -> Any:
-    """What packed tests say. Raises ValueError: not packed tests, or more than 512 MiB of them."""
+    """Unpacked tests. Raises ValueError: not packed tests, or more than 512 MiB of them."""
     try:
         unzip = zlib.decompressobj()
         data = unzip.decompress(base64.b64decode(text, validate=True), MAX_BYTES)

@@ -69,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Readings:
-    """What a chart says under the pointer: at each x, a caption and one value per row (None: nothing there)."""
+    """Texts of a chart under the pointer: at each x, a caption and one value per row (None: nothing there)."""
 
     x: Sequence[float]
     captions: Sequence[str]

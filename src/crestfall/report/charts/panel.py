@@ -19,7 +19,7 @@ from crestfall.report.words import percent
 
 @dataclass(frozen=True)
 class PanelAxes:
-    """What the panels of one page share, so that they can be compared by eye."""
+    """Axes that the panels of one page share, so that they can be compared by eye."""
 
     width: float
     low: float

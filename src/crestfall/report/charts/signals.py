@@ -47,7 +47,7 @@ def chain_axis(groups: Sequence[Group], frame: Frame) -> ChainAxis:
 
 
 def measured(groups: Sequence[Group]) -> list[str]:
-    """Which of the shown signals any run has."""
+    """The shown signals that at least one run has."""
     known = {name for g in groups for run in g.runs for t in run.campaigns for name, s in t.signals.items() if len(s)}
     return [name for name in SHOWN if name in known]
 

@@ -83,7 +83,7 @@ def _table(views: Sequence[View], quiet: Sequence[float | None]) -> Table:
 
 
 def verdict(view: View) -> str:
-    """What the controller says of a run, in a few words."""
+    """The controller's verdict on a run, in a few words."""
     if view.alarm is not None:
         decision = view.alarm.decision
         what = "has fallen" if decision.action == "continue" else decision.action.replace("rollback", "roll back")

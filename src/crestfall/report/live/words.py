@@ -50,7 +50,7 @@ def acts(event: Mapping[str, Any]) -> bool:
 
 
 def decision(event: Mapping[str, Any]) -> str:
-    """What the controller made of a `step` event."""
+    """The controller's decision in a `step` event, in words."""
     choice = event["decision"]
     changes = Decision.from_json(choice).changes
     if choice["action"] == "continue" and changes:

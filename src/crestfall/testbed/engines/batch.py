@@ -32,7 +32,7 @@ class Batch:
         return torch.from_numpy(self.advantages_PG.reshape(-1)[rows.first_R]).float()
 
     def scale_of(self, rows: Rows, normalization: Normalization, max_tokens: int) -> Tensor:
-        """How much a token of each row counts: multiplicity and the rule's normalisation over these rows."""
+        """Weight of a token of each row: multiplicity and the rule's normalisation over these rows."""
         count_R = rows.count_R * self.counted_P[rows.problem_R]
         n, length_R = max(1, count_R.sum()), rows.length_R
         match normalization:
@@ -65,7 +65,7 @@ def by_row(batches: Sequence[TokenScores], rows: int) -> list[Tensor]:
 
 
 def aligned(per_row: Sequence[Tensor] | None, rows_R: NDArray[np.int64], like_RT: Tensor) -> Tensor | None:
-    """What is known of these rows, cut or padded with zeros to the shape of `like_RT`."""
+    """Values of these rows, cut or padded with zeros to the shape of `like_RT`."""
     if per_row is None:
         return None
     out = torch.zeros_like(like_RT)

@@ -26,7 +26,7 @@ class LearningRate:
 
     @property
     def shortened(self) -> float:
-        """What steps are meant to be shortened by, whatever their size: a pace keeps to it."""
+        """Intended multiplier of the length of steps, whatever their size: a pace keeps to it."""
         return self.control * self.schedule
 
     def factor(self, updates: int) -> float:

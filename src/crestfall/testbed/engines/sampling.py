@@ -115,7 +115,7 @@ class SamplingEngine:
 def batch_signals(
     samples: Samples, rows: Rows, passed_PG: NDArray[np.bool_], advantages: Advantages
 ) -> dict[str, float]:
-    """What a batch says before any gradient."""
+    """Signals of a batch before any gradient."""
     share_P = passed_PG.mean(axis=1)
     return {
         "reward": float(passed_PG.mean()),
@@ -131,7 +131,7 @@ def batch_signals(
 
 
 def rewarded(rule: UpdateRule, passed_PG: NDArray[np.bool_], rollouts: Rollouts, seed: int) -> NDArray[np.bool_]:
-    """Which samples earn the reward: those that passed, or some at random; some verdicts turned around."""
+    """Samples that earn the reward: those that passed, or some at random; some verdicts are inverted."""
     key = (seed, rollouts.campaign, rollouts.step)
     out = passed_PG if rule.rewarded == "passed" else random_reward(passed_PG, rollouts.problems, key)
     return out if rule.flipped == 0 else out ^ random_flips(rule.flipped, out.shape[1], rollouts.problems, key)

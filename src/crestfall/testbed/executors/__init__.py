@@ -10,7 +10,7 @@ EXECUTORS = ("local", "ray")
 
 
 def check_executor(name: str, gpus_per_cell: float = 0) -> None:
-    """What `executor` would refuse without a look at any cluster. Raises as it does."""
+    """Make the checks of `executor` that need no cluster. Raises as it does."""
     if name == "ray":
         require("ray")
     elif gpus_per_cell:

@@ -20,7 +20,7 @@ class CampaignSets:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many problems each set of a campaign holds."""
+    """Number of problems in each set of a campaign."""
 
     train: int = 50
     select: int = 30

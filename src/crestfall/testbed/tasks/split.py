@@ -27,7 +27,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 @dataclass(frozen=True)
 class Shares:
-    """How large a share of a benchmark each pool gets; each problem falls into one by a hash, so the sizes vary a
+    """Share of a benchmark for each pool; each problem falls into one by a hash, so the sizes vary a
     little."""
 
     train: Share = 0.4

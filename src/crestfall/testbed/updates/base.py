@@ -126,7 +126,7 @@ class UpdateRule:
         raise TypeError(f"{type(self).__name__} defines no advantages")
 
     def objective(self, logprobs_RT: Tensor, old_RT: Tensor | None, advantages_R: Tensor) -> Tensor:
-        """What each token adds to the objective (to be maximised), before normalisation. Plain policy gradient:
+        """Contribution of each token to the objective (to be maximised), before normalisation. Plain policy gradient:
         A * log pi, whose gradient is A * grad log pi (Williams 1992)."""
         return advantages_R[:, None] * logprobs_RT
 
@@ -135,5 +135,5 @@ class UpdateRule:
         return ratio_RT != ratio_RT
 
     def decay(self, step: int, steps: int) -> float:
-        """What the schedule leaves of the learning rate in `step` (1, 2, ...) of a campaign of `steps`."""
+        """Share of the learning rate that the schedule leaves in `step` (1, 2, ...) of a campaign of `steps`."""
         return 1.0 if self.schedule == "constant" else max(1, steps - step + 1) / steps

@@ -48,7 +48,7 @@ class WeightPenalty:
         return 0, 0
 
     def importance(self, policy: LoadedPolicy, batches: Iterable[Samples], temperature: float) -> Weights:
-        """How much each weight matters, at the anchor; `batches` are the anchor's own samples, one problem each."""
+        """Importance of each weight at the anchor; `batches` are the anchor's own samples, one problem each."""
         return {}
 
     def pull(self, parameters: Mapping[str, Parameter], anchor: Weights, importance: Weights) -> float:

@@ -60,12 +60,12 @@ class KLPenalty:
         return {}
 
     def coefficient_of(self, state: State) -> float:
-        """What the next step's penalty is weighted with."""
+        """Coefficient of the next step's penalty."""
         return 0.0
 
     def terms(self, logprobs_RT: Tensor, reference_RT: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """What each token adds to the loss, and the penalty that this stands for (without gradient). Log-probs are 0
-        beyond a completion's end. Called only where `compared_with` names a reference."""
+        """Contribution of each token to the loss, and the penalty that this stands for (without gradient). Log-probs
+        are 0 beyond a completion's end. Called only where `compared_with` names a reference."""
         raise TypeError(f"{type(self).__name__} compares with a reference and defines no terms")
 
     def observe(self, state: State, kl: float) -> State:
@@ -154,7 +154,7 @@ def estimate(estimator: Estimator, difference_RT: Tensor) -> Tensor:
 
 
 def penalty(estimator: Estimator, logprobs_RT: Tensor, reference_RT: Tensor) -> tuple[Tensor, Tensor]:
-    """What each token adds to the loss per unit of beta, and its estimate of the KL (without gradient).
+    """Contribution of each token to the loss per unit of beta, and its estimate of the KL (without gradient).
 
     Log-probs are 0 beyond a completion's end.
     """

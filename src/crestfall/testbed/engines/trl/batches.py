@@ -23,7 +23,7 @@ BLANK = -1
 
 @dataclass(frozen=True)
 class Layout:
-    """Which sample is which row of this process's microbatches."""
+    """Layout of samples in the rows of this process's microbatches."""
 
     rows_KB: NDArray[np.int64]
     """[K microbatches, B rows]: sample numbers, BLANK where there is none."""
@@ -31,7 +31,7 @@ class Layout:
     """Rows of all processes, blank ones included."""
 
     def factor(self, samples: int) -> float:
-        """What makes a mean over all rows, blank ones included, a mean over the samples."""
+        """Factor that turns a mean over all rows, blank ones included, into a mean over the samples."""
         return self.total / max(1, samples)
 
 

@@ -50,5 +50,5 @@ def loss_options(rule: UpdateRule, sampling_temperature: float) -> dict[str, Any
 
 
 def loss_scale(rule: UpdateRule, max_tokens: int) -> float:
-    """What TRL's loss has to be multiplied with."""
+    """Multiplier of TRL's loss."""
     return float(max_tokens) if rule.normalization == "sequence_sum" else 1.0

@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class TrlOptions:
-    """How TRL's trainer samples and trains, and on what."""
+    """Options of sampling and training with TRL's trainer."""
 
     microbatch: Count = 16
     """Completions per process in one backward pass. More need more memory; the gradient is the same up to rounding."""

@@ -41,7 +41,7 @@ def load(policy: HfOptions) -> LoadedHf:
 
 @lru_cache(maxsize=8)
 def check(policy: HfOptions) -> None:
-    """What can be told without reading weights: that there is a model of that name, with a tokenizer, and a device.
+    """Check, without reading weights, that there is a model of that name, with a tokenizer, and a device.
     Raises as `load` does. Once for all arms of a study that share the policy: the head of a GGUF takes seconds to read.
     """
     torch_device(policy.device)

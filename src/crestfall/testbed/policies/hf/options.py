@@ -25,7 +25,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class HfOptions:
-    """Which model, how it is prompted, and what it may take."""
+    """Options of the model, its prompts and its limits."""
 
     model: str
     """A name on the Hugging Face hub, or a directory."""

@@ -85,7 +85,7 @@ class Text:
         return bool(stop) and cut(tail := self._decode(tokens[-TAIL:]), stop) != tail
 
     def text(self, prompt: IntArray, tokens: Sequence[int]) -> str:
-        """What a completion adds to its prompt, its end not included."""
+        """Text that a completion adds to its prompt, without its end."""
         before = prompt[-CONTEXT:].tolist()
         beginning, whole = self._decode(before), self._decode([*before, *tokens])
         return whole.removeprefix(beginning) if whole.startswith(beginning) else self._decode(tokens)

@@ -33,7 +33,7 @@ class Composition:
         return self.stages[0].operation.takes
 
     def over(self, inputs: Iterable[Any]) -> list[Any]:
-        """What it gives for each input."""
+        """Its result for each input."""
         functions = [stage.function for stage in self.stages]
         outputs = []
         for x in inputs:
@@ -66,7 +66,7 @@ class Composition:
                 yield Composition(rest)
 
     def mistakes(self) -> Iterator[Composition]:
-        """What a wrong program might compute: a stage left out, two swapped, a constant or an operation off."""
+        """Results of plausible wrong programs: a stage left out, two swapped, a constant or an operation off."""
         yield from self.shortened()
         stages = self.stages
         for i, stage in enumerate(stages):

@@ -45,7 +45,7 @@ def probes(kind: Kind) -> tuple[Any, ...]:
 
 
 def answers(composition: Composition, n: int = N_PROBES) -> list[Any]:
-    """What a composition gives on the first `n` probes of its input kind."""
+    """Results of a composition on the first `n` probes of its input kind."""
     return composition.over(probes(composition.takes)[:n])
 
 
