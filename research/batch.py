@@ -167,7 +167,7 @@ def arm_lines(ends: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
             shown = f"{points(interval.low)} to {points(interval.high)}{coverage}"
         yield f"| {arm} | {points(float(np.mean(values)))} | {shown} | {', '.join(points(v) for v in values)} |"
     yield ""
-    yield "| paired difference | mean | 95% interval | seeds up | what may be said |"
+    yield "| paired difference | mean | 95% interval | seeds up | conclusion |"
     yield "|---|---|---|---|---|"
     if "es" in ends:  # one family for Holm: every arm against ES, told the other way round
         for c in compare("es", ends["es"], {arm: scores for arm, scores in ends.items() if arm != "es"}):

@@ -20,7 +20,7 @@ PAIRED = (
     Column("paired difference", "points"),
     Column("difference 95% interval", "points", "interval"),
     Column("seeds up"),
-    Column("what may be said"),
+    Column("conclusion"),
 )
 PEAK_RULE = "Peaks are chosen on select and scored on report."
 PAPER_NOTE = "Paper: arXiv 2606.21090, as printed; – not known; * follows from what it printed."

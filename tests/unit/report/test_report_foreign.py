@@ -27,7 +27,7 @@ def test_class_p_value_onset_and_leads_are_told(tmp_path):
     assert "rises and collapses" in html
     assert "The fall has a <b>p-value 0.0" in html
     assert "onset of the fall: step" in html
-    assert "What its companions did before the fall" in html
+    assert "Other signals before the fall" in html
 
 
 def test_a_long_log_makes_a_light_page(tmp_path):

@@ -49,14 +49,14 @@ def test_headline_is_paired_with_naive(results: Results) -> None:
     care, naive = row(table06(results), "care_v2"), row(table06(results), "naive")
     ours, theirs = results["care_v2"], results["naive"]
     assert care["paired difference"] == pytest.approx(ours.mean_end - theirs.mean_end)
-    assert "8 seeds" in care["what may be said"]
+    assert "8 seeds" in care["conclusion"]
     assert naive["paired difference"] is None
     assert care["paper, 3B"].value == 0.095
 
 
 def test_below_six_seeds_no_significance_is_claimed(results: Results) -> None:
     ewc = row(arms(results), "ewc")
-    assert ewc["what may be said"] == "2 seeds: no claim of significance is possible below 6"
+    assert ewc["conclusion"] == "2 seeds: no claim of significance is possible below 6"
     assert ewc["sign-flip, p"] is None
     assert ewc["difference 95% interval"] is None
     assert row(free(results), "ewc")["beats the best baseline"] == "no claim possible"
