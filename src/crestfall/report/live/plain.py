@@ -10,6 +10,12 @@ from rich.console import Console
 from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.words import acts, decision, duration, percent, verdict_mix
 
+WHEN = {
+    "start": "before training",
+    "end": "last weights",
+    "handed_on": "final weights of the campaign",
+    "rolled_back": "after the rollback",
+}
 SCORED = "pass@1 on report; peak: of the step that is best on select, as in the report's page"
 
 
@@ -46,7 +52,8 @@ class PlainView:
             ]
             return "  ".join(part for part in parts if part)
         if event["type"] == "final":
-            return f"final set: pass@1 {percent(event['evaluation']['pass_at_1'])} ({event['when'].replace('_', ' ')})"
+            when = WHEN.get(event["when"], event["when"])
+            return f"final set: pass@1 {percent(event['evaluation']['pass_at_1'])} ({when})"
         if event["type"] == "care":
             return f"between campaigns: {event['verdict']}: {event['reason']}"
         return None
