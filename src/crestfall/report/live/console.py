@@ -128,7 +128,7 @@ def now(progress: RunProgress, control: str) -> list[Text]:
     if campaign.step < 0:
         doing = f"campaign {campaign.number + 1}: evaluating before the first update"
     elif event["decision"]["action"] == "stop":
-        doing = f"campaign {campaign.number + 1}: scoring the last and the handed-on weights on the final set"
+        doing = f"campaign {campaign.number + 1}: scoring the last and the kept weights on the final set"
     else:
         doing = f"campaign {campaign.number + 1}: step {campaign.step + 1} of at most {campaign.budget}"
     lines = [Text(doing, style="bold"), Text(f"{control}: {decision(event)}", style="cyan")]
