@@ -142,9 +142,9 @@ def test_pass_rates_are_counts(scores: Any, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"select": [15.9, 3.2], "n": 16}, "neither a count"),
-        ({"select": [0.3, 0.5], "n": 16}, "no count of n=16"),
+        ({"select": [0.3, 0.5], "n": 16}, "not a count of n=16"),
         ({"select": [0.0, 1.0], "n": 16}, "counts of n=16 samples or rates"),
-        ({"select": 35.0, "n": 480}, "no share of n samples"),
+        ({"select": 35.0, "n": 480}, "not a share of n samples"),
         ({"select": 0.5, "entropy": "high"}, "entropy is 'high'; a number was expected"),
         ({"select": 0.5, "standard_error": -1.0}, "standard_error is -1"),
         ({"select": 0.5, "step": 1.5}, "a whole number was expected"),
