@@ -65,7 +65,7 @@ FORMATS = {
     "mlruns": Expected(
         "eval/accuracy", {0: 0.25, 10: 0.5, 20: 0.375, 30: 0.25, 40: 0.125}, frozenset({"kl_base"}), ("MLflow",)
     ),
-    "rollout_data": Expected("score", {1: 0.25, 2: 0.5, 10: 0.75}, frozenset(), ("the samples of 3 files", "1 gaps")),
+    "rollout_data": Expected("score", {1: 0.25, 2: 0.5, 10: 0.75}, frozenset(), ("3 files", "1 gaps")),
     "run-x/gsm8k": Expected("gsm8k primary_score", {100: 0.25, 200: 0.5, 1000: 0.375}, frozenset(), ("1 gaps",)),
 }
 

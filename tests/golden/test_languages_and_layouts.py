@@ -320,3 +320,70 @@ def test_a_table_of_runs_is_no_curve(tmp_path: Path) -> None:
 def test_pods_are_runs(tmp_path: Path) -> None:
     runs = load([written(tmp_path, "x.log", both(lambda s, v, run: f"[pod/{run}-0/main] step {s} reward={v}\n"))])
     assert [len(t) for t in runs] == [60, 60]
+
+
+def step_line(s: int, v: float) -> str:
+    return f"step {s} reward {v}\n"
+
+
+def test_a_file_per_process_is_one_run(tmp_path: Path) -> None:
+    for rank in range(4):
+        shifted = [v + 0.01 * rank - 0.015 for v in UP_AND_DOWN]
+        written(tmp_path, f"run/rank_{rank}/metrics.csv", CSV.replace("reward", f"reward,rank{rank}"))
+        written(tmp_path, f"logs/log_rank{rank}.txt", lines(step_line, shifted))
+    (t,) = load([tmp_path / "run"])
+    assert (t.name, len(t), t.values_S.tolist()) == ("run", 60, UP_AND_DOWN)
+    (averaged,) = load([tmp_path / "logs"])
+    assert averaged.values_S == pytest.approx(np.array(UP_AND_DOWN), abs=1e-9)
+    assert "4 processes of one run" in " ".join(averaged.notes)
+
+
+def test_files_that_go_on_with_each_other_are_one_run(tmp_path: Path) -> None:
+    whole = lines(step_line).splitlines(keepends=True)
+    for name, part in (("train.log.2", whole[:20]), ("train.log.1", whole[20:40]), ("train.log", whole[40:])):
+        written(tmp_path, f"rotated/{name}", "".join(part))
+    written(tmp_path, "jobs/slurm-100.out", "".join(whole[:35]))
+    written(tmp_path, "jobs/slurm-101.out", "".join(whole[30:]))
+    for folder in ("rotated", "jobs"):
+        (t,) = load([tmp_path / folder])
+        assert t.values_S.tolist() == UP_AND_DOWN, folder
+    for seed, values in enumerate((UP_AND_DOWN, HELD)):
+        written(tmp_path, f"seeds/run-{seed}.log", lines(step_line, values))
+    assert len(load([tmp_path / "seeds"])) == 2
+
+
+def test_training_and_evaluations_in_two_files_are_one_run(tmp_path: Path) -> None:
+    written(tmp_path, "owl/train.csv", table("step,episode_reward", lambda s, v: f"{s},0.9"))
+    written(tmp_path, "owl/eval.csv", table("step,episode_reward", lambda s, v: f"{s},{v}"))
+    (t,) = load([tmp_path / "owl"])
+    assert (t.name, t.metric, list(t.others)) == ("owl", "eval/episode_reward", ["train/episode_reward"])
+    both_kinds = {
+        "train": [{"step": s, "reward": 0.9} for s, _ in POINTS],
+        "eval": [{"step": s, "acc": v} for s, v in POINTS],
+    }
+    (t,) = load([written(tmp_path, "x.json", json.dumps(both_kinds))])
+    assert (t.metric, t.values_S.tolist()) == ("eval/acc", UP_AND_DOWN)
+
+
+@pytest.mark.parametrize(
+    "write", ["task_id,passed\n{rows}", "Loading\nAccuracy: {share}\n", "prompt,completion,reward\n{texts}"]
+)
+def test_tables_and_texts_of_each_checkpoint(write: str, tmp_path: Path) -> None:
+    for s, v in POINTS:
+        passed = [i < round(100 * v) for i in range(100)]
+        text = write.format(
+            rows="".join(f"{i},{p}\n" for i, p in enumerate(passed)),
+            texts="".join(f"p,c,{float(p)}\n" for p in passed),
+            share=round(100 * v) / 100,
+        )
+        suffix = "txt" if text.startswith("Load") else "csv"
+        name = f"completions_{s:05d}" if text.startswith("prompt") else f"step_{s}"
+        written(tmp_path, f"evals/{name}.{suffix}", text)
+    (t,) = load([tmp_path / "evals"])
+    assert t.values_S == pytest.approx(np.array(UP_AND_DOWN), abs=0.006)
+
+
+def test_a_log_in_a_folder_called_after_a_checkpoint_is_a_log(tmp_path: Path) -> None:
+    for name in ("epoch_3_sft", "checkpoint-20"):
+        (t,) = load([written(tmp_path, f"{name}/x.log", lines(lambda s, v: f"epoch_{s}: acc={v} loss=0.1\n"))])
+        assert len(t) == 60, name

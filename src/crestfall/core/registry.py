@@ -57,7 +57,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
             "tensorboard",
             "trl_state",
             "sqlite",
-            "verl_rollouts",
             "wandb_file",
         )
     ),

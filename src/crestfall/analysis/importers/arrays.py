@@ -29,7 +29,7 @@ _RENAMED = {"results": "eval/mean_reward", "successes": "eval/success_rate", "ep
 class Parquet:
     """Parquet tables: W&B's history artifacts, pandas."""
 
-    order: ClassVar[int] = 0
+    order: ClassVar[int] = 5
 
     def claims(self, path: Path, head: bytes) -> bool:
         return suffix_of(path) == ".parquet" and head.startswith(b"PAR1")
@@ -39,16 +39,20 @@ class Parquet:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        require("pyarrow")
-        import pyarrow.parquet
-
-        try:
-            table = pyarrow.parquet.read_table(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a parquet file: {str(error).splitlines()[0]}") from None
-        rows = (dict(row) for row in table.to_pylist())
-        frame = Frame.of({k: v for k, v in row.items() if v is not None} for row in rows)
+        frame = parquet_frame(path)
         return histories_or_error(frame, About(run_name(path), path, "parquet"), EXPECTED)
+
+
+def parquet_frame(path: Path) -> Frame:
+    """The rows of a parquet file. Raises InputError, MissingExtraError."""
+    require("pyarrow")
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a parquet file: {str(error).splitlines()[0]}") from None
+    return Frame.of({k: v for k, v in dict(row).items() if v is not None} for row in table.to_pylist())
 
 
 @register("importer", "npz")

@@ -1,7 +1,8 @@
-"""An evaluation's file per checkpoint (lm-eval, evalplus, scripts of one's own): the step is in a file's or directory's
-name, as in `evals/step_100.json`, `checkpoint-100/results.json` and `global_step_100/aime24/metrics.json`.
+"""A file per checkpoint or step: the step is in a file's or directory's name, as in `evals/step_100.json`,
+`checkpoint-100/results.json` and `global_step_100/aime24/metrics.json` (lm-eval, evalplus, scripts of one's own),
+verl's `100.jsonl` (`rollout_data_dir`, `validation_data_dir`) and TRL's `completions_00100.parquet`.
 
-JSON holds scores, JSON lines a graded sample each, of which the mean is taken.
+JSON and text hold scores; of JSON lines, tables and parquet, a graded sample a row, the means are taken.
 """
 
 from __future__ import annotations
@@ -16,17 +17,25 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from crestfall.analysis.importers import metrics
+from crestfall.analysis.importers.arrays import parquet_frame
 from crestfall.analysis.importers.base import HEAD_BYTES, History
 from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.console import rows_in
 from crestfall.analysis.importers.frame import COUNTS, About, histories_or_error
 from crestfall.analysis.importers.jsonl import cells_of
 from crestfall.analysis.importers.numbers import NUMBERED, floats, named_step
-from crestfall.analysis.importers.text import content, first_object, flat, suffix_of
-from crestfall.core.errors import InputError
+from crestfall.analysis.importers.table import columns_of, delimiter_of
+from crestfall.analysis.importers.text import content, first_object, flat, read_text, stem_of, suffix_of
 from crestfall.core.registry import register
 from crestfall.store.jsonl import lines_of, objects
 
 _TIMES = re.compile(r"\d{4}[-_.]?\d\d?[-_.]?\d\d?|(?<![A-Za-z\d])\d+|(?<=T)\d\d(?=[-:])")
+_COMPLETIONS = re.compile(r"(?:completions_)?(\d+)")
+_SAMPLE = frozenset(("input", "output", "prompt", "response", "completion", "gts", "task_id", "problem_id", "question"))
+"""Columns of files with a graded sample a row."""
+_TABLES, _TEXT = (".csv", ".tsv"), (".txt", ".log", ".out")
+MOST_RESULTS = 3
+"""Rows with scores in the text that an evaluation leaves; a log has more."""
 _SETTINGS = re.compile(r"config|tokenizer|args|params|vocab|special_tokens|trainer_state|index", re.IGNORECASE)
 
 
@@ -38,15 +47,20 @@ class Checkpoints:
     order: ClassVar[int] = 3
 
     def claims(self, path: Path, head: bytes) -> bool:
-        if suffix_of(path) not in (".json", ".jsonl") or _SETTINGS.search(path.name) or _place(path) is None:
+        kind, place = suffix_of(path), _place(path)
+        if place is None or _SETTINGS.search(path.name):
             return False
-        if suffix_of(path) == ".jsonl":
-            first = first_object(head) or {}
-            return bool(_scores(first)) and not any(metrics.step_rank(key) is not None for key in first)
-        try:
-            return len(head) < HEAD_BYTES and bool(_scores(json.loads(head)))
-        except (ValueError, RecursionError):
-            return False
+        if kind == ".json":
+            return len(head) < HEAD_BYTES and bool(_scores_of(head))
+        if kind == ".parquet":
+            return _COMPLETIONS.fullmatch(stem_of(path)) is not None
+        if kind in _TEXT:
+            scored = [row for row in rows_in(read_text(path)) if row.shape.scored]
+            return place.plain and 0 < len(scored) <= MOST_RESULTS and not any(row.counted for row in scored)
+        keys = set(first_object(head) or {} if kind == ".jsonl" else _header(head) if kind in _TABLES else ())
+        sampled = bool(keys & _SAMPLE)
+        counted = any(metrics.step_rank(key) is not None and not metrics.numbers_rows(key) for key in keys)
+        return any(metrics.role_of(key) != "aside" for key in keys) and (sampled or (place.plain and not counted))
 
     def group(self, path: Path) -> Hashable:
         place = _place(path)
@@ -70,34 +84,71 @@ class Checkpoints:
 
 
 class _Place(NamedTuple):
-    """`kind`: what else the numbered name says (`gsm8k` of `gsm8k_step_100.json`); `evaluation`: what lies below it."""
+    """`kind`: what else the numbered name says (`gsm8k` of `gsm8k_step_100.json`); `evaluation`: what lies below it;
+    `plain`: a folder's name says nothing else, and a file's more than a number."""
 
     step: int
     root: Path
     kind: str
     evaluation: str
+    plain: bool
 
 
 def _place(path: Path) -> _Place | None:
+    bare = _COMPLETIONS.fullmatch(stem_of(path))
+    if bare:
+        return _Place(int(bare[1]), path.parent, "", "", False)
     for part in (path, *list(path.parents)[:3]):
-        name = part.stem if part is path else part.name
+        name = stem_of(part) if part is path else part.name
         if (step := named_step(name)) is not None:
             below = "" if part is path else _TIMES.sub("", path.relative_to(part).as_posix())
             evaluation = "/".join(word for word in below.rpartition(".")[0].split("/") if word.strip("-_.")) or below
-            return _Place(step, part.parent, NUMBERED.sub("", name).strip("-_. "), evaluation)
+            plain = part is path or NUMBERED.fullmatch(name) is not None
+            return _Place(step, part.parent, NUMBERED.sub("", name).strip("-_. "), evaluation, plain)
     return None
 
 
+def _header(head: bytes) -> list[str]:
+    line = head.decode("utf-8", errors="replace").partition("\n")[0]
+    return [cell.strip().strip('"') for cell in line.split(delimiter_of(line))]
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """The scores in one file, and of how many samples they are."""
-    if suffix_of(path) == ".json":
-        try:
-            return _scores(json.loads(content(path)))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
-    frame = Frame.of(dict(cells_of(row)) for _, row in objects(lines_of(content(path)), path, growing=True))
-    values = {key: floats(raws)[0] for key, (_, raws) in frame.cells.items() if metrics.role_of(key) != "aside"}
-    return {key: float(np.nanmean(values_R)) for key, values_R in values.items() if len(values_R)} | {"n": frame.size}
+    """The scores in one file, and of how many samples they are where it has a graded one a row."""
+    kind = suffix_of(path)
+    if kind == ".json":
+        return _scores_of(content(path))
+    if kind in _TEXT:
+        return {key: value for row in rows_in(read_text(path)) for key, value in zip(row.keys, row.values, strict=True)}
+    return _means(_samples(path))
+
+
+def _samples(path: Path) -> Frame:
+    if suffix_of(path) == ".parquet":
+        return parquet_frame(path)
+    if suffix_of(path) in _TABLES:
+        header, columns = columns_of(path)
+        return Frame.of_columns(dict(zip(header, columns, strict=True)))
+    return Frame.of(dict(cells_of(row)) for _, row in objects(lines_of(content(path)), path, growing=True))
+
+
+def _means(frame: Frame) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, (_, raws) in frame.cells.items():
+        values_R = floats(raws)[0]
+        values_R = values_R[np.isfinite(values_R)]
+        if metrics.step_rank(key) is None and 2 * len(values_R) > frame.size:
+            out[key] = float(values_R.mean())
+            if metrics.role_of(key) != "aside" and np.isin(values_R, (0.0, 1.0)).all():
+                out["n"] = len(values_R)
+    return out
+
+
+def _scores_of(data: bytes) -> dict[str, Any]:
+    try:
+        return _scores(json.loads(data))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _scores(data: Any) -> dict[str, Any]:

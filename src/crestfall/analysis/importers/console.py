@@ -58,10 +58,7 @@ class Console:
 
 def read_lines(lines: list[str], about: About) -> list[History]:
     """The runs in some lines: from rows, or from tables where those hold more scores. Empty: there is nothing."""
-    scanner = Scanner()
-    for line in lines:
-        scanner.take(line)
-    scanner.end()
+    scanner = _scanned(lines)
     rows, left_out = without_chatter(_with_scores(scanner.rows))
     tables = frames_in(lines) if len(rows) < len(lines) / 4 else []
     if tables and sum(frame.size for frame in tables) > len(rows):
@@ -70,6 +67,19 @@ def read_lines(lines: list[str], about: About) -> list[History]:
         return []
     about = replace(about, notes=(*about.notes, left_out)) if left_out else about
     return [h for label, own, note in by_speaker(rows) for h in _histories(own, scanner.bars, label, note, about)]
+
+
+def rows_in(text: str) -> list[Line]:
+    """All rows in a text."""
+    return _scanned(lines_of(text)).rows
+
+
+def _scanned(lines: list[str]) -> Scanner:
+    scanner = Scanner()
+    for line in lines:
+        scanner.take(line)
+    scanner.end()
+    return scanner
 
 
 def _histories(rows: list[Line], bars: list[tuple[int, int]], label: str, note: str, about: About) -> list[History]:

@@ -33,44 +33,60 @@ _WORDS = {
     "lr": "学习率 学習率 학습률",
     "length": "长度 長さ 길이 длина longueur länge longitud",
     "time": "耗时 用时 时间 時間 시간 время temps zeit tiempo",
-    "kl": "KL散度",
+    "divergence": "散度",
     "format": "格式",
     "total": "累计 总",
 }
 _ENGLISH = {word.lower(): english for english, words in _WORDS.items() for word in words.split()}
-_SPACED = re.compile(r"[a-zà-ž\u0400-\u04ff]", re.IGNORECASE)
-
-
-def _alternatives(spaced: bool) -> str:
-    words = [word for word in _ENGLISH if bool(_SPACED.match(word)) is spaced]
-    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-
-
-_FOREIGN = re.compile(rf"(?:{_alternatives(False)})+|(?<![^\W\d_])(?:{_alternatives(True)})(?![^\W\d_])", re.IGNORECASE)
-_ONE = re.compile(f"{_alternatives(False)}|{_alternatives(True)}", re.IGNORECASE)
+_BY_ITSELF = re.compile("[\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]")
+_UNSPACED = re.compile(
+    f"(?:{'|'.join(sorted((word for word in _ENGLISH if _BY_ITSELF.match(word)), key=len, reverse=True))})+"
+)
+"""Words that are written without spaces between them, one after the other."""
+_ONE = re.compile(_UNSPACED.pattern.removesuffix("+"))
+_RUN = re.compile("[\u0400-\u04ff\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]+")
+_LATIN = re.compile("[A-Za-z\u00c0-\u017f]+")
+_TELLING = frozenset(
+    word
+    for english in ("episode", "epoch", "step", "reward", "accuracy", "success rate")
+    for word in _WORDS[english].split()
+    if _LATIN.fullmatch(word)
+)
+"""Words of languages in Latin letters that show, near the beginning of a log, that it is in one of them."""
 _ORDINAL = re.compile(r"第\s*(\d+)\s*(?:/\s*\d+\s*)?(个?回合|轮|步|次迭代|次更新|代|幕|局|批)")
 _COUNTED = {"轮": "epoch", "步": "step", "次迭代": "iteration", "次更新": "update", "代": "generation", "批": "batch"}
 _WIDE = str.maketrans("：；，、（）［］＝％　｜", ":;,,()[]=% |")
-_LETTERS = re.compile("[\u00c0-\u017f\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 HEAD = 4096
 
 
 def in_english(text: str) -> str:
     """The text with the known words of other languages replaced; as it is, where it has none."""
-    foreign = _LETTERS.search(text) if not text.isascii() else None
-    if not _FOREIGN.search(text if foreign else text[:HEAD]):
-        return text
-    text = _ORDINAL.sub(lambda m: f"{_COUNTED.get(m[2], 'episode')} {m[1]}", text.translate(_WIDE))
-    return _FOREIGN.sub(_translated, text)
+    if not text.isascii() and _RUN.search(text):
+        text = _ORDINAL.sub(lambda m: f"{_COUNTED.get(m[2], 'episode')} {m[1]}", text.translate(_WIDE))
+        text = _RUN.sub(_translated, text)
+    if not _TELLING.isdisjoint(_LATIN.findall(text[:HEAD].lower())):
+        text = _LATIN.sub(lambda m: _ENGLISH.get(m[0].lower(), m[0]), text)
+    return text
 
 
-def _translated(match: re.Match[str]) -> str:
-    words = " ".join(_ENGLISH[word.lower()] for word in _ONE.findall(match[0]))
+def _translated(run: re.Match[str]) -> str:
+    if english := _ENGLISH.get(run[0].lower()):
+        return english
+    before, after = run.string[run.start() - 1 : run.start()], run.string[run.end() : run.end() + 1]
+    return _UNSPACED.sub(_spaced, before + run[0] + after)[len(before) : -1 if after else None]
+
+
+def _spaced(match: re.Match[str]) -> str:
+    words = " ".join(_ENGLISH[word] for word in _ONE.findall(match[0]))
     before, after = match.string[match.start() - 1 : match.start()], match.string[match.end() : match.end() + 1]
     return " " * before.isalnum() + words + " " * after.isalnum()
 
 
 def decoded(data: bytes) -> str | None:
-    """Bytes that are no UTF-8 as the text that they are in China's encoding, if known words stand in it."""
-    text = data.decode("gb18030", errors="ignore")
-    return text if _FOREIGN.search(text) else None
+    """Bytes that are no UTF-8 as the text that they are in China's encoding, or Western Europe's, if known words stand
+    in it."""
+    for encoding in ("gb18030", "cp1252"):
+        text = data.decode(encoding, errors="ignore")
+        if in_english(text) != text:
+            return text
+    return None

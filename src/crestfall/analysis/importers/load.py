@@ -16,6 +16,7 @@ from crestfall.analysis.importers.base import HEAD_BYTES, History, Importer
 from crestfall.analysis.importers.history import to_trajectories
 from crestfall.analysis.importers.metrics import role_of
 from crestfall.analysis.importers.names import merged, told_apart
+from crestfall.analysis.importers.pieces import joined
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
 from crestfall.analysis.trajectory import Trajectory, read_run, read_study
@@ -67,7 +68,9 @@ def load(
                 files.append(path)
             else:
                 raise InputError(f"{path}: no such file or directory")
-        found += [t for group in _groups(files) for history in group.read() for t in asked.of(history)]
+        found += [
+            t for history in joined([h for group in _groups(files) for h in group.read()]) for t in asked.of(history)
+        ]
     if not found:
         raise InputError(f"{paths[0]}: no step has been evaluated yet")
     return told_apart(found)
@@ -130,20 +133,22 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     found = [t for run in runs for t in read_run(run).campaigns]
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
     refused: list[CrestfallError] = []
+    surely: list[History] = []
+    guessed: list[History] = []
     for group in _groups(files, refused):
+        sure = group.importer.order < _GUESSED
         try:
-            histories = group.read()
+            (surely if sure else guessed).extend(group.read())
         except (InputError, MissingExtraError) as error:
-            refused += [error] if group.importer.order < _GUESSED else []
-            continue
-        for history in histories:
+            refused += [error] if sure else []
+    for sure, histories in ((True, surely), (False, guessed)):
+        for history in joined(histories):
             try:
                 judged = asked.of(history)
             except InputError as error:
                 refused.append(error)
                 continue
-            guessed = group.importer.order >= _GUESSED and not asked.metrics
-            found += [t for t in judged if not guessed or role_of(t.metric) != "aside"]
+            found += [t for t in judged if sure or asked.metrics or role_of(t.metric) != "aside"]
     if not found and refused:
         raise refused[0]
     if not found:

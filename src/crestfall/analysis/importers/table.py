@@ -59,7 +59,7 @@ class Table:
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        header, columns = _columns(path)
+        header, columns = columns_of(path)
         found = []
         for run, own in _by_run(header, run_name(path)).items():
             frame = Frame.of_columns({key: columns[i] for i, key in own})
@@ -84,7 +84,8 @@ def delimiter_of(line: str) -> str:
     return "|" if "|" in line else " " if _is_number(line.partition(" ")[0]) else ","
 
 
-def _columns(path: Path) -> tuple[list[str], list[Sequence[str]]]:
+def columns_of(path: Path) -> tuple[list[str], list[Sequence[str]]]:
+    """The header of a table and its columns. Raises InputError."""
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     while text.startswith(("#", "sep=")) or (text[:1] in "\r\n" and text):
         text = text.partition("\n")[2]  # comments before the header
