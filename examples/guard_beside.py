@@ -1,14 +1,19 @@
 """A guard beside a run: for prime-rl, and every trainer that logs its evaluations and saves on its own.
 
     python examples/guard_beside.py                                               on a log made on the spot
-    python examples/guard_beside.py metrics.jsonl 'eval/gsm8k/all/agent/avg@4' 'outputs/checkpoints/step_{step}' 800
+    python examples/guard_beside.py RUN/monitors/file/metrics.jsonl 'eval/gsm8k/avg@4' 'RUN/checkpoints/step_{step}' 800
 
 It follows a JSON Lines log, decides on every new evaluation, protects the checkpoint of the best one from the trainer's
 own clean-up (hard links), and when the run is past its peak prints how to go on, and ends with code 0.
 
-Read in November 2026. prime-rl, `src/prime_rl/configs/rl.py` at commit 5390892: `--ckpt.interval`, `--ckpt.keep-last`,
-`--ckpt.resume-step`, the step's directory `checkpoints/step_N`; newer versions call the last one `--resume.step`. Its
-evaluations are `eval/ENV/all/agent/avg@K` in metrics.jsonl. It was not run here.
+Read in November 2026: prime-rl's `configs/shared.py` at commit 02798cf (`--run.name`, `--resume.step`, `--resume.dir`),
+`monitors/file/monitor.py` at 048a6e2 (the log, in which rows of wall time have no step), `docs/training.md` of then
+(`--ckpt.interval`, `--ckpt.keep-last`, a run's `checkpoints/step_N`) and `docs/eval.md` at 07e7249 (evaluations are
+`eval/ENV/avg@K` and `eval/ENV/all/AGENT/reward/mean`). RUN is `output_dir/run.name`. In 5390892 and before, the log was
+metrics.jsonl and one resumed with `--ckpt.resume-step`. It was not run here.
+
+Go on from the peak: `uv run rl @ rl.toml --ckpt --run.name NEW --resume.dir <the checkpoint that is printed>`, which
+ends in step_N as prime-rl wants it; or in the same run with `--resume.step N` while its own checkpoint is there.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ def evaluations(log: Path, key: str, patience: float) -> Iterator[tuple[int, flo
                 break  # still being written
             seen, last = seen + 1, time.monotonic()
             row = json.loads(line)
-            if key in row:
+            if row.get(key) is not None and row.get("step") is not None:
                 yield int(row["step"]), float(row[key])
         time.sleep(min(1.0, patience / 10))
 

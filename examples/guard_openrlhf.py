@@ -66,7 +66,7 @@ def go_back(path: str | Path, step: int) -> Path:
     The protected copy takes the place of a checkpoint that OpenRLHF has deleted. Raises FileNotFoundError without both.
     """
     actor, tag = Path(path) / "_actor", f"global_step{step}"
-    kept = Path(path) / "crestfall" / "kept" / f"step-{step}"
+    kept = Path(path) / "crestfall" / "kept" / f"step-{step}" / tag
     if not (actor / tag).exists():
         if not kept.exists():
             raise FileNotFoundError(f"neither {actor / tag} nor {kept} is there")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from crestfall.core.errors import ConfigError
@@ -56,14 +58,35 @@ def _bare(module: Any) -> Any:
             return module
 
 
+def forget_gradients(parameters: Iterable[Any]) -> None:
+    """Gradients of other weights are not to be added to, nor stepped along. Zeros, so that a step finds them there."""
+    for parameter in parameters:
+        if parameter.is_leaf and parameter.grad is not None:
+            parameter.grad.zero_()
+
+
+@contextmanager
+def trainable_tensors() -> Iterator[None]:
+    """Out of `torch.inference_mode`, if the caller is in it: what is made there can never be trained again."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
 def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
     """`load_state_dict`, and then what it changes on the way put right.
 
     torch's casts every floating-point state to its parameter's dtype: float32 moments of bfloat16 weights, and 8-bit
-    moments, would come back as something else.
+    moments, would come back as something else. And it puts new tensors into the places of those that a captured CUDA
+    graph goes on writing into: where they are alike, the old ones get the new ones' values.
     """
-    optimizer.load_state_dict(state)
     inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
+    groups_before = [dict(group) for group in inner.param_groups]
+    state_before = {parameter: dict(kept) for parameter, kept in getattr(inner, "state", {}).items()}
+    optimizer.load_state_dict(state)
     try:
         saved_groups, saved = state["param_groups"], state["state"]
         numbers = [number for group in saved_groups for number in group["params"]]
@@ -75,6 +98,23 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
             now = inner.state.get(parameter, {}).get(key)
             if hasattr(value, "dtype") and (type(now) is not type(value) or now.dtype != value.dtype):
                 inner.state[parameter][key] = value.to(device=parameter.device)
+        _into_the_old_tensors(inner.state.get(parameter, {}), state_before.get(parameter, {}))
+    for group, before in zip(inner.param_groups, groups_before, strict=False):
+        _into_the_old_tensors(group, before)
+
+
+def _into_the_old_tensors(now: Any, before: Mapping[str, Any]) -> None:
+    import torch
+
+    for key, old in before.items():
+        new = now.get(key)
+        if type(old) is type(new) is torch.Tensor and _spec(old) == _spec(new):
+            with torch.no_grad():
+                now[key] = old.copy_(new)
+
+
+def _spec(tensor: Any) -> tuple[Any, ...]:
+    return tensor.dtype, tensor.shape, tensor.device
 
 
 def finite(item: Any) -> bool:

@@ -18,23 +18,28 @@ old one is deleted after the new one is on the disk.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from crestfall.control.base import Controller, check_without_duels
-from crestfall.core.build import component
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.types import Decision, Evaluation
 from crestfall.guard.average import WeightAverage
 from crestfall.guard.disk import Disk
+from crestfall.guard.exact import trainable_tensors
 from crestfall.guard.history import History, Kept, Outcome
 from crestfall.guard.keeper import Keeper
+from crestfall.guard.options import as_controller, check_keep, tolerate
 from crestfall.guard.protect import Protected
 from crestfall.guard.ranks import Ranks, decided_by_first, detect
 from crestfall.guard.scores import Reader
 from crestfall.guard.state import Schedule, Tree, functions
+
+_AT_WORK: weakref.WeakValueDictionary[Path, Guard] = weakref.WeakValueDictionary()
+"""The guards of this process by their directories: the lock on a directory keeps out other processes alone."""
 
 Notify = Callable[[Decision, int], object]
 """Called with every decision that is more than `continue`, and the step at which it was made. Must not block."""
@@ -100,7 +105,7 @@ class Guard:
         for name, value, least in (("max_snapshots", max_snapshots, 1), ("max_rollbacks", max_rollbacks, 0)):
             if value < least:
                 raise ConfigError(f"{name}: at least {least}, found {value}")
-        self._check_keep(keep, checkpoints, state if state is not None else capture)
+        check_keep(keep, checkpoints, state if state is not None else capture)
         if hand_on is not None:
             if state is None:
                 raise ConfigError(
@@ -108,7 +113,7 @@ class Guard:
                 )
             if isinstance(state, Mapping) and not any(item is hand_on for item in state.values()):
                 state = {**state, "weight average": hand_on}
-        self.directory = Path(directory)
+        self.directory = Path(directory).absolute()  # whatever the working directory is later
         self._ranks = ranks or detect()
         self._controller = as_controller(control)
         check_without_duels(self._controller)
@@ -118,24 +123,35 @@ class Guard:
             self._keeper = Keeper(self._functions, self._ranks, in_memory, sharded)
         self._reader = Reader(greater_is_better=greater_is_better)
         self._notify, self._on_rollback, self._hand_on = tuple(notify), tuple(on_rollback), hand_on
-        self._protected = None if checkpoints is None else Protected(self.directory / "kept", str(checkpoints))
-        self._outcome = Outcome(Decision("continue"))
+        where = None if checkpoints is None else str(Path(checkpoints).absolute())
+        self._protected = None if where is None else Protected(self.directory / "kept", where)
+        self._outcome, self._owed, self._closed = Outcome(Decision("continue")), False, False
         self._said: set[str] = set()
+        self._lowered: list[tuple[float, float]] = []
+        """For each learning rate what it was, and what a decision made of it: until the next observation."""
         self._history: History | None = None  # rank 0 alone has one
         self._disk = Disk(self._keeper, self._ranks, self.directory)
 
         def open_history() -> dict[str, Any]:
-            rates_stay = self._functions is not None and self._functions.rates_stay
+            if (other := _AT_WORK.get(self.directory)) is not None:
+                other.close()
+            options = {
+                "rates_stay": self._functions is not None and self._functions.rates_stay,
+                "greater_is_better": greater_is_better,
+            }
             bounds = max_snapshots, max_rollbacks
-            self._history = History(self.directory, self._controller, *bounds, self._disk.held, rates_stay=rates_stay)
+            self._history = History(self.directory, self._controller, *bounds, self._disk.held, **options)
             try:
                 self._disk.open(self._history)
             except BaseException:
                 self._history.close()
                 raise
-            return {"last_step": self._history.last_step}
+            _AT_WORK[self.directory] = self
+            return {"last_step": self._history.last_step, "rate": self._history.rate}
 
-        self._last_step: int | None = decided_by_first(self._ranks, open_history)["last_step"]
+        known = decided_by_first(self._ranks, open_history)
+        self._last_step: int | None = known["last_step"]
+        self._rate: float = known["rate"]
 
     # --- the three lines ---------------------------------------------------------------------------------------------
 
@@ -167,6 +183,11 @@ class Guard:
             InputError: a score that is no score.
             ConfigError: a step that does not come after the last one.
         """
+        if self._closed:
+            raise ConfigError(f"{self.directory}: this guard is closed, by `close` or by another guard made for it")
+        if self._owed:
+            self._say_owed()
+        self._check_rates()
         weights_finite = self._weights_are_finite()
 
         def decide() -> dict[str, Any]:
@@ -176,15 +197,16 @@ class Guard:
                 scores = replace(scores, not_finite="weights")
             elif getattr(self._controller, "needs_noise", False) and scores.record.standard_error is None:
                 self._say_unseen(scores.not_finite)
-            return self._history.observe(scores, can_capture=self._keeper is not None).to_json() | {
-                "step": scores.record.step
-            }
+            outcome = self._history.observe(scores, can_capture=self._keeper is not None)
+            return outcome.to_json() | {"step": scores.record.step, "rate": self._history.rate}
 
         message = decided_by_first(self._ranks, decide)
+        self._rate = message["rate"]
         outcome = Outcome.from_json(message)
         if self._history is not None:
             tolerate(self._history.write_journal)
-        self._disk.take(outcome, self._history)
+        with trainable_tensors():
+            self._disk.take(outcome, self._history)
         return self._announce(outcome, message["step"])
 
     def carry_out(self, decision: Decision) -> bool:
@@ -199,6 +221,11 @@ class Guard:
         """
         if decision != self._outcome.decision:
             raise ConfigError("only the guard's last decision can be carried out")
+        self._owed = False
+        with trainable_tensors():
+            return self._carry_out(decision)
+
+    def _carry_out(self, decision: Decision) -> bool:
         if self._functions is None:
             if decision.action == "rollback":
                 where = self.checkpoint or "your own checkpoint"
@@ -267,8 +294,8 @@ class Guard:
 
     @property
     def learning_rate_scale(self) -> float:
-        """Learning-rate multiplier of all decisions so far (rank 0 only; 1.0 elsewhere)."""
-        return 1.0 if self._history is None else self._history.rate
+        """Learning-rate multiplier of all decisions so far: multiply by it where your loop computes its own rates."""
+        return self._rate
 
     def flush(self) -> None:
         """Wait until everything observed is on the disk. Call it before you save a checkpoint of your own."""
@@ -276,7 +303,10 @@ class Guard:
 
     def close(self) -> None:
         """Let another process have the directory. The end of the process does that too."""
+        if self._owed:
+            self._say_owed()
         self._disk.flush()
+        self._closed = True
         if self._history is not None:
             self._history.close()
 
@@ -293,31 +323,38 @@ class Guard:
         """Snapshots in host memory."""
         return {} if self._keeper is None else self._keeper.memory
 
-    def _check_keep(self, keep: str, checkpoints: object, state: object) -> None:
-        if keep not in ("snapshots", "best"):
-            raise ConfigError(f"keep: 'snapshots' or 'best', found {keep!r}")
-        if keep == "best" and state is not None:
-            raise ConfigError("keep='best' only decides: leave `state`, `capture` and `restore` out")
-        if (keep == "best") != (checkpoints is not None):
-            raise ConfigError("keep='best' and checkpoints='.../checkpoint-{step}' go together")
-
     def _weights_are_finite(self) -> bool:
         if self._functions is None:
             return True
         mine = self._functions.finite()
-        if self._keeper is None or not self._keeper.sharded or self._ranks.size == 1:
+        if self._ranks.size == 1:
             return mine
         said = self._ranks.gather(b"1" if mine else b"0")
         return self._ranks.broadcast(b"1" if b"0" not in said else b"0") == b"1"
 
     def _scale_learning_rate(self, scale: Callable[[float], None] | None, factor: float) -> None:
         if scale is not None:
+            rates = self._functions.rates if self._functions is not None else list
+            before = rates()
             scale(factor)
+            self._lowered = list(zip(before, rates(), strict=True)) if factor < 1 else []
             return
         self._say(
             f"the learning rate is to be multiplied by {factor:g}, and the guard holds no optimizer: put it into "
             "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
         )
+
+    def _check_rates(self) -> None:
+        """A loop or a scheduler outside `state` that sets rates by itself undoes a decision without a word."""
+        lowered, self._lowered = self._lowered, []
+        if self._functions is None or not lowered:
+            return
+        now = self._functions.rates()
+        if any(rate >= 0.99 * before > after for (before, after), rate in zip(lowered, now, strict=False)):
+            self._say(
+                f"a decision lowered the learning rate to {lowered[0][1]:.3g}, and it is {now[0]:.3g} again: something "
+                "outside `state` sets it. Put its scheduler into `state`, or multiply by guard.learning_rate_scale"
+            )
 
     def _within_reach(self, what: str, call: Callable[[], None] | None) -> None:
         if call is None:
@@ -334,11 +371,21 @@ class Guard:
                 "mean), counts per problem, or standard_error"
             )
 
+    def _say_owed(self) -> None:
+        """Raised in silence, this would end with the weights of the last step."""
+        decision, self._owed = self._outcome.decision, False
+        what = decision.action if decision.action != "continue" else decision.changes
+        at = "" if decision.target_step is None else f" (step {decision.target_step})"
+        self._say(f"the decision of step {self._last_step}, {what}{at}, was not carried out: call carry_out(decision)")
+
     def _say(self, text: str) -> None:
         warnings.warn(f"crestfall guard: {text}", CrestfallWarning, stacklevel=4)
 
     def _announce(self, outcome: Outcome, step: int) -> Decision:
         self._outcome, self._last_step = outcome, step
+        decision = outcome.decision
+        due = decision.changes_training or outcome.target is not None or bool(outcome.mean_of)
+        self._owed = self._functions is not None and due
         if self._ranks.rank == 0:
             if self._protected is not None and self._history is not None:
                 tolerate(self._protected.keep, self._history.needed(outcome.decision.target_step))
@@ -346,28 +393,3 @@ class Guard:
                 for notify in self._notify:
                     tolerate(notify, outcome.decision, step)
         return outcome.decision
-
-
-def as_controller(control: str | Mapping[str, Any] | Controller) -> Controller:
-    """A registered controller by its name or options; any other object is taken for a controller as it is.
-
-    Raises:
-        ConfigError: an unknown name or option, or an object without a controller's methods.
-    """
-    if isinstance(control, str):
-        control = {"name": control}
-    if isinstance(control, Mapping):
-        built: Controller = component("control", control)
-        return built
-    for method in ("init", "decide", "keep", "last"):
-        if not callable(getattr(control, method, None)):
-            raise ConfigError(f"control: a {type(control).__name__} is not a controller: it has no method {method!r}")
-    return control
-
-
-def tolerate(call: Callable[..., object], *args: object) -> None:
-    """A disk that is full or an alert that cannot be sent must not end a training run: it becomes a warning."""
-    try:
-        call(*args)
-    except Exception as error:
-        warnings.warn(f"crestfall guard: {error}", CrestfallWarning, stacklevel=4)

@@ -82,16 +82,18 @@ class History:
         in_memory: Callable[[], Collection[int]],
         *,
         rates_stay: bool = False,
+        greater_is_better: bool = True,
     ) -> None:
         """Open a guard's directory, or begin one. `in_memory`: the snapshots that the guard holds beside the disk.
 
         Raises:
             RunDirectoryError: it cannot be written, or another process is at work in it.
             InputError: it holds something that no guard wrote.
+            ConfigError: its scores are better the other way round.
         """
         self._directory, self._controller = directory, controller
         self._max_snapshots, self._max_rollbacks = max_snapshots, max_rollbacks
-        self._in_memory, self._rates_stay = in_memory, rates_stay
+        self._in_memory, self._rates_stay, self._minimised = in_memory, rates_stay, not greater_is_better
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(directory)
@@ -101,6 +103,7 @@ class History:
         self._adopt_orphans()
         self._by_id = {o.id: o for o in self._journal.observations}
         self._active = self._journal.active()
+        self._refuse_other_direction()
         self._state = self._replayed()
         self._fresh = True
         self._unfit: frozenset[int] = frozenset()
@@ -111,20 +114,20 @@ class History:
 
     @property
     def last_score(self) -> float | None:
-        return self._active[-1].record.value if self._active else None
+        return self._active[-1].score if self._active else None
 
     def best(self) -> Kept | None:
         identity = self.best_of(self.available())
         if identity is None:
             return None
         path = self.snapshots.path(identity) if identity in self.snapshots else None
-        return Kept(self._by_id[identity].record.step, self._value(identity), path)
+        return Kept(self._by_id[identity].record.step, self._by_id[identity].score, path)
 
     def best_score(self) -> tuple[int, float] | None:
         """(step, score) of the best evaluation that is still part of the run, whether a snapshot is kept or not."""
         finite = [o for o in self._active if not o.scores.not_finite]
         best = max(finite, key=lambda o: (o.record.value, -o.id), default=None)
-        return None if best is None else (best.record.step, best.record.value)
+        return None if best is None else (best.record.step, best.score)
 
     def best_step(self) -> int | None:
         best = self.best_score()
@@ -184,6 +187,7 @@ class History:
             decision, target = self._resolve(decision, kept_before | keep)
             decision, mean = self._averaged(decision)
             wanted = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
+        decision = self._worded(decision)
         observation = replace(observation, decision=decision)
         self._by_id[identity] = self._active[-1] = observation
         self._pending = observation
@@ -207,6 +211,7 @@ class History:
             decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
         decision, target = self._resolve(decision, self._controller.keep(self._state))
         decision, mean = self._averaged(decision)
+        decision = self._worded(decision)
         now = self._active[-1].id
         return Outcome(decision, target, self._factor(target), wanted=self.available(), mean_of=mean, current=now)
 
@@ -226,7 +231,8 @@ class History:
                 "to be a finite number"
             )
         worst = min([0.0, *seen]) if not seen or min(seen) >= 0 else min(seen) - (max(seen) - min(seen))
-        return replace(scores, record=replace(scores.record, value=worst, standard_error=None, counts_P=None, n=None))
+        record = replace(scores.record, value=worst, standard_error=None, counts_P=None, n=None)
+        return replace(scores, record=record, raw=-worst if self._minimised else None)
 
     def _away_from_here(self, scores: Scores, best: int | None, *, stop: bool = False) -> Decision:
         """What is done about weights that are not finite: back to the best, or stop there."""
@@ -238,6 +244,12 @@ class History:
         if best is None or stop or not getattr(self._controller, "rolls_back", False):
             return Decision("stop", target, reason)
         return Decision("rollback", target, reason, {}, getattr(self._controller, "slow_down", 1.0))
+
+    def _worded(self, decision: Decision) -> Decision:
+        """Controllers see scores to be minimised with their sign changed, and speak of these."""
+        if not (self._minimised and decision.reason):
+            return decision
+        return replace(decision, reason=f"{decision.reason} (smaller is better: scores with their sign changed)")
 
     def _bounded(self, decision: Decision) -> Decision:
         done = sum(o.decision.action == "rollback" for o in self._active[:-1])
@@ -253,6 +265,16 @@ class History:
         for identity in sorted(self.snapshots.ids):
             if identity >= self._journal.next_id:
                 self._journal.append(self.snapshots.observation(identity))
+
+    def _refuse_other_direction(self) -> None:
+        seen = [o for o in self._active if not o.scores.not_finite]
+        if seen and (seen[-1].scores.raw is not None) != self._minimised:
+            before, now = ("smaller", "larger") if self._minimised is False else ("larger", "smaller")
+            self._lock.release()
+            raise ConfigError(
+                f"{self._directory}: its scores up to step {self.last_step} are better when {before}, and now they are "
+                f"to be better when {now} (greater_is_better). Give every run a directory of its own"
+            )
 
     def _go_back_before(self, step: int, scores: Scores) -> None:
         first, self._fresh = self._fresh, False

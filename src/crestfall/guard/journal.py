@@ -42,6 +42,11 @@ class Observation:
         return self.scores.record
 
     @property
+    def score(self) -> float:
+        """As it was given: a loss with its own sign."""
+        return self.record.value if self.scores.raw is None else self.scores.raw
+
+    @property
     def shown(self) -> bool:
         """Whether the controller saw it: of weights that are not finite no score says anything."""
         return self.scores.not_finite != "weights"

@@ -168,8 +168,7 @@ class Keeper:
         if self._ranks.size > 1:
             packed = self._completed(packed)
         assert packed is not None
-        self._functions.restore(statetree.unpack(packed))
-        return self._differences(packed)
+        return self._restored(packed)
 
     def put_back_from_disk(self, packed: Packed | None, parts: Mapping[int, bytes], shards: Any) -> list[str]:
         """The same for one that rank 0 has read. `shards`: the directory of the sharded tensors, None without any."""
@@ -181,8 +180,15 @@ class Keeper:
             self._functions.prepare()
             live = statetree.look(self._functions.capture()).sharded
             packed = Packed(packed.skeleton, {**packed.leaves, **sharded.load(live, shards)})
+        return self._restored(packed)
+
+    def _restored(self, packed: Packed) -> list[str]:
         self._functions.restore(statetree.unpack(packed))
-        return self._differences(packed)
+        self._functions.forget_gradients()
+        odd = self._differences(packed)
+        if self._functions.own or self._functions.rates_stay:
+            return odd  # of what does not come back as it was, some is meant to
+        return odd + statetree.differences(packed.skeleton, statetree.look(self._functions.capture()).skeleton)
 
     def _completed(self, mine: Packed | None) -> Packed:
         first = self._sent(Packed(mine.skeleton, _plain(mine)) if mine is not None else None)

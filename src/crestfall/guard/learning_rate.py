@@ -29,9 +29,15 @@ def scale_learning_rate(item: Any, factor: float) -> None:
     """Multiply the learning rates of an optimizer, and what a scheduler works them out from, its floor included.
     Anything else has none."""
     if is_optimizer(item):
+        rates: list[Any] = []
         for group in item.param_groups:
             for key in group.keys() & set(_IN_GROUPS):
-                group[key] = group[key] * factor
+                if key == "lr" and hasattr(group[key], "mul_"):  # a tensor, and perhaps one for all groups
+                    rates += [group[key]] if all(group[key] is not rate for rate in rates) else []
+                else:
+                    group[key] = group[key] * factor
+        for rate in rates:
+            rate.detach().mul_(factor)
     if is_scheduler(item):
         _scale_scheduler(item, factor, set())
 
@@ -51,6 +57,11 @@ def _scale_scheduler(scheduler: Any, factor: float, seen: set[int]) -> None:
         for part in own[key] if isinstance(own[key], list | tuple) else [own[key]]:
             if hasattr(part, "__dict__"):
                 _scale_scheduler(part, factor, seen)
+
+
+def rates_of(optimizer: Any) -> list[float]:
+    """The learning rate of each parameter group."""
+    return [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
 
 
 def keep_rates(optimizer: Any) -> Callable[[], None]:

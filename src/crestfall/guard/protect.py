@@ -1,7 +1,8 @@
 """Keeping a trainer's own checkpoints from its own clean-up, for state that a guard cannot capture.
 
-`<directory>/kept/step-40/` holds hard links to the files of the checkpoint of step 40: they take no room on the disk as
-long as the trainer keeps its own, and stay when the trainer deletes them. On another file system they are copies.
+`<directory>/kept/step-40/checkpoint-40/` holds hard links to the files of the checkpoint of step 40, which keeps its
+own name because trainers read the step from it: they take no room on the disk as long as the trainer keeps its own, and
+stay when the trainer deletes them. On another file system they are copies.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Protected:
                 if source.exists():
                     _link(source, self._kept(step))
             for step in self.steps - frozenset(steps):
-                shutil.rmtree(self._kept(step), ignore_errors=True)
+                shutil.rmtree(self._kept(step).parent, ignore_errors=True)
 
     @property
     def steps(self) -> frozenset[int]:
@@ -52,13 +53,13 @@ class Protected:
         return None
 
     def _kept(self, step: int) -> Path:
-        return self._root / f"step-{step}"
+        return self._root / f"step-{step}" / Path(self._pattern.format(step=step)).name
 
 
 def _link(source: Path, target: Path) -> None:
     files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
     for file in files:
-        name = target / (file.name if source.is_file() else file.relative_to(source))
+        name = target if source.is_file() else target / file.relative_to(source)
         if name.exists() and (name.samefile(file) or name.stat().st_size == file.stat().st_size):
             continue
         name.parent.mkdir(parents=True, exist_ok=True)

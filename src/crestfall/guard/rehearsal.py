@@ -28,7 +28,7 @@ def misfit(stored: Outline, live: Outline, functions: Functions, classes: Mappin
             more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
             return f"{odd[0]} is in the {'state here' if odd[0] in mine else 'snapshot'} alone{more}"
     for name in functions.classes:
-        here, there = _groups(live.skeleton.get(name)), _groups(stored.skeleton.get(name))
+        here, there = (_groups(_at(outline.skeleton, name)) for outline in (live, stored))
         if here != there:
             return f"{name} has parameter groups of {here} here and {there} there"
     return _other_shapes(stored, live)
@@ -48,6 +48,16 @@ def _spelt(spec: Any) -> str:
 
 def _below(outline: Outline, name: str) -> dict[str, Any]:
     return {path: spec for path, spec in outline.tensors.items() if path == name or path.startswith(f"{name}.")}
+
+
+def _at(skeleton: Any, path: str) -> Any:
+    """The part at a path (`optimizers.0`); None where there is none."""
+    for key in path.split("."):
+        if isinstance(skeleton, list):
+            skeleton = skeleton[int(key)] if key.isdigit() and int(key) < len(skeleton) else None
+        else:
+            skeleton = skeleton.get(key) if isinstance(skeleton, dict) else None
+    return skeleton
 
 
 def _groups(optimizer: Any) -> list[int] | None:

@@ -37,15 +37,29 @@ RESERVED = (
 )
 """Names in a line of the journal that no signal can have."""
 
+_WORD = r"(^|[_/.@\-])"
 _SMALLER = (
-    r"(^|[_/.\-])(loss|losses|nll|ce|ppl|perplexity|error|errors|error_rate|err|failure_rate|fail_rate|wer|cer|mse|rmse|"
+    _WORD + r"(loss|losses|nll|ce|ppl|perplexity|error|errors|error_rate|err|failure_rate|fail_rate|wer|cer|mse|rmse|"
     r"mae|mape|brier|bpb|bpc)$"
 )
 _GREATER = (
-    r"(reward|rewards|score|scores|acc|accuracy|pass|pass@?\d*|pass_at_\d+|pass_rate|avg@\d+|mean@\d+|f1|f1_\w+|precision|"
-    r"recall|(recall|precision|ndcg|hits?)@\d+|accuracies|margins|acc_norm|reward_mean|hit_rate|auc|auroc|bleu|"
-    r"rouge\w*|chrf|meteor|em|exact_match|win_?rate|success\w*|solved|correct|r2|map|ndcg|mcc)(/mean)?$"
+    _WORD + r"(reward|rewards|score|scores|acc|accuracy|pass|pass[@^]?\d*|pass_(at|hat)_\d+|pass_rate|avg@\d+|mean@\d+|"
+    r"maj@\d+|best@\d+|f1|f1_\w+|precision|recall|(recall|precision|ndcg|hits?)@\d+|accuracies|margins|acc_norm|"
+    r"reward_mean|hit_rate|auc|auroc|bleu|rouge\w*|chrf|meteor|em|exact_match|win_?rate|success|successes|success_rate|"
+    r"solved|correct|r2|map|ndcg|mcc)(/mean)?$"
 )
+_TURNED = (
+    _WORD
+    + r"(neg|negative|minus|inverse|inv|toxicity|toxic|harm\w*|hallucination\w*|violation\w*|penalty|refusal\w*|bias|"
+    r"risk|repetition\w*|false|cost|distance)([_/.@\-]|$)"
+)
+"""Words that turn a name round, or may do so: neg_log_loss, toxicity_score, false_pass_rate."""
+_WITHOUT_BINOMIAL_NOISE = _WORD + r"(loss|losses|nll|ce|ppl|perplexity|mse|rmse|mae|mape|brier|bpb|bpc)$"
+_MEANT = {
+    **dict.fromkeys(("N", "samples", "n_samples", "num_samples", "sample_size"), "n"),
+    **dict.fromkeys(("stderr", "std_err", "std_error", "stderror", "se", "sem"), "standard_error"),
+}
+"""What others call the arguments of `observe`."""
 
 
 def greater_is_better(metric: str, said: bool | None = None) -> bool:
@@ -57,11 +71,17 @@ def greater_is_better(metric: str, said: bool | None = None) -> bool:
     if said is not None:
         return said
     name = metric.lower()
-    if re.search(_SMALLER, name):
-        return False
-    if re.search(_GREATER, name):
-        return True
+    if not re.search(_TURNED, name):
+        if re.search(_SMALLER, name):
+            return False
+        if re.search(_GREATER, name):
+            return True
     raise ConfigError(f"metric {metric!r}: is a larger value better? Say so: greater_is_better=True or False")
+
+
+def has_binomial_noise(metric: str) -> bool:
+    """Whether a metric can be a share of samples, so that their number gives its noise. A loss is none."""
+    return not re.search(_WITHOUT_BINOMIAL_NOISE, metric.lower())
 
 
 def number(value: Any, what: str) -> float:
@@ -174,6 +194,8 @@ class Reader:
     def _signals(self, signals: Mapping[str, Any], where: str) -> dict[str, float]:
         if bad := [name for name in signals if name in RESERVED]:
             raise InputError(f"{where}a signal cannot be called {bad[0]!r}")
+        if bad := [name for name in signals if name in _MEANT]:
+            raise InputError(f"{where}{bad[0]!r} is no signal; is {_MEANT[bad[0]]}= meant?")
         given = {name: number(v, f"{where}{name}") for name, v in signals.items() if v is not None}
         return {name: value for name, value in given.items() if math.isfinite(value)}
 

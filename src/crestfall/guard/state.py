@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,8 +12,22 @@ import numpy as np
 
 from crestfall.core.errors import ConfigError
 from crestfall.guard.average import trainable
-from crestfall.guard.exact import finite, load_module, load_optimizer, module_state, refuse_uncapturable
-from crestfall.guard.learning_rate import forget, is_optimizer, is_scheduler, keep_rates, scale_learning_rate
+from crestfall.guard.exact import (
+    finite,
+    forget_gradients,
+    load_module,
+    load_optimizer,
+    module_state,
+    refuse_uncapturable,
+)
+from crestfall.guard.learning_rate import (
+    forget,
+    is_optimizer,
+    is_scheduler,
+    keep_rates,
+    rates_of,
+    scale_learning_rate,
+)
 from crestfall.store.statetree import Outline
 
 Tree = Any
@@ -26,10 +40,10 @@ Schedule = Literal["back", "on"]
 class Functions:
     """Functions of a guard.
 
-    `scale_learning_rate`: None where no learning rate is within reach. `strict`: parts of the tree (by their name at
-    the top) that can be put back only where names, shapes and dtypes are the same. `classes`: of optimizers and
-    schedulers, whose states fit no other class. `rates_stay`: `restore` leaves the learning rate as it is. `finite`:
-    whether all trainable weights are finite numbers.
+    `scale_learning_rate`: None where no learning rate is within reach. `rates`: those in force. `strict`: parts of the
+    tree (by their paths, as in `Outline.tensors`) that can be put back only where names, shapes and dtypes are the
+    same. `classes`: of optimizers and schedulers by their paths, whose states fit no other class. `rates_stay`:
+    `restore` leaves the learning rate as it is. `finite`: whether all trainable weights are finite numbers.
     """
 
     capture: Callable[[], Tree]
@@ -49,6 +63,9 @@ class Functions:
     """Lets the optimizers start anew; None where none is within reach."""
     weights: Callable[[], Mapping[str, Any]] = dict
     """The tensors that a mean over several snapshots is taken of; none where they are not within reach."""
+    rates: Callable[[], list[float]] = list
+    forget_gradients: Callable[[], None] = lambda: None
+    """After a return: gradients that are there are of other weights."""
     prepare: Callable[[], None] = lambda: None
     """Gives optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
 
@@ -75,23 +92,26 @@ class Objects:
         self._objects, self._schedule = dict(objects), schedule
 
     def functions(self) -> Functions:
-        items = list(_flat(self._objects))
+        named = _flat(self._objects)
+        items = list(named.values())
         kinds = {
-            name: f"{type(item).__module__}.{type(item).__qualname__}"
-            for name, item in self._objects.items()
+            path: f"{type(item).__module__}.{type(item).__qualname__}"
+            for path, item in named.items()
             if is_optimizer(item) or is_scheduler(item)
         }
         return Functions(
             self.capture,
             self.restore,
             self._scale if any(is_optimizer(item) for item in items) else None,
-            frozenset(name for name, item in self._objects.items() if _is_module(item) or _is_array(item)),
+            frozenset(path for path, item in named.items() if _is_module(item) or _is_array(item)),
             kinds,
             self._schedule == "on",
             lambda: all(finite(item) for item in items if _is_module(item) or _is_tensor(item)),
             generators=frozenset(name for name, item in self._objects.items() if isinstance(item, GlobalRng)),
             forget_optimizer=self._forget if any(is_optimizer(item) for item in items) else None,
             weights=self._weights,
+            rates=lambda: [rate for item in filter(is_optimizer, items) for rate in rates_of(item)],
+            forget_gradients=self._forget_gradients,
             prepare=self._prepare,
         )
 
@@ -124,27 +144,33 @@ class Objects:
             _restore(item, tree)
 
     def _scale(self, factor: float) -> None:
-        for item in _flat(self._objects):
+        for item in _flat(self._objects).values():
             scale_learning_rate(item, factor)
 
     def _forget(self) -> None:
-        for item in filter(is_optimizer, _flat(self._objects)):
+        for item in filter(is_optimizer, _flat(self._objects).values()):
             forget(item)
+
+    def _forget_gradients(self) -> None:
+        for item in filter(_is_module, _flat(self._objects).values()):
+            forget_gradients(item.parameters())
+        forget_gradients(filter(_is_tensor, _flat(self._objects).values()))
 
     def _weights(self) -> dict[str, Any]:
         weights: dict[str, Any] = {}
-        for i, item in enumerate(_flat(self._objects)):
+        for path, item in _flat(self._objects).items():
             if _is_module(item):
-                weights |= {f"{i}.{name}": weight for name, weight in trainable(item).items()}
+                weights |= {f"{path}.{name}": weight for name, weight in trainable(item).items()}
             elif _is_tensor(item) and item.is_floating_point():
-                weights[str(i)] = item
+                weights[path] = item
         return weights
 
     def _prepare(self) -> None:
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-        modules = [item for item in _flat(self._objects) if _is_module(item)]
-        for item in _flat(self._objects):
+        items = _flat(self._objects).values()
+        modules = [item for item in items if _is_module(item)]
+        for item in items:
             if is_optimizer(item) and not item.state:
                 mine = {id(p) for group in item.param_groups for p in group["params"]}
                 owner = next(m for m in modules if mine <= {id(p) for p in m.parameters()})
@@ -223,13 +249,16 @@ def _check(item: Any, where: str) -> None:
         refuse_uncapturable(item, where)
 
 
-def _flat(item: Any) -> Sequence[Any]:
-    """The objects in lists and dicts."""
+def _flat(item: Any, path: str = "") -> dict[str, Any]:
+    """The objects in lists and dicts, by their paths: `models.0`."""
+    parts: Iterable[tuple[Any, Any]]
     if isinstance(item, Mapping) and not _has_state_dict(item):
-        return [inner for part in item.values() for inner in _flat(part)]
-    if isinstance(item, list | tuple):
-        return [inner for part in item for inner in _flat(part)]
-    return [item]
+        parts = item.items()
+    elif isinstance(item, list | tuple):
+        parts = enumerate(item)
+    else:
+        return {path: item}
+    return {name: inner for key, part in parts for name, inner in _flat(part, f"{path}.{key}".lstrip(".")).items()}
 
 
 def _has_state_dict(item: Any) -> bool:

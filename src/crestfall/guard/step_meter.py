@@ -7,7 +7,9 @@
         measured = meter.after()
 
 It measures KL(old || new) per token, pulls weights and moments back where a step was too long, and multiplies the
-learning rate of the next one. What it decides by is `crestfall.control.pace`. docs/pace.md.
+learning rate of the next one. A schedule or a controller that lowers the learning rate shortens the steps as it means
+to: they are compared with the rate that the optimizer was configured with. What it decides by is
+`crestfall.control.pace`. docs/pace.md.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ SKETCH = 65_536
 
 _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out|output_layer|unembed\w*|head)\.")
 _EMBEDDING = re.compile(r"(^|\.)(embed|embed_tokens|wte|word_embeddings|embed_in)\.weight$")
+
+SHORTEST = 1e-3
+"""Steps are shortened to no less than this, where a warm-up begins at 0."""
 
 MOST_PER_TOKEN = 20.0
 """Nats that one token counts at most in a step's KL: the estimate's tail is heavy, and one token must not decide."""
@@ -155,6 +160,7 @@ class StepMeter:
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
         self._rates: list[Any] = []
+        self._configured = max((_configured(group) for group in optimizer.param_groups), default=0.0)
 
     @property
     def scale(self) -> float:
@@ -183,15 +189,11 @@ class StepMeter:
         for group in self._optimizer.param_groups:
             group["lr"] = group["lr"] * self.scale
 
-    def after(self, shortened: float = 1.0) -> Measured:
-        """Right after `optimizer.step()`. Raises ConfigError without a `before`.
-
-        Args:
-            shortened: what a schedule or a controller means this step to be shortened by (0.5: half as long), which a
-                meter that holds steps at one size would otherwise undo.
-        """
+    def after(self) -> Measured:
+        """Right after `optimizer.step()`. Raises ConfigError without a `before`."""
         if self._step is None:
             raise ConfigError("StepMeter: after() without before()")
+        shortened = self._shortened()
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
         moved = self._step.length() != 0
@@ -207,10 +209,18 @@ class StepMeter:
 
     def state_dict(self) -> dict[str, float]:
         """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
-        return dict(self._state)
+        return {**self._state, "configured": self._configured}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        self._state = {name: float(value) for name, value in state.items()}
+        kept = {name: float(value) for name, value in state.items()}
+        self._configured = kept.pop("configured", self._configured)
+        self._state = kept
+
+    def _shortened(self) -> float:
+        """What schedule, warm-up and controllers leave of the configured rate: a meter that held steps at one size
+        would undo them."""
+        rate = max(map(float, self._rates), default=0.0)
+        return min(1.0, max(rate / self._configured, SHORTEST)) if self._configured > 0 else 1.0
 
     def _kl(self) -> float:
         assert self._logprobs is not None
@@ -251,6 +261,11 @@ def k3(difference: Tensor, at_most: float = MOST_PER_TOKEN) -> Tensor:
     """KL(old || new) of each token from d = log new - log old of a token that old sampled: e^d - 1 - d, not negative
     (Schulman 2020)."""
     return (difference.exp() - 1 - difference).clamp(max=at_most)
+
+
+def _configured(group: Mapping[str, Any]) -> float:
+    """The highest learning rate that a parameter group is meant to have, where a scheduler has noted it."""
+    return max(float(group[name]) for name in ("lr", "initial_lr", "max_lr") if name in group)
 
 
 @torch.no_grad()

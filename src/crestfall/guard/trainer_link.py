@@ -7,11 +7,17 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from crestfall.core.errors import CrestfallWarning, InputError
+from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
+from crestfall.guard.average import WeightAverage
+from crestfall.guard.scores import greater_is_better
 from crestfall.guard.state import GlobalRng
+from crestfall.store import statetree
 
+_DIRECTORY = "_crestfall"
+"""Below the output directory: `push_to_hub` leaves out what begins with an underscore."""
 _BUFFERS: tuple[tuple[str, Any], ...] = (("_buffered_inputs", None), ("_step", 0), ("_last_loaded_step", -1))
 """What a TRL trainer (1.16) holds of completions sampled before, and of the weights that its vLLM engine has."""
 
@@ -44,6 +50,72 @@ def remembered(state: Any, now: Mapping[str, float] | None = None) -> Mapping[st
         state.stateful_callbacks["crestfall_pace"] = dict(now)
     found: Mapping[str, float] = (state.stateful_callbacks or {}).get("crestfall_pace", {})
     return found
+
+
+def average_in_checkpoint(average: WeightAverage, args: Any, state: Any, *, save: bool = False) -> bool:
+    """Read an average of weights from the trainer's checkpoint of this step, or `save` it there: a resumed run goes on
+    with it. Returns whether it is there; says so where it begins anew."""
+    folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    path = folder / "crestfall_average.safetensors"
+    if save:
+        if folder.exists():
+            statetree.write(statetree.pack(average.state_dict()), path)
+    elif path.exists():
+        average.load_state_dict(statetree.unpack(statetree.read(path)))
+    else:
+        warnings.warn(
+            f"crestfall: no average of weights in {folder}: it begins anew at step {state.global_step}",
+            CrestfallWarning,
+            stacklevel=2,
+        )
+    return path.exists()
+
+
+def directory_for(given: str | Path | None, args: Any, resumed: bool) -> Path:
+    """A guard's directory for one `train()`: `train-00`, `train-01` ...: the next one for a fresh run, the last one
+    where it was resumed. `given`: where these are; None: in the trainer's output directory."""
+    root = Path(args.output_dir) / _DIRECTORY if given is None else Path(given)
+    if given is None and resumed and not root.exists():
+        older = Path(args.output_dir) / "crestfall"  # its name in 0.1
+        root = older if older.exists() else root
+    numbers = [int(path.name[6:]) for path in root.glob("train-*") if path.name[6:].isdigit()]
+    if resumed and not numbers:
+        warnings.warn(
+            f"crestfall: training resumes at a checkpoint and {root} holds nothing of a guard's: the best step so far "
+            "is not known; give the callback the `directory` of the run before",
+            CrestfallWarning,
+            stacklevel=2,
+        )
+    last = max(numbers, default=-1)
+    return root / f"train-{last if resumed and numbers else last + 1:02d}"
+
+
+def direction(metric: str | None, said: bool | None, args: Any) -> bool:
+    """Whether a larger score is the better one: as said, else by the metric's name and what the trainer has for it.
+
+    Raises:
+        ConfigError: nobody says, or they contradict each other.
+    """
+    if metric is None or said is not None:
+        return said is not False
+    theirs = args.greater_is_better if args.metric_for_best_model in (metric, f"eval_{metric}") else None
+    try:
+        ours = greater_is_better(metric)
+    except ConfigError:
+        if theirs is None:
+            raise
+        return bool(theirs)
+    if theirs is not None and theirs != ours:  # transformers guesses: False for names that end in loss alone
+        raise ConfigError(
+            f"metric {metric!r}: the trainer has greater_is_better={theirs}, and by its name it is {ours}: say which "
+            "to the callback, greater_is_better=True or False"
+        )
+    return ours
+
+
+def named(strategy: Any) -> str:
+    """`steps`, `epoch` or `no`, given as a string or as transformers' enumeration."""
+    return str(getattr(strategy, "value", strategy))
 
 
 def log(trainer: Any, state: Any, numbers: Mapping[str, float], words: Mapping[str, str]) -> None:
@@ -79,7 +151,7 @@ def forget_rollouts(trainer: Any, args: Any) -> None:
 
 def saves_now(args: Any, state: Any, control: Any) -> bool:
     """Whether the trainer is about to save a checkpoint, which must not be ahead of the guard's disk."""
-    strategy = str(getattr(args.save_strategy, "value", args.save_strategy))
+    strategy = named(args.save_strategy)
     steps = getattr(state, "save_steps", 0) or 0
     due = strategy == "steps" and steps > 0 and state.global_step % steps == 0
     return bool(control.should_save) or due or (strategy != "no" and state.global_step >= state.max_steps)

@@ -37,8 +37,6 @@ class TrainerMeter:
     def __init__(self, trainer: Any, optimizer: Any, pace: str | Mapping[str, Any] | Pace) -> None:
         named = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
         self.meter = StepMeter(named.values(), optimizer, pace, output_layer(named))
-        self._rate: list[float] = []
-        self._configured = float(trainer.args.learning_rate)
         self._trainer, self._optimizer, self._seen = trainer, optimizer, list[dict[str, Any]]()
         self._compute_loss: Any = None
         if self.meter.pace.measure == "kl":
@@ -52,17 +50,12 @@ class TrainerMeter:
 
     def before(self) -> None:
         """Right before the optimizer's step."""
-        self._rate = [group["lr"] for group in self._optimizer.param_groups]
         self.meter.before(self._logprobs if self._compute_loss is not None else None)
 
     def after(self) -> dict[str, float]:
-        """Right after it. Returns signals.
-
-        What schedule, warm-up and controllers leave of the configured rate shortens the step: a meter does not undo it.
-        """
+        """Right after it. Returns signals."""
         used = self.meter.scale
-        shortened = max(self._rate) / self._configured if self._configured > 0 else 1.0
-        measured = self.meter.after(min(1.0, max(shortened, 1e-3)))
+        measured = self.meter.after()
         self._seen.clear()
         return measured.signals() | {"pace": used}
 

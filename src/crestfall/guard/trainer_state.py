@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.guard.average import WeightAverage, trainable
-from crestfall.guard.exact import bare_name, finite, load_optimizer, refuse_uncapturable
-from crestfall.guard.learning_rate import forget, keep_rates, scale_learning_rate
+from crestfall.guard.exact import bare_name, finite, forget_gradients, load_optimizer, refuse_uncapturable
+from crestfall.guard.learning_rate import forget, keep_rates, rates_of, scale_learning_rate
 from crestfall.guard.state import Functions, Schedule
 from crestfall.store import statetree
 from crestfall.store.checksums import checksums
@@ -44,6 +44,7 @@ class TrainerState:
         self._frozen = _sums({n: p for n, p in self._parameters() if not p.requires_grad})
         self._late: dict[str, Any] = {}
         self._drifted: set[str] = set()
+        self._trained: set[str] = set()
 
     def functions(self) -> Functions:
         classes = {
@@ -60,10 +61,13 @@ class TrainerState:
             lacks=self._lacks,
             forget_optimizer=lambda: forget(self._optimizer),
             weights=lambda: trainable(self._model),
+            rates=lambda: rates_of(self._optimizer),
+            forget_gradients=lambda: forget_gradients(self._model.parameters()),
         )
 
     def capture(self) -> dict[str, Any]:
         self.note_unfrozen()
+        self._trained |= {name for name, p in self._parameters() if p.requires_grad}
         tree: dict[str, Any] = {
             "model": {**self._written_frozen(), **dict(self._changing())},
             "optimizer": self._optimizer.state_dict(),
@@ -148,8 +152,9 @@ class TrainerState:
         return ""
 
     def _changing(self) -> Iterator[tuple[str, Any]]:
-        """Trainable parameters and persistent buffers by name; a parameter that has two names has its first."""
-        yield from ((name, p) for name, p in self._parameters() if p.requires_grad)
+        """Trainable parameters, those that were (a return may change them), and persistent buffers, by name; a
+        parameter that has two names has its first."""
+        yield from ((name, p) for name, p in self._parameters() if p.requires_grad or name in self._trained)
         yield from self._buffers()
 
     def _parameters(self) -> Iterator[tuple[str, Any]]:

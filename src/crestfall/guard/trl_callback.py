@@ -25,14 +25,18 @@ from crestfall.core.types import Decision, Evaluation
 from crestfall.guard.average import WeightAverage
 from crestfall.guard.guard import Guard, Notify
 from crestfall.guard.ranks import decided_by_first, detect
-from crestfall.guard.scores import greater_is_better as direction_of
+from crestfall.guard.scores import has_binomial_noise
 from crestfall.guard.state import Schedule
 from crestfall.guard.trainer_link import (
+    average_in_checkpoint,
     come_first,
+    direction,
+    directory_for,
     find_trainer,
     forget_rollouts,
     log,
     metric_in,
+    named,
     remembered,
     saves_now,
     undisturbed,
@@ -53,8 +57,6 @@ None: the evaluation failed and says nothing.
 Called on every rank, in evaluation mode and without gradients; rank 0's answer counts.
 """
 _OWN = "crestfall/"
-_DIRECTORY = "_crestfall"
-"""Below the output directory: `push_to_hub` leaves out what begins with an underscore."""
 
 
 class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
@@ -67,7 +69,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         every: optimizer steps from one evaluation to the next. Patience counts evaluations.
         metric: instead of `evaluate`, the key of the trainer's own evaluation (`eval_reward`, or `reward`) to control
             by; with several evaluation sets `eval_NAME_reward`.
-        n: number of samples behind that score in all, for controllers that use its noise.
+        n: the `n` of `Guard.observe`, where `evaluate` does not return its own: samples behind a mean in all, samples
+            of each problem behind counts. For controllers that use the noise of a score.
         greater_is_better: whether a larger score is better. None: True for `evaluate`; for a metric its name decides
             (`eval_loss`: False), and an unclear name is an error.
         directory: where observations and snapshots go, one subdirectory per `train()`; by default `_crestfall` in the
@@ -135,8 +138,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         """What the last `train()` ended with: its `target_step` is the step that the weights are of."""
         self.checkpoint: Path | None = None
         """With `keep="best"`: the trainer's checkpoint to go on from."""
-        if metric is not None and greater_is_better is not None:
-            direction_of(metric, greater_is_better)
+        if metric is not None and n is not None and not has_binomial_noise(metric):
+            raise ConfigError(f"CrestfallCallback: n is of a share of samples, and {metric!r} is none: leave n out")
 
     def attach(self, trainer: Any) -> None:
         """Add the callback to a trainer, in front of its other callbacks. `callbacks=[callback]` does the same."""
@@ -152,8 +155,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._find(state)
-        larger = self._direction(args)
-        if self._metric is not None and str(getattr(args.eval_strategy, "value", args.eval_strategy)) == "no":
+        larger = direction(self._metric, self._greater, args)
+        if self._metric is not None and named(args.eval_strategy) == "no":
             raise ConfigError(
                 f"CrestfallCallback(metric={self._metric!r}): the trainer never evaluates; set eval_strategy='steps' "
                 "and eval_steps, or give the callback `evaluate`"
@@ -162,7 +165,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             self.guard.close()
         resumed = state.global_step > 0
         self._measure(state, kwargs["optimizer"])
-        chosen = decided_by_first(detect(), lambda: {"directory": str(self._subdirectory(args, resumed))})
+        chosen = decided_by_first(detect(), lambda: {"directory": str(directory_for(self._directory, args, resumed))})
         self.guard = Guard(chosen["directory"], greater_is_better=larger, **self._options, **self._state(args, kwargs))
         self._signals, self._measured, self._evaluated, self._stop = {}, {}, set(), None
         self.decision, self.checkpoint, self._training = None, None, True
@@ -170,7 +173,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         # anew.
         last = self.guard.last_step
         self._observed = state.global_step if last is not None and last >= state.global_step else None
-        if self._average is not None and not resumed:
+        if self._average is not None and not (resumed and average_in_checkpoint(self._average, args, state)):
             self._average.update()
         if self._evaluate is not None:
             self._look(args, state, control, kwargs["model"])
@@ -211,7 +214,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             self._look(args, state, control, kwargs["model"], broken=broken)
         elif broken:
             self._observe(args, state, control, math.nan)
-        elif last and self._metric is not None:
+        elif last and self._metric is not None and named(args.eval_strategy) == "steps":
             control.should_evaluate = True
         if saves_now(args, state, control):
             self.guard.flush()
@@ -229,6 +232,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         self._evaluated |= {key for key in metrics or {} if key.startswith("eval_")}
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._average is not None and state.is_world_process_zero:
+            average_in_checkpoint(self._average, args, state, save=True)
         if self._keep == "best" and self.guard is not None and self.guard.best_score is not None:
             step, value = self.guard.best_score
             path = Path(args.output_dir) / f"checkpoint-{step}"
@@ -276,14 +281,6 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if (kept := remembered(state)) and state.global_step > 0:
             self._meter.meter.load_state_dict(kept)
 
-    def _direction(self, args: Any) -> bool:
-        if self._metric is None:
-            return self._greater is not False
-        said = self._greater
-        if said is None and getattr(args, "metric_for_best_model", None) in (self._metric, f"eval_{self._metric}"):
-            said = args.greater_is_better
-        return direction_of(self._metric, said)
-
     def _state(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The guard's arguments that say what is kept."""
         self._live = self._average = None
@@ -299,16 +296,6 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         reference = getattr(self._trainer, "ref_model", None) if follows else None
         self._live = TrainerState(model, *parts, self._schedule, self._average, meter, reference)
         return {"state": self._live, "hand_on": self._average}
-
-    def _subdirectory(self, args: Any, resumed: bool) -> Path:
-        """`train-00`, `train-01` ...: the next one for a fresh `train()`, the last one where it was resumed."""
-        root = Path(self._directory) if self._directory is not None else Path(args.output_dir) / _DIRECTORY
-        if self._directory is None and resumed and not root.exists():
-            older = Path(args.output_dir) / "crestfall"  # its name in 0.1
-            root = older if older.exists() else root
-        numbers = [int(path.name[6:]) for path in root.glob("train-*") if path.name[6:].isdigit()]
-        last = max(numbers, default=-1)
-        return root / f"train-{last if resumed and numbers else last + 1:02d}"
 
     def _look(self, args: Any, state: Any, control: Any, model: Any, *, broken: bool = False) -> None:
         assert self._evaluate is not None
@@ -330,6 +317,11 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         self._observed = step
         seen = dict(score) if isinstance(score, Mapping) else {"select": score}
+        if "select" not in seen or "step" in seen:
+            raise InputError(
+                f"CrestfallCallback: evaluate returned {{{', '.join(map(repr, seen))}}}: a mapping holds arguments of "
+                "Guard.observe, the score under 'select', and no step"
+            )
         if self._n is not None and not isinstance(score, Evaluation):
             seen = {"n": self._n, **seen}
         # The last row that the trainer logged: it logs a step after this event, so as a rule that of the step before.

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -338,7 +339,8 @@ def test_a_full_disk_costs_a_warning_and_not_the_best(tmp_path: Path, monkeypatc
     assert [p.name for p in (tmp_path / "snapshots").iterdir()] == ["000001-step-1"]  # the best that is on disk
 
     # Killed now, the run comes back to the best that the disk holds ...
-    other, _ = numpy_guard(tmp_path)
+    shutil.copytree(tmp_path, tmp_path.with_name("killed"))
+    other, _ = numpy_guard(tmp_path.with_name("killed"))
     assert other.best is not None
     assert other.best.step == 1
     other.close()

@@ -72,6 +72,36 @@ def guarded_run(rank: int, tmp_path: Path) -> dict[str, Any]:
     return out
 
 
+def slowed_run(rank: int, tmp_path: Path) -> dict[str, Any]:
+    """Crest halves the rate after a fall; then one rank's weights become NaN."""
+    import torch
+
+    model = torch.nn.Linear(2, 2)
+    torch.nn.init.zeros_(model.weight)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    out: dict[str, Any] = {"scales": [], "actions": []}
+    with Guard(tmp_path / "guard", control="crest", state={"model": model, "optimizer": sgd}) as guard:
+        for step, value in enumerate([0.2, 0.8, 0.1, 0.1, 0.9]):
+            if step == 4 and rank == 1:
+                torch.nn.init.constant_(model.weight, math.nan)
+            decision = guard.observe(step, select=value, n=480)
+            guard.carry_out(decision)
+            out["scales"].append(guard.learning_rate_scale)
+            out["actions"].append(decision.action)
+    with Guard(tmp_path / "guard", control="crest", state={"model": model, "optimizer": sgd}) as guard:
+        out["scales"].append(guard.learning_rate_scale)
+    return out | {"rate": sgd.param_groups[0]["lr"], "finite": bool(model.weight.isfinite().all())}
+
+
+def test_every_rank_knows_the_rate_and_of_any_rank_s_nan(tmp_path: Path) -> None:
+    first, second = in_two_processes(slowed_run, tmp_path)
+    assert first == second
+    assert first["finite"]
+    assert first["actions"][-1] == "rollback"
+    assert first["scales"][-1] < 1
+    assert first["rate"] == pytest.approx(0.1 * first["scales"][-1])
+
+
 def test_ranks_cannot_disagree(tmp_path: Path) -> None:
     first, second = in_two_processes(guarded_run, tmp_path)
     assert first["decisions"] == second["decisions"]

@@ -111,12 +111,13 @@ def test_beside_a_run_of_prime_rl(tmp_path: Path) -> None:
             (tmp_path / f"step_{step}").mkdir()
             (tmp_path / f"step_{step}" / "weights").write_text(str(step))
             file.write(json.dumps({"train/all/all/reward/mean": 0.4, "step": step + 1}) + "\n")
+            file.write(json.dumps({"inference/tokens_per_second": 9.0, "step": None, "time": 1.5 + step}) + "\n")
             file.write(
                 json.dumps({key: SCORES[step], "eval/gsm8k/policy_version": float(step), "step": float(step)}) + "\n"
             )
     decision = example("guard_beside").follow(log, key, f"{tmp_path}/step_{{step}}", 800, patience=0.5)
     assert (decision.action, decision.target_step) == ("stop", 40)
-    assert (log.with_suffix(".crestfall") / "kept" / "step-40" / "weights").read_text() == "40"
+    assert (log.with_suffix(".crestfall") / "kept" / "step-40" / "step_40" / "weights").read_text() == "40"
 
 
 class OpenRLHF:

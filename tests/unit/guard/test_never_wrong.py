@@ -290,4 +290,5 @@ def test_a_guard_that_only_decides_keeps_the_trainers_best_checkpoint(tmp_path: 
         assert guard.carry_out(decision)
     assert guard.checkpoint is not None
     assert (guard.checkpoint / "weights").read_text() == "1"
+    assert guard.checkpoint.name == "checkpoint-1"  # trainers read the step from it
     assert [path.name for path in (tmp_path / "guard" / "kept").iterdir()] == ["step-1"]
