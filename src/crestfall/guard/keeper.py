@@ -15,7 +15,7 @@ from typing import Any
 from crestfall.core.errors import ConfigError
 from crestfall.guard import sharded
 from crestfall.guard.ranks import Ranks
-from crestfall.guard.rehearsal import misfit
+from crestfall.guard.rehearsal import differences, misfit
 from crestfall.guard.state import Functions
 from crestfall.store import statetree
 from crestfall.store.buffers import Buffers
@@ -188,7 +188,7 @@ class Keeper:
         odd = self._differences(packed)
         if self._functions.own or self._functions.rates_stay:
             return odd  # of what does not come back as it was, some is meant to
-        return odd + statetree.differences(packed.skeleton, statetree.look(self._functions.capture()).skeleton)
+        return odd + differences(packed.skeleton, statetree.look(self._functions.capture()).skeleton)
 
     def _completed(self, mine: Packed | None) -> Packed:
         first = self._sent(Packed(mine.skeleton, _plain(mine)) if mine is not None else None)

@@ -34,6 +34,16 @@ def misfit(stored: Outline, live: Outline, functions: Functions, classes: Mappin
     return _other_shapes(stored, live)
 
 
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Paths at which two skeletons hold other numbers, strings or lists; what only one of two dicts has is left out."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = [key for key in one if key in other]
+        return [odd for key in both for odd in differences(one[key], other[key], f"{path}.{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [odd for i, pair in enumerate(zip(one, other, strict=True)) for odd in differences(*pair, f"{path}.{i}")]
+    return [] if type(one) is type(other) and one == other else [path.lstrip(".")]
+
+
 def _other_shapes(stored: Outline, live: Outline) -> str:
     for name in live.tensors:
         if name in stored.tensors and stored.tensors[name] != live.tensors[name]:

@@ -216,16 +216,6 @@ def _header(raw: bytes, where: str) -> tuple[Any, str]:
         raise InputError(f"{where}: not a crestfall state file ({error})") from None
 
 
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Paths at which two skeletons hold other numbers, strings or lists; what only one of two dicts has is left out."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        both = [key for key in one if key in other]
-        return [odd for key in both for odd in differences(one[key], other[key], f"{path}.{key}")]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [odd for i, pair in enumerate(zip(one, other, strict=True)) for odd in differences(*pair, f"{path}.{i}")]
-    return [] if type(one) is type(other) and one == other else [_named(path)]
-
-
 class _Packer:
     def __init__(self) -> None:
         self.leaves: dict[str, Any] = {}
