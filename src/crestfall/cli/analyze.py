@@ -152,7 +152,7 @@ def show(console: Console, a: Analysis) -> None:
     """One run, for people."""
     t, c, of = a.trajectory, a.classification, a.levels
     say(console, f"{t.name}: {c.label.replace('_', ' ')}", style="bold")
-    say(console, f"so       {a.headline}")
+    say(console, f"summary  {a.headline}")
     say(console, f"metric   {t.metric}: {t.why}")
     say(console, f"steps    {len(t)} points from {t.steps_S[0]} to {a.measures.end_step}")
     say(console, f"start    {_interval(of.start)}")
