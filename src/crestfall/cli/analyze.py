@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         action="append",
         metavar="CLASS[,CLASS...]",
-        help="exit code 1 when a run is of one of these classes; collapse stands for rise_and_collapse too",
+        help="exit code 1 if a run is of one of these classes; collapse includes rise_and_collapse",
     )
 
 

