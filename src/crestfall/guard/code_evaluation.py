@@ -7,6 +7,7 @@ hand a function of your own that samples there is faster.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from crestfall.core.rng import seed_of
 from crestfall.core.types import Problem
 from crestfall.grading import CodeGrader
 from crestfall.grading.programs import program_of
+from crestfall.guard.ranks import Ranks, detect
 
 
 class CodeEvaluation:
@@ -62,8 +64,8 @@ class CodeEvaluation:
         self._grader = grader or CodeGrader()
 
     def __call__(self, model: Any, step: int) -> Mapping[str, Any] | None:
-        rank, size = _place()
-        mine = range(rank, len(self._problems), size)
+        ranks = detect()
+        mine = range(ranks.rank, len(self._problems), ranks.size)
         pairs, owners, cut = [], [], 0
         for i in mine:
             problem = self._problems[i]
@@ -75,7 +77,7 @@ class CodeEvaluation:
         for i, grade in zip(owners, self._grader.grade_batch(pairs), strict=True):
             passed[i] += grade.passed
             infra += grade.ungraded
-        *passed, cut, infra = _summed_over_ranks([*passed, cut, infra])
+        *passed, cut, infra = _summed(ranks, [*passed, cut, infra])
         if infra:
             warnings.warn(
                 f"step {step}: the grader failed on {infra} programs; this evaluation is left out",
@@ -95,7 +97,8 @@ class CodeEvaluation:
             torch.manual_seed(seed_of("code evaluation", self._seed, step, problem.task_id))
             # Said in full: a model's generation_config may bring filters and penalties along.
             out = model.generate(
-                **tokens,
+                input_ids=tokens["input_ids"],
+                attention_mask=tokens["attention_mask"],  # and no token_type_ids, which most decoders refuse
                 do_sample=True,
                 temperature=self._temperature,
                 top_p=1.0,
@@ -107,9 +110,15 @@ class CodeEvaluation:
                 use_cache=True,
             )
         new = out[:, tokens["input_ids"].shape[1] :]
-        ended = (new == self._tokenizer.eos_token_id).any(dim=1)
+        ended = torch.isin(new, torch.tensor(self._ends(model), device=new.device)).any(dim=1)
         texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         return texts, int((~ended).sum())
+
+    def _ends(self, model: Any) -> list[int]:
+        """Tokens that end a completion: the tokenizer's, and those at which the model's `generate` stops."""
+        ends = getattr(model.generation_config, "eos_token_id", None)
+        known = [*(ends if isinstance(ends, list) else [ends]), self._tokenizer.eos_token_id]
+        return [token for token in known if token is not None]
 
     def _chat(self, problem: Problem) -> str:
         if not getattr(self._tokenizer, "chat_template", None):
@@ -119,21 +128,9 @@ class CodeEvaluation:
         return text
 
 
-def _place() -> tuple[int, int]:
-    import torch.distributed as dist
-
-    if not dist.is_available() or not dist.is_initialized():
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
-
-
-def _summed_over_ranks(counts: list[int]) -> list[int]:
-    import torch
-    import torch.distributed as dist
-
-    if _place()[1] == 1:
-        return counts
-    on_gpu = dist.get_backend() == "nccl"
-    total = torch.tensor(counts, device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else "cpu")
-    dist.all_reduce(total)
-    return [int(count) for count in total]
+def _summed(ranks: Ranks, counts: list[int]) -> list[int]:
+    """The sum over all ranks, on every rank."""
+    parts = [json.loads(part) for part in ranks.gather(json.dumps(counts).encode())]
+    total = json.dumps([sum(column) for column in zip(*parts, strict=True)]).encode() if parts else None
+    summed: list[int] = json.loads(ranks.broadcast(total))
+    return summed

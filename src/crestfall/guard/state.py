@@ -28,6 +28,7 @@ from crestfall.guard.learning_rate import (
     rates_of,
     scale_learning_rate,
 )
+from crestfall.guard.ranks import detect
 from crestfall.store.statetree import Outline
 
 Tree = Any
@@ -213,7 +214,7 @@ class GlobalRng:
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {
-            "rank": _rank(),
+            "rank": detect().rank,
             "python": random.getstate(),
             "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  (the point is the global one)
         }
@@ -223,7 +224,7 @@ class GlobalRng:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if state["rank"] != _rank():
+        if state["rank"] != detect().rank:
             return
         random.setstate(state["python"])
         np.random.set_state(state["numpy"])  # noqa: NPY002
@@ -322,10 +323,3 @@ def _restore(item: Any, tree: Tree) -> None:
         item[...] = tree
     else:
         item.detach().copy_(tree)
-
-
-def _rank() -> int:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return 0
-    return int(torch.distributed.get_rank())

@@ -47,6 +47,18 @@ def test_counts_by_the_real_grader_repeat_and_leave_random_numbers_alone() -> No
         assert any(evaluate(model, step) != first for step in (2, 3, 4))  # every step's noise is its own
 
 
+def test_a_completion_that_stops_at_another_end_is_not_cut_off() -> None:
+    model, tokenizer = tiny_trl.model().eval(), tiny_trl.tokenizer()
+    words = set(range(2, len(tokenizer)))
+    model.generation_config.eos_token_id = [1, *words]  # whatever it says, that is the end
+    with CodeGrader(Limits(workers=1)) as grader:
+        result = CodeEvaluation(PROBLEMS, tokenizer, samples=4, max_new_tokens=8, program=as_program, grader=grader)(
+            model, 0
+        )
+    assert result is not None
+    assert result["eval_truncated"] <= 0.25  # the padding token alone ends nothing
+
+
 def test_a_grader_at_fault_says_nothing_of_the_model() -> None:
     class Broken:
         def grade_batch(self, pairs: list[Any]) -> list[Grade]:
