@@ -10,7 +10,7 @@ STOPS = {
     "no_new_privs": "gaining rights through set-user-id programs",
     "capabilities": "rights of root, where root starts the grader",
     "seccomp": "network, new processes and programs, signals to others, ptrace, mounts, io_uring, bpf, keys",
-    "landlock": "reading anything but Python's own files, writing outside scratch, abstract sockets",
+    "landlock": "reading anything but Python's own files, writing outside a program's folder, abstract sockets",
     "namespaces": "seeing or outliving: processes, network interfaces, IPC, host names, mounts of the host",
     "root": "every file of the host but Python's own (read-only); scratch is emptied after each program",
     "threads": "filling the machine with threads, which rlimits do not count for each program",

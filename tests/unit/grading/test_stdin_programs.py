@@ -32,9 +32,10 @@ def test_ordinary_programs_pass(grader, name):
 
 @pytest.mark.parametrize("name", WITH_SCRATCH)
 def test_programs_that_write_files_pass(grader, name):
-    if "root" not in grader.layers:
-        pytest.skip("no scratch without a root of its own")
-    assert grader.grade(SUM, WITH_SCRATCH[name]).passed
+    if not {"root", "landlock"} & grader.layers.keys():
+        pytest.skip("no folder to write to")
+    grade = grader.grade(SUM, WITH_SCRATCH[name])
+    assert grade.passed, (grade.detail, grade.stderr)
 
 
 def test_every_program_has_random_numbers_of_its_own(grader):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crestfall.grading.sandbox import landlock, linux, newroot, paths, seccomp
+from crestfall.grading.sandbox.scratch import HOME, private_folder
 from crestfall.grading.sandbox.zygote import Settings
 
 _NAMESPACES = {
@@ -18,6 +19,7 @@ _NAMESPACES = {
     "uts": linux.CLONE_NEWUTS,
 }
 NOBODY = 65534
+_RENAMES_BETWEEN_FOLDERS = 2  # the version of Landlock that knows them: emptying a folder needs them
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ def enter(options: dict[str, Any]) -> Confinement:
     files = paths.readable(options["site"], options["packages"])
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     layers["no_new_privs"] = "on"
-    scratch = None
+    writable, home = [], None
     own_pids = "namespaces" not in without and _succeeds(_namespaces, lambda: linux.unshare(linux.CLONE_NEWPID))
     if own_pids:
         layers["namespaces"] = f"user, pid, {', '.join(_NAMESPACES)}"
         if "root" not in without and _succeeds(lambda: _new_root(files, options["scratch_mib"])):
             layers["root"] = f"{len(files.below)} read-only paths, {options['scratch_mib']} MiB of scratch"
-            scratch = newroot.SCRATCH
+            writable, home = [newroot.SCRATCH], os.path.join(newroot.SCRATCH, HOME)
     elif (
         "uid" not in without
         and os.geteuid() == 0
@@ -57,10 +59,14 @@ def enter(options: dict[str, Any]) -> Confinement:
         layers["uid"] = "nobody"
     use_landlock = "landlock" not in without and landlock.version() > 0
     use_seccomp = "seccomp" not in without
+    shared = False  # with other folders, in a file system whose size bounds nothing
+    if home is None and use_seccomp and landlock.version() >= _RENAMES_BETWEEN_FOLDERS and use_landlock:
+        home = private_folder()
+        writable, shared = [home] if home else [], home is not None
     if use_landlock:
-        layers["landlock"] = f"version {landlock.version()}"
+        layers["landlock"] = f"version {landlock.version()}" + (f", files written below {home} alone" if shared else "")
     if use_seccomp:
-        layers["seccomp"] = "allowed calls only" + ("" if scratch else ", no file opened for writing")
+        layers["seccomp"] = "allowed calls only" + ("" if home else ", no file opened for writing")
     layers["capabilities"] = "none"
     exactly = files.without_hidden() if use_landlock else []
     paths.allow_packages(options["site"], options["packages"])
@@ -71,7 +77,8 @@ def enter(options: dict[str, Any]) -> Confinement:
         options["memory_mib"] << 20,
         options["output_bytes"],
         use_seccomp,
-        scratch,
+        home,
+        options["scratch_mib"] << 20 if shared else None,
         bool(options["packages"]),
         options["every_test"],
         options["keep_output"],
@@ -80,9 +87,9 @@ def enter(options: dict[str, Any]) -> Confinement:
     def seal() -> None:
         linux.drop_capabilities()
         if use_landlock:
-            landlock.restrict([*exactly, *newroot.DEVICES], [scratch] if scratch else [], files.parents())
+            landlock.restrict([*exactly, *newroot.DEVICES], writable, files.parents())
         if use_seccomp:
-            seccomp.install(seccomp.base_filter(may_write=scratch is not None))
+            seccomp.install(seccomp.base_filter(may_write=home is not None))
         # Last, for it closes our own /proc to us: no other process of this user reads our memory, whatever it may open.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
 

@@ -53,7 +53,7 @@ class Runner:
         if ending.out_of_wall:
             return outcome("time_limit", f"slept: {cpu:.1f} s of CPU in {ending.wall_seconds:.0f} s", final=False)
         if verdict != "passed" and ending.printed >= self.settings.output_bytes:
-            return outcome("output_limit", f"printed {ending.printed} bytes or more")
+            return outcome("output_limit", f"printed, or wrote to files, {ending.printed} bytes or more")
         if verdict:
             return outcome(verdict, detail)
         if ending.signal == signal.SIGSYS:

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from crestfall.grading.sandbox import linux
-from crestfall.grading.sandbox.syscalls import ALLOWED, AUDIT_ARCH, DEADLY, NUMBERS, REFUSED, WRITING
+from crestfall.grading.sandbox.syscalls import ALLOWED, AUDIT_ARCH, DEADLY, MAKING, NUMBERS, REFUSED, WRITING
 
 ENOSYS, EPERM, EACCES = 38, 1, 13
 ALLOW = 0x7FFF0000
@@ -156,11 +156,16 @@ def contestant_filter(pid: int) -> bytes:
     return program.assemble()
 
 
-def thread_filter() -> bytes:
-    """Ask before a thread is made, and tell when one ends."""
+def asking_filter(files: bool) -> bytes:
+    """Ask before a thread is made, and tell when one ends. `files`: ask before a file is made or opened for writing."""
     program = Program(default=ALLOW)
     program.on_args("clone", [Test(0, _JSET, CLONE_THREAD, ASK)], ALLOW)
     program.on("exit", ASK)
+    if files:
+        program.on_args("open", [Test(1, _JSET, O_WRITES, ASK)], ALLOW)
+        program.on_args("openat", [Test(2, _JSET, O_WRITES, ASK)], ALLOW)
+        for name in MAKING:
+            program.on(name, ASK)
     return program.assemble()
 
 

@@ -45,6 +45,8 @@ WRITING = _names(
     """
 )
 
+MAKING = _names("mkdir mkdirat symlink symlinkat link linkat creat truncate")
+
 # Fails with EACCES: an honest program may try it and go on without.
 REFUSED = _names(
     """

@@ -23,7 +23,7 @@ from crestfall.grading.sandbox.frames import Frames
 from crestfall.grading.sandbox.keeper import JudgeLimits, Keeper
 from crestfall.grading.sandbox.outcome import Outcome
 from crestfall.grading.sandbox.program import ZygoteDied
-from crestfall.grading.sandbox.threads import MOST
+from crestfall.grading.sandbox.supervisor import MOST
 from crestfall.grading.sandbox.zygote import READY_COUNTING, Zygote
 
 FLUSH_SECONDS = 0.02

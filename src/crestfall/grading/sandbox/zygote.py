@@ -36,15 +36,17 @@ from crestfall.grading.sandbox import (
 )
 from crestfall.grading.sandbox.pace import AWAKE, SLICE
 from crestfall.grading.sandbox.rehearsal import rehearse
-from crestfall.grading.sandbox.threads import ThreadLimit
+from crestfall.grading.sandbox.supervisor import Supervisor
 
 START = struct.Struct("<dq")  # CPU seconds, bytes of address space
 REPORT = struct.Struct("<iiddq")  # wait status, ending, CPU seconds, wall seconds, bytes printed
 READY, READY_COUNTING = b"ready", b"ready, threads are counted"
 SYNC = b"sync"  # answered with itself once no program runs
-ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED, UNSTARTED = range(5)
+ENDED, CPU_LIMIT, WALL_LIMIT, DISMISSED, UNSTARTED, FULL = range(6)
 FORK_SECONDS = 2.0  # so long the system may refuse a process: other programs end meanwhile
 CPU_GRACE = 0.5  # a program is stopped this much past its CPU limit at the latest, by the kernel's whole-second limit
+
+LOOK_SECONDS = 0.01  # how often the size of what a program writes is looked at, where no file system bounds it
 
 CHANNEL = 3  # a program's descriptor of its channel, behind the standard streams
 
@@ -80,6 +82,7 @@ class Settings:
     output_bytes: int
     seccomp: bool
     scratch: str | None
+    scratch_bytes: int | None
     packages: bool
     every_test: bool
     keep_output: int
@@ -129,7 +132,7 @@ class Zygote:
         self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
         self._cores = os.cpu_count() or 1
         self._scratch = None if settings.scratch is None else scratch.Scratch(settings.scratch)
-        self._threads = ThreadLimit()
+        self._supervisor = Supervisor(self._room)
 
     def serve(self) -> None:
         """Until the worker hangs up."""
@@ -138,8 +141,11 @@ class Zygote:
             os.environ.clear()
         warm()
         if self._settings.seccomp:
-            self._threads.install()
-        self._control.send(READY if self._threads.listener is None else READY_COUNTING)
+            self._supervisor.install(files=self._settings.scratch_bytes is not None)
+        if self._supervisor.listener is None and self._settings.scratch_bytes is not None:
+            self._scratch = None  # nothing would bound what is written there
+            seccomp.install(seccomp.base_filter(may_write=False))
+        self._control.send(READY if self._supervisor.listener is None else READY_COUNTING)
         self._open_streams()
         if self._scratch is not None:
             self._scratch.renew()
@@ -164,7 +170,7 @@ class Zygote:
 
     def _run(self, descriptors: list[int], cpu_limit: float, memory_bytes: int) -> None:
         channel, *files = descriptors
-        self._threads.begin()
+        self._supervisor.begin()
         start = time.monotonic()
         try:
             pid = linux.patient_fork(FORK_SECONDS, linux.plain_fork)
@@ -184,10 +190,12 @@ class Zygote:
         _, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
         printed = max(os.fstat(file).st_size for file in files[1:])
+        if ending == FULL:
+            printed = max(printed, self._settings.output_bytes)
         for descriptor in descriptors:
             os.close(descriptor)
         if self._scratch is not None:
-            self._scratch.renew()
+            self._scratch.renew(touched=self._supervisor.files > 0)
         fcntl.fcntl(self._null, fcntl.F_SETFL, 0)  # the one thing that programs share
         fcntl.flock(self._null, fcntl.LOCK_UN)
         used = usage.ru_utime + usage.ru_stime
@@ -199,7 +207,7 @@ class Zygote:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         poll.register(self._control, select.POLLIN)
-        listener = self._threads.listener
+        listener = self._supervisor.listener
         if listener is not None:
             poll.register(listener, select.POLLIN)
         wall_limit = max(self._settings.wall_seconds, cpu_limit)
@@ -210,7 +218,7 @@ class Zygote:
             if pidfd in ready:
                 return ENDED
             if listener in ready:
-                self._threads.answer()
+                self._supervisor.answer()
                 ready.discard(listener)
             if ready:
                 if not self._control.recv(16):
@@ -226,6 +234,15 @@ class Zygote:
             if asleep >= wall_limit:
                 return WALL_LIMIT
             wait = max(min((cpu_limit - cpu) / self._cores, SLICE), 0.005)
+            if self._supervisor.files:
+                if not self._room():
+                    return FULL
+                wait = min(wait, LOOK_SECONDS)
+
+    def _room(self) -> bool:
+        """May the program write more files?"""
+        limit = self._settings.scratch_bytes
+        return limit is None or self._scratch is None or self._scratch.used() < limit
 
     def _kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)  # a zombie does not mind
