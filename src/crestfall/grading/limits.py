@@ -39,8 +39,8 @@ class Limits:
     workers: int = 2
     """Programs that run at the same time."""
     scratch_mib: int = 16
-    """What a program can write to files: the size of its file system, which is looked at instead, as it writes, where no
-    mount namespace gives it one."""
+    """What a program can write to files: the size of its file system, or, without a mount namespace, what it is stopped
+    at."""
     packages: tuple[str, ...] = ()
     """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
     inside: bool = True

@@ -34,6 +34,8 @@ def test_ordinary_programs_pass(grader, name):
 def test_programs_that_write_files_pass(grader, name):
     if not {"root", "landlock"} & grader.layers.keys():
         pytest.skip("no folder to write to")
+    if name == "/tmp" and "root" not in grader.layers:
+        pytest.skip("/tmp is the machine's own")
     grade = grader.grade(SUM, WITH_SCRATCH[name])
     assert grade.passed, (grade.detail, grade.stderr)
 

@@ -133,6 +133,7 @@ class Zygote:
         self._cores = os.cpu_count() or 1
         self._scratch = None if settings.scratch is None else scratch.Scratch(settings.scratch)
         self._supervisor = Supervisor(self._room)
+        self._looked, self._fits = 0.0, True
 
     def serve(self) -> None:
         """Until the worker hangs up."""
@@ -171,6 +172,7 @@ class Zygote:
     def _run(self, descriptors: list[int], cpu_limit: float, memory_bytes: int) -> None:
         channel, *files = descriptors
         self._supervisor.begin()
+        self._fits = True
         start = time.monotonic()
         try:
             pid = linux.patient_fork(FORK_SECONDS, linux.plain_fork)
@@ -241,8 +243,10 @@ class Zygote:
 
     def _room(self) -> bool:
         """May the program write more files?"""
-        limit = self._settings.scratch_bytes
-        return limit is None or self._scratch is None or self._scratch.used() < limit
+        limit, now = self._settings.scratch_bytes, time.monotonic()
+        if limit is not None and self._scratch is not None and now - self._looked >= LOOK_SECONDS:
+            self._fits, self._looked = self._scratch.used() < limit, time.monotonic()
+        return self._fits
 
     def _kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)  # a zombie does not mind
