@@ -40,6 +40,13 @@ def test_programs_that_write_files_pass(grader, name):
     assert grade.passed, (grade.detail, grade.stderr)
 
 
+@pytest.mark.parametrize("start", ["subprocess.run(['echo', '7'])", "os.popen('echo 7').read()"])
+def test_starting_another_program_is_named(grader, start):
+    grade = grader.grade(SUM, f"import os, subprocess\nprint({start})")
+    assert grade.verdict is Verdict.VIOLATION
+    assert "this sandbox starts no other programs" in grade.detail
+
+
 def test_every_program_has_random_numbers_of_its_own(grader):
     source = "import random, sys\nprint(int(input()) + int(input()))\nprint(random.random(), file=sys.stderr)"
     drawn = {grader.grade(SUM, f"{source}  # {i}").stderr for i in range(5)}

@@ -15,7 +15,7 @@ from crestfall.grading.sandbox.remote import Conversation, ProgramEnded
 from crestfall.grading.sandbox.runner import Runner
 from crestfall.grading.sandbox.testcode import TestCode, Untested
 
-VERDICTS = ("passed", "wrong_answer", "runtime_error", "memory_limit", "unsupported")
+VERDICTS = ("passed", "wrong_answer", "runtime_error", "memory_limit", "violation", "unsupported")
 Tests = list[tuple[str, str, str]]
 
 

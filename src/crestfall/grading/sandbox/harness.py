@@ -18,6 +18,7 @@ from typing import Any
 from crestfall.grading.sandbox import streams
 from crestfall.grading.sandbox.encode import TooLarge
 from crestfall.grading.sandbox.header import names
+from crestfall.grading.sandbox.processes import Refused
 
 MODULE = "__program__"
 FILE = "/scratch/home/main.py"
@@ -80,6 +81,8 @@ def fault(error: BaseException) -> str:
         kind = "exit"
     elif isinstance(error, TooLarge):
         kind = "output"
+    elif isinstance(error, Refused):
+        kind = "refused"
     try:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     except BaseException:

@@ -14,6 +14,7 @@ from typing import Any
 from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 from crestfall.grading.sandbox.harness import MODULE, Channel, find, is_of_program, load, main_function
+from crestfall.grading.sandbox.processes import Refused
 
 MAX_TEXT = 300
 
@@ -58,6 +59,8 @@ def _kind(error: BaseException | None) -> str:
         return "memory_limit"
     if isinstance(error, Unsupported):
         return "unsupported"
+    if isinstance(error, Refused):
+        return "violation"
     own = is_of_program(error)
     if own and not isinstance(error, AssertionError):
         return "runtime_error"

@@ -10,7 +10,7 @@ from typing import Any
 from crestfall.grading.sandbox.decode import Malformed, parse
 from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 
-FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit"}
+FAULTS = {"syntax": "syntax_error", "memory": "memory_limit", "output": "output_limit", "refused": "violation"}
 
 
 @dataclass(frozen=True)

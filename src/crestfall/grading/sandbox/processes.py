@@ -163,8 +163,12 @@ def _executor(module: ModuleType) -> None:
     module.ProcessPoolExecutor = ProcessPoolExecutor  # type: ignore[attr-defined]
 
 
+class Refused(PermissionError):
+    """A program has tried to start another one."""
+
+
 def _refuse(*args: object) -> int:
-    raise PermissionError(1, "this sandbox starts no other programs")
+    raise Refused(1, "this sandbox starts no other programs")
 
 
 def _lock(module: ModuleType) -> None:
