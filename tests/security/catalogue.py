@@ -143,9 +143,13 @@ NETWORK = {
     }.items()
 }
 
-# Without Landlock a listing may succeed: it shows the directories that lead to Python's own files, and nothing of the host.  # noqa: E501
+# Without Landlock a listing may succeed: it shows the directories that lead to Python's own files, and nothing of the
+# host. Where no file system bounds what is written, who writes too much is stopped.
 FILES = {
-    name: (code + F, {V.RUNTIME_ERROR, V.WRONG_ANSWER} if "listdir" in code else {V.RUNTIME_ERROR})
+    name: (
+        code + F,
+        {V.RUNTIME_ERROR} | ({V.WRONG_ANSWER} if "listdir" in code else {V.OUTPUT_LIMIT} if "fill" in name else set()),
+    )
     for name, code in {
         "passwd": "open('/etc/passwd').read()",
         "home": "import os\nassert set(os.listdir('/root')) <= {'.pyenv'}",
