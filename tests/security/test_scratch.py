@@ -33,9 +33,9 @@ def grader(request):
 
 LEAVING = {
     "a file": "open('out.txt', 'w').write('x')",
-    "deep folders": "import os\nos.makedirs('a/' * 60)\nopen('a/x', 'w').write('x')\n"
-    "os.chmod('a', 0)\nos.chmod('.', 0)",
-    "times": "import os\nos.utime('.', (12345, 67890))",
+    "deep folders": "import os\nos.makedirs('a/' * 60)\nopen('a/x', 'w').write('x')\nos.mkdir('b', 0)\n"
+    "try:\n    os.chmod('a', 0)\n    os.chmod('.', 0)\nexcept PermissionError: pass",
+    "times": "import os\ntry: os.utime('.', (12345, 67890))\nexcept PermissionError: pass",
     "a link": "import os\nos.symlink('/etc', 'etc')",
     "a temporary file": "import tempfile\ntempfile.NamedTemporaryFile(delete=False).write(b'x')",
 }
@@ -53,6 +53,28 @@ def test_the_next_program_finds_a_new_one(grader, name):
 def test_nothing_is_written_outside(grader, name):
     grade = grader.grade(SEVEN, f"open({name!r}, 'w').write('x')\nprint(7)")
     assert grade.verdict is Verdict.RUNTIME_ERROR
+
+
+CHANGING = [
+    "os.chmod(own, 0o644)",
+    "os.utime(own)",
+    "os.fchmod(os.open(own, os.O_RDONLY), 0o644)",
+    "os.truncate(own, 1 << 40)",
+]
+CHANGING += ["fcntl.ioctl(os.open(own, os.O_RDONLY), 0x40086602, bytes(8))", "os.rename(own, 'x')", "os.link(own, 'x')"]
+
+
+@pytest.mark.parametrize("change", CHANGING)
+def test_no_file_outside_is_changed(grader, change, tmp_path):
+    """On a file of this test's, which a program may not even see, and on one of Python's with what changes nothing."""
+    import this
+
+    source = "import fcntl, os\nown = {!r}\ntry:\n    {}\nexcept OSError:\n    print(7)"
+    harmless = [] if "truncate" in change or "rename" in change else [this.__file__]
+    (tmp_path / "own").write_text("x")
+    for path in [str(tmp_path / "own"), *harmless]:
+        grade = grader.grade(SEVEN, source.format(path, change))
+        assert grade.passed, (path, grade)
 
 
 FILLING = {

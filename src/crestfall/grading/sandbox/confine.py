@@ -19,7 +19,7 @@ _NAMESPACES = {
     "uts": linux.CLONE_NEWUTS,
 }
 NOBODY = 65534
-_RENAMES_BETWEEN_FOLDERS = 2  # the version of Landlock that knows them: emptying a folder needs them
+_TRUNCATING = 3  # the version of Landlock from which on no file outside can be cut off
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def enter(options: dict[str, Any]) -> Confinement:
     use_landlock = "landlock" not in without and landlock.version() > 0
     use_seccomp = "seccomp" not in without
     shared = False  # with other folders, in a file system whose size bounds nothing
-    if home is None and use_seccomp and landlock.version() >= _RENAMES_BETWEEN_FOLDERS and use_landlock:
+    if home is None and use_seccomp and landlock.version() >= _TRUNCATING and use_landlock:
         home = private_folder()
         writable, shared = [home] if home else [], home is not None
     if use_landlock:

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from crestfall.grading.sandbox import linux
-from crestfall.grading.sandbox.syscalls import ALLOWED, AUDIT_ARCH, DEADLY, MAKING, NUMBERS, REFUSED, WRITING
+from crestfall.grading.sandbox.syscalls import ALLOWED, AUDIT_ARCH, CHANGING, DEADLY, MAKING, NUMBERS, REFUSED, WRITING
 
 ENOSYS, EPERM, EACCES = 38, 1, 13
 ALLOW = 0x7FFF0000
@@ -40,6 +40,7 @@ F_SETPIPE_SZ, F_NOTIFY = 1031, 1026
 # Names, timer slack, and questions.
 HARMLESS_PRCTL = (2, 3, 7, 15, 16, 21, 23, 29, 30, 38, 39, 40, 0x53564D41)
 FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
+FS_SETFLAGS, FS_SETXATTR = 0x40086602, 0x401C5820  # flags of files, which their owner may set
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def base_filter(may_write: bool) -> bytes:
     program.on_args("socketpair", [Test(0, _JEQ, AF_UNIX, errno(EACCES), negate=True)], ALLOW)
     for name, commands in (
         ("fcntl", (F_SETOWN, F_SETSIG, F_SETOWN_EX)),
-        ("ioctl", (FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX)),
+        ("ioctl", (FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX, FS_SETFLAGS, FS_SETXATTR)),
     ):
         program.on_args(name, [Test(1, _JEQ, command, errno(EPERM)) for command in commands], ALLOW)
     if not may_write:
@@ -125,8 +126,11 @@ def base_filter(may_write: bool) -> bytes:
     return program.assemble()
 
 
-def contestant_filter(pid: int) -> bytes:
+def contestant_filter(pid: int, may_change: bool) -> bytes:
     """For one program's process, on top of the base: threads, but no processes; signals to itself alone.
+
+    `may_change`: modes and times of files, which Landlock leaves to the owner: of Python's own files too, where these
+    can be seen from outside a file system of our own.
 
     A signal may carry the process's own `pid`; groups (0, negative), everybody (-1) and other processes are deadly.
     """
@@ -144,6 +148,8 @@ def contestant_filter(pid: int) -> bytes:
         program.on_args(name, [Test(0, _JEQ, 0, ALLOW), Test(0, _JEQ, pid, ALLOW)], errno(EPERM))
     for name in ("pidfd_open", "pidfd_send_signal", "wait4", "waitid", "seccomp"):
         program.on(name, errno(EPERM))
+    for name in () if may_change else CHANGING:
+        program.on(name, errno(EACCES))
     program.on("memfd_create", errno(ENOSYS))  # memory that no limit counts
     program.on_args("fcntl", [Test(1, _JEQ, command, errno(EPERM)) for command in (F_SETPIPE_SZ, F_NOTIFY)], ALLOW)
     # Not the one that lets it outlive the grader, for one.

@@ -45,6 +45,7 @@ WRITING = _names(
     """
 )
 
+CHANGING = _names("chmod fchmod fchmodat utimensat")
 MAKING = _names("mkdir mkdirat symlink symlinkat link linkat creat truncate")
 
 # Fails with EACCES: an honest program may try it and go on without.

@@ -129,7 +129,8 @@ class Zygote:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._null = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, min(100, most - 4))
         os.close(null)
-        self._filter = seccomp.Prepared(seccomp.contestant_filter(PID_MARK), PID_MARK)
+        program = seccomp.contestant_filter(PID_MARK, may_change=settings.scratch_bytes is None)
+        self._filter = seccomp.Prepared(program, PID_MARK)
         self._cores = os.cpu_count() or 1
         self._scratch = None if settings.scratch is None else scratch.Scratch(settings.scratch)
         self._supervisor = Supervisor(self._room)
