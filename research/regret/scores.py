@@ -43,7 +43,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        return f"{self.method}, {'last weights' if self.which == 'last' else 'handed on'}"
+        return f"{self.method}, {'last weights' if self.which == 'last' else 'final weights'}"
 
 
 @dataclass(frozen=True)
