@@ -7,9 +7,10 @@ functions) are numbered in order of appearance. Programs that compute the same i
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterable
 from functools import lru_cache
+
+from crestfall.core.syntax import parse_foreign
 
 # Longer ones are compared as text: parsing costs more than is to be learnt.
 _MAX_PARSED = 50_000
@@ -17,9 +18,7 @@ _MAX_PARSED = 50_000
 
 def count_distinct(programs: Iterable[str]) -> int:
     """The number of different programs."""
-    with warnings.catch_warnings():  # of what a policy writes, e.g. unknown escapes
-        warnings.simplefilter("ignore")
-        return len({canonical(program) for program in set(programs)})
+    return len({canonical(program) for program in set(programs)})
 
 
 @lru_cache(maxsize=4096)
@@ -28,7 +27,7 @@ def canonical(program: str) -> str:
     if len(program) > _MAX_PARSED:
         return program
     try:
-        tree = ast.parse(program)
+        tree = parse_foreign(program)
         _rename(tree)
         return ast.dump(tree)
     except (SyntaxError, ValueError, MemoryError, RecursionError):

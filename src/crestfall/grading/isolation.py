@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crestfall.core.syntax import parse_foreign
 from crestfall.grading.names import VALUE_MODULES, Names, is_program, missing_module, parse, root
 
 # Builtin functions that see an object for what it is.
@@ -62,7 +63,7 @@ def placement(
         packages: what tests and programs may import besides the standard library.
     """
     try:
-        tree = ast.parse(code)
+        tree = parse_foreign(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Placement(refusal=f"the tests cannot be compiled: {error}")
     names = Names.of(tree, entry, stub)

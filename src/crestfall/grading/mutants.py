@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from crestfall.core.syntax import parse_foreign
+
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
     ast.LtE: (ast.Lt, ast.GtE),
@@ -55,7 +57,7 @@ def mutants_of(program: str, most: int, seed: int = 0) -> list[Mutant]:
     """At most so many mutants of a program, drawn at random from all of one change; none of a program that does not
     parse. Each differs from the program and from the others as text."""
     try:
-        tree = ast.parse(program)
+        tree = parse_foreign(program)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return []
     original = ast.unparse(tree)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from crestfall.core.syntax import parse_foreign
 from crestfall.grading.sandbox.rewrite import is_solution
 
 # Modules whose functions work on values, or (unittest, pytest) whose use here is known.
@@ -21,7 +22,7 @@ _CLASS_MAKERS = {"namedtuple", "NamedTuple", "TypedDict", "Enum", "IntEnum", "Fl
 def parse(stub: str) -> ast.Module | None:
     for body in ("", "\n    pass\n"):
         try:
-            return ast.parse(stub + body)
+            return parse_foreign(stub + body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return None

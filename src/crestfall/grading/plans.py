@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crestfall.core.errors import InputError
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CallTests, Problem, StdioTests
 from crestfall.grading.isolation import placement
 from crestfall.grading.limits import Limits
@@ -96,7 +97,7 @@ def _in_place(problem: Problem, tests: CallTests) -> bool | None:
     try:
         functions = [
             node
-            for node in ast.walk(ast.parse(problem.reference))
+            for node in ast.walk(parse_foreign(problem.reference))
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
         ]
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -11,18 +11,13 @@ import builtins
 import html
 import re
 import textwrap
-import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from crestfall.core.syntax import parse_foreign
+
 MAX_PARSED = 200_000
 """Longer texts are not parsed: their tree would take a gigabyte."""
-FILENAME = "<answer of a model>"
-
-# Python 3.12 prints a SyntaxWarning for unknown escapes of whatever it parses. A filter for this one file name is safe
-# with threads, which `catch_warnings` is not.
-for _category in (SyntaxWarning, DeprecationWarning):
-    warnings.filterwarnings("ignore", category=_category, module=re.escape(FILENAME))
 
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _ACTS = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.ListComp, ast.SetComp, ast.DictComp)
@@ -92,7 +87,7 @@ class Checker:
 
 def _parsed(text: str) -> ast.Module | None:
     try:
-        tree = ast.parse(text, FILENAME)
+        tree = parse_foreign(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
     return None if _stray(tree) else tree

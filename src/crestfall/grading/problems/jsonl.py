@@ -12,12 +12,12 @@ before every program, or "leetcode"), and limits: `time_limit` in seconds, `memo
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.truth import NAMES, truth_of
@@ -130,7 +130,7 @@ def _checker(row: Row) -> str | None:
     if row.data.get("checker") is None:
         return None
     try:
-        ast.parse(text := row.text("checker"))
+        parse_foreign(text := row.text("checker"))
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{row.where}: field 'checker' is no Python program: {error}") from None
     return text

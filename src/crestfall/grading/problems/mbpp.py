@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CodeTests, Problem
 from crestfall.grading.problems.base import id_of
 from crestfall.store.rows import Row
@@ -39,8 +40,8 @@ def problem(row: Row) -> Problem:
 def tested_name(tests: str, reference: str) -> str | None:
     """The function of `reference` that the tests call; the last one defined where they call several."""
     try:
-        defined = [node.name for node in ast.parse(reference).body if isinstance(node, ast.FunctionDef)]
-        used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+        defined = [node.name for node in parse_foreign(reference).body if isinstance(node, ast.FunctionDef)]
+        used = {node.id for node in ast.walk(parse_foreign(tests)) if isinstance(node, ast.Name)}
     except SyntaxError:
         return None
     return next((name for name in reversed(defined) if name in used), None)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from crestfall.core.errors import InputError
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import Problem, StdioTests
 from crestfall.grading.problems.base import NoTests, first_python, id_of, text_of
 from crestfall.grading.problems.truth import NAMES, PAIRS, truth_of
@@ -84,7 +85,7 @@ def _python(row: Row, name: str) -> str:
     """A field that has to hold a program of ours. Raises NoTests: it holds another language's, or none at all."""
     text = row.data[name]
     try:
-        if isinstance(text, str) and ast.parse(text).body:
+        if isinstance(text, str) and parse_foreign(text).body:
             return text
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         pass

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crestfall.core.errors import InputError
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.packed import unpacked
@@ -248,7 +249,7 @@ def _number(value: Any) -> str:
 
 def _code(text: str, where: str, name: str | None) -> CodeTests:
     try:
-        empty = not ast.parse(text).body
+        empty = not parse_foreign(text).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise InputError(f"{where}: tests of no known shape: {text[:60]!r}") from None
     if empty:

@@ -15,6 +15,7 @@ from pydantic import Field
 from crestfall.core.errors import ConfigError
 from crestfall.core.registry import register
 from crestfall.core.rng import Key, digest, stream
+from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.testbed.tasks.base import CampaignSets, Sizes
 from crestfall.testbed.tasks.builtin.composition import STUB, Composition, draw, has_unseen_pair
@@ -199,7 +200,7 @@ def returning(program: str) -> str | None:
     Works on the text of the last line, never runs anything; a program that does not parse has no answer to return.
     """
     try:
-        function = ast.parse(program).body[-1]
+        function = parse_foreign(program).body[-1]
     except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
         return None
     if not isinstance(function, ast.FunctionDef):
