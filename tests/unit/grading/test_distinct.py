@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 
 from crestfall.grading.distinct import canonical, count_distinct
