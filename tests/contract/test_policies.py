@@ -98,16 +98,26 @@ def samples(case, problems, uniforms):
 
 
 def test_samples_are_those_of_plain_sampling(case, problems, uniforms, samples):
+    """Each token is the one that its uniform picks after the tokens before it: of a causal model one pass says it of
+    all of a sample's tokens."""
     for p, problem in enumerate(problems):
         for g in range(G):
-            tokens: list[int] = []
+            tokens = samples.tokens_N[p * G + g].tolist()
             with torch.no_grad():
-                while len(tokens) < T and not case.eos & set(tokens):
-                    logits = case.logits(problem, tokens)[-1] / TEMPERATURE
-                    cdf = logits.softmax(-1).double().cumsum(-1)
-                    tokens.append(int((cdf <= uniforms[p, g, len(tokens)]).sum()))
-            assert samples.tokens_N[p * G + g].tolist() == tokens
-            assert samples.truncated_N[p * G + g] == (not case.eos & set(tokens))
+                cdf_TV = (case.logits(problem, tokens) / TEMPERATURE).softmax(-1).double().cumsum(-1)[: len(tokens)]
+            drawn = torch.from_numpy(uniforms[p, g, : len(tokens)])
+            assert tokens == (cdf_TV <= drawn[:, None]).sum(-1).tolist()
+            ended = bool(case.eos & set(tokens))
+            assert not case.eos & set(tokens[:-1])
+            assert ended or len(tokens) == T
+            assert samples.truncated_N[p * G + g] == (not ended)
+
+
+def test_the_model_that_the_samples_are_held_against_is_causal(case, problems, samples):
+    tokens = samples.tokens_N[2 * G].tolist()
+    with torch.no_grad():
+        whole, part = (case.logits(problems[2], tokens[:stop]) for stop in (len(tokens), len(tokens) // 2))
+    torch.testing.assert_close(whole[: len(part)], part, atol=1e-5, rtol=1e-4)
 
 
 def test_the_samples_of_these_tests_end_and_are_cut_off_and_differ(samples):

@@ -141,11 +141,11 @@ def test_killed_over_and_over_by_another_process(tmp_path: Path) -> None:
     """From outside, at times nobody chose, each attempt living a little longer than the last."""
     script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_guard_kill as t; "
     script += f"from pathlib import Path; p = Path({str(tmp_path)!r}); r = t.slow_train(p)"
-    for attempt in range(8):
+    for attempt in range(5):
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()  # imports are done
-        time.sleep(0.01 * attempt)
+        time.sleep(0.015 * attempt)
         process.kill()
         process.wait()
         process.stdout.close()

@@ -7,6 +7,7 @@ the companions did, and what is known of the noise. Reading tolerates a torn las
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -285,15 +286,25 @@ def _json_object(path: Path) -> dict[str, Any]:
 
 def _events(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Every whole event in order. A last line without its end is what a killed process leaves: dropped, and noted."""
-    if not path.is_file():
+    if not path.exists():
         return [], ("no events yet",)
+    if not path.is_file():
+        raise InputError(f"{path}: no file, expected the events of a run")
     raw = path.read_bytes()
     events: list[dict[str, Any]] = []
     for number, event in objects(lines_of(raw), path, growing=True):
         if "type" not in event:
             raise InputError(f"{path}:{number}: expected an object with a field 'type'")
+        if not _finite(event):
+            raise InputError(f"{path}:{number}: a number that is not finite, which no run writes")
         events.append(event)
     return events, (f"last line of {path.name} is torn: left out",) if is_torn(raw) else ()
+
+
+def _finite(data: Any) -> bool:
+    if isinstance(data, Mapping | list):
+        return all(_finite(entry) for entry in (data.values() if isinstance(data, Mapping) else data))
+    return not isinstance(data, float) or math.isfinite(data)
 
 
 def _latest(events: Sequence[dict[str, Any]], kind: str, key: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from crestfall.analysis.analyze import Analysis, analyze
 from crestfall.analysis.diff import Diff, diff, settings
 from crestfall.analysis.importers.load import load
+from crestfall.analysis.trajectory import Trajectory
 from crestfall.cli.analyze import add_log_arguments, metrics_of
 from crestfall.cli.common import console_of, say
 from crestfall.core.errors import InputError
@@ -47,21 +48,29 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def paired(a: Sequence[Any], b: Sequence[Any], a_path: str, b_path: str) -> list[tuple[Any, Any]]:
-    """One run with one run; of several, those of the same campaign or the same name."""
+def paired(
+    a: Sequence[Trajectory], b: Sequence[Trajectory], a_path: str, b_path: str
+) -> list[tuple[Trajectory, Trajectory]]:
+    """One run with one run; of several those of the same name, or of two runs' campaigns those of the same number."""
     if len(a) == len(b) == 1:
         return [(a[0], b[0])]
-    others = {_label(t): t for t in b}
-    pairs = [(t, others[_label(t)]) for t in a if _label(t) in others]
-    if not pairs:
-        raise InputError(
-            f"{b_path}: holds none of the {len(a)} runs of {a_path} ({a[0].name} ...); expected one run each"
-        )
-    return pairs
+    for name in (_whole_name, _last_name):
+        ours, others = ({name(t): t for t in side} for side in (a, b))
+        told_apart = len(ours) == len(a) and len(others) == len(b)
+        if told_apart and (same := [key for key in ours if key in others]):
+            return [(ours[key], others[key]) for key in same]
+    raise InputError(
+        f"{b_path}: holds {len(b)} runs ({b[0].name} ...), none of which is named as one of the {len(a)} of {a_path} "
+        f"({a[0].name} ...); expected one run each"
+    )
 
 
-def _label(trajectory: Any) -> str:
-    return str(trajectory.name.rpartition("/")[2])
+def _whole_name(trajectory: Trajectory) -> str:
+    return trajectory.name
+
+
+def _last_name(trajectory: Trajectory) -> str:
+    return trajectory.name.rpartition("/")[2]
 
 
 def to_json(a: Analysis, b: Analysis, d: Diff) -> dict[str, Any]:

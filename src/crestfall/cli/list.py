@@ -13,6 +13,7 @@ from rich.text import Text
 
 from crestfall.cli.common import console_of
 from crestfall.core.build import Option, options, summary
+from crestfall.core.errors import ConfigError
 from crestfall.core.registry import components, kinds
 from crestfall.grading.limits import Limits
 from crestfall.testbed.config import CampaignConfig, ChainConfig, RunConfig, StudyConfig
@@ -43,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.schema:
+        if args.kind not in (None, "config"):
+            raise ConfigError(f"--schema is of whole configurations: crestfall list config --schema, not {args.kind}")
         schema = config_schema()
         if not args.json:
             print(json.dumps(schema, indent=1))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crestfall.core.build import plain
-from crestfall.core.errors import CrestfallError
+from crestfall.core.errors import CrestfallError, InputError
 from crestfall.report.live.console import STOPPING, curve, is_live
 from crestfall.report.live.fit import Fitting
 from crestfall.report.live.plain import SCORED
@@ -53,6 +53,8 @@ class RunRow:
         with self.marking_damage():
             for event in self.tail.new():
                 self.progress.event(event)
+            if self.tail.damage is not None:
+                raise InputError(self.tail.damage)
 
     @contextmanager
     def marking_damage(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from crestfall.cli.analyze import add_log_arguments, metrics_of
 from crestfall.cli.common import console_of
+from crestfall.cli.numbers import count
 from crestfall.cli.replay import controllers_of, split
 from crestfall.cli.watching import Watch
 from crestfall.core.entry import INTERRUPTED
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", metavar="PATTERN", help="protect it from the trainer's clean-up: 'checkpoints/global_step_{step}'"
     )
     keep.add_argument(
-        "--keep-best", type=int, default=1, metavar="N", help="number of best checkpoints to keep (default: 1)"
+        "--keep-best", type=count(), default=1, metavar="N", help="number of best checkpoints to keep (default: 1)"
     )
     keep.add_argument("--keep-copy", action="store_true", help="copy files; the default is hard links, else copies")
     show = parser.add_argument_group("how it looks")

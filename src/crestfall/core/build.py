@@ -64,7 +64,7 @@ def build(cls: type[T], data: object, where: str = "") -> T:
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where or 'configuration'}: expected options (key: value), found {data!r}")
-    hints = get_type_hints(cls, include_extras=True)
+    hints = type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls)) if field.init}
     values = {}
     for key, value in data.items():
@@ -137,6 +137,17 @@ def _too_large(value: object) -> object | None:
     return value if abs(value) > LARGEST else None
 
 
+def type_hints(cls: Any) -> dict[str, Any]:
+    """The types of a class's fields, read once: a study of a thousand cells builds the same classes as often, and
+    `_adapter` knows a hint again only where it is the same object."""
+    return _type_hints(cls)
+
+
+@functools.cache
+def _type_hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
 @functools.cache
 def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(hint)
@@ -173,7 +184,7 @@ def plain(value: Any) -> Any:
 
 def options(cls: type[Any]) -> list[Option]:
     """The options of a dataclass with their types, defaults and the strings under their fields."""
-    docs, hints = _field_docs(cls), get_type_hints(cls, include_extras=True)
+    docs, hints = _field_docs(cls), type_hints(cls)
     return [
         Option(field.name, _type_name(hints[field.name]), *_default_of(field), docs.get(field.name, ""))
         for field in dataclasses.fields(cls)

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from crestfall.core.errors import CrestfallError
 from crestfall.core.extras import missing_extra
@@ -28,6 +28,13 @@ UNEXPECTED = "an error that crestfall did not expect"
 
 class Parser(argparse.ArgumentParser):
     """One line on stderr, as for all bad input; argparse would print the usage first."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """An empty word is a variable of a shell that is not set: as a path it would be the working directory."""
+        args = sys.argv[1:] if args is None else list(args)
+        if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in args):
+            self.error("an empty argument: is a variable of the shell unset?")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
@@ -102,6 +109,8 @@ def one_line(error: Exception) -> str:
             text = f"{error.filename or 'output'}: the disk is full"
         case OSError() if error.strerror:
             text = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+        case RuntimeError() if str(error).startswith("Symlink loop"):  # pathlib's, before Python 3.13
+            text = str(error)
         case MemoryError():
             text = "out of memory"
         case RecursionError():

@@ -12,11 +12,11 @@ import types
 import typing
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import pydantic
 
-from crestfall.core.build import LARGEST, Kind, options
+from crestfall.core.build import LARGEST, Kind, options, type_hints
 from crestfall.core.registry import components
 
 Schema = dict[str, Any]
@@ -41,7 +41,7 @@ class Definitions:
 
     def fields(self, cls: type[Any]) -> dict[str, Schema]:
         """The schemas of a dataclass's options, by name."""
-        hints = get_type_hints(cls, include_extras=True)
+        hints = type_hints(cls)
         found = {}
         for option in options(cls):
             schema = self._value(hints[option.name])

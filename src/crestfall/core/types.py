@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from crestfall.core.counts import counts, counts_if_any, whole
+
 # --- problems -------------------------------------------------------------------------------------------------------
 
 
@@ -233,11 +235,9 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
-        def counts(key: str) -> tuple[int, ...] | None:
-            return tuple(data[key]) if key in data else None
-
-        passed, n = tuple(data["passed"]), int(data["n"])
-        return cls(passed, n, counts("competent"), counts("greedy"), counts("distinct_passing"))
+        n = whole(data, "n")
+        more = [counts_if_any(data, key, m) for key, m in (("competent", n), ("greedy", 1), ("distinct_passing", n))]
+        return cls(counts(data, "passed", n), n, *more)
 
 
 # --- control --------------------------------------------------------------------------------------------------------

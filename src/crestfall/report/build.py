@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.trajectory import Run, Study, read_run, read_study
+from crestfall.core.errors import RunDirectoryError
 from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
 from crestfall.report.index import index
@@ -32,6 +33,8 @@ def write(path: Path, out: Path | None = None) -> Path:
         RunDirectoryError: the report cannot be written.
     """
     target = path / REPORT_FILE if out is None else out
+    if out is not None:
+        check_page(out)
     if is_study(path):
         study = read_study(path)
         write_atomic(target, render(study_page(study, links=write_cells(study))))
@@ -41,6 +44,14 @@ def write(path: Path, out: Path | None = None) -> Path:
         target = path / INDEX_FILE if out is None else out
         write_atomic(target, index(path, target))
     return target
+
+
+def check_page(out: Path) -> None:
+    """Raises RunDirectoryError where something else than a page stands: a run's log, for one, was never meant."""
+    if out.is_file() and out.stat().st_size:
+        with out.open("rb") as file:
+            if b"<html" not in file.read(1000).lower():
+                raise RunDirectoryError(f"{out}: a file that is no HTML page; choose another with --out")
 
 
 def write_cells(study: Study) -> dict[tuple[str, int], str]:

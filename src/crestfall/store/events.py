@@ -80,21 +80,30 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class Tail:
-    """The whole lines that have been added to a log since the last look. For watching; a broken line is passed over."""
+    """The whole lines that have been added to a log since the last look. For watching: a broken line is passed over,
+    and `damage` says that there was one."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._offset = path, 0
+        self.damage: str | None = None
 
     def new(self) -> list[dict[str, Any]]:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 raw = file.read()
-        except OSError:
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.damage = f"{self._path}: cannot be read: {error.strerror or error}"
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [event for line in lines_of(whole) if (event := object_in(line)) is not None]
+        lines = list(lines_of(whole))
+        events = [event for line in lines if (event := object_in(line)) is not None]
+        if len(events) < len(lines):
+            self.damage = f"{self._path}: a line that is no JSON object"
+        return events
 
 
 class Sink(Protocol):

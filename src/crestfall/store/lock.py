@@ -26,6 +26,8 @@ class Lock:
         self._path = directory / LOCK_FILE
         self._file: IO[str] | None = None
         self._made: list[Path] = []
+        self.is_new = False
+        """Whether there was no lock file before `acquire`: nobody had been at work here."""
 
     def acquire(self, patience: float = 2.0) -> None:
         """Make the directory where there is none; wait up to `patience` seconds. Raises RunDirectoryError if another
@@ -56,6 +58,7 @@ class Lock:
             directory.mkdir(parents=True, exist_ok=True)
             self._made += [path for path in missing if path not in self._made]
         with writing(self._path):
+            self.is_new = self.is_new or not self._path.exists()
             return self._path.open("a+", encoding="utf-8")
 
     def release(self) -> None:

@@ -71,6 +71,8 @@ class RunDirectory:
         try:
             return self._open(config, provenance, today)
         except BaseException:
+            if self._lock.is_new:
+                self._lock.withdraw()  # refused: what stands here is somebody else's
             self.close()
             raise
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
@@ -18,7 +18,7 @@ from pydantic import Field
 from crestfall.control.base import Controller
 from crestfall.control.care.base import ChainController
 from crestfall.control.care.before import in_parts
-from crestfall.core.build import Kind, build, default, plain
+from crestfall.core.build import INT64, Kind, build, default, plain
 from crestfall.core.errors import ConfigError
 from crestfall.core.registry import import_plugins, lookup, nearest
 from crestfall.grading.limits import Limits
@@ -34,7 +34,7 @@ C = TypeVar("C")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Problems = Annotated[int, Field(ge=1, le=100_000)]
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Seed = Annotated[int, Field(ge=-INT64, lt=INT64)]
 
 
 class EngineFactory(Protocol):
@@ -208,15 +208,21 @@ class StudyConfig:
         together: dict[tuple[int, ...], list[str]] = {}
         for method in self.methods:
             together.setdefault(self.seeds_of(method), []).append(method)
-        return [self.cell(m, seed) for seeds, methods in together.items() for seed in seeds for m in methods]
+        first = {method: self.cell(method, self.seeds_of(method)[0]) for method in self.methods}
+        return [
+            replace(first[method], seed=seed)
+            for seeds, methods in together.items()
+            for seed in seeds
+            for method in methods
+        ]
 
     def seeds_of(self, method: str) -> tuple[int, ...]:
         """The study's seeds, or the method's own. Raises ConfigError."""
         own = "seeds" in self.methods[method]
         seeds, where = (self.methods[method]["seeds"], f"methods.{method}.seeds") if own else (self.seeds, "seeds")
         whole = isinstance(seeds, list | tuple) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
-        if not whole or not seeds:
-            raise ConfigError(f"{where}: expected a list of at least one whole number, found {seeds!r}")
+        if not whole or not seeds or any(not -INT64 <= seed < INT64 for seed in seeds):
+            raise ConfigError(f"{where}: expected a list of at least one whole number of 64 bits, found {seeds!r}")
         if len(set(seeds)) != len(seeds):
             raise ConfigError(f"{where}: each may be given once")
         return tuple(seeds)

@@ -21,7 +21,7 @@ from crestfall.core.rng import stream
 from crestfall.core.types import Problem
 from crestfall.grading import CodeGrader, Limits
 from crestfall.store.events import EventLog, read_events
-from crestfall.store.files import digest, write_atomic
+from crestfall.store.files import check_writable, digest, write_atomic, writing
 from crestfall.store.rows import Row
 from crestfall.testbed.policies.base import LoadedPolicy
 
@@ -125,12 +125,14 @@ def evaluate(request: Request, out: Path, tell: Callable[[str], Any]) -> dict[st
         "tasks": plain(source),
     }
     done = _done(out, asked)
+    check_writable(out.parent)
     missing = [problem for problem in chosen if problem.task_id not in done]
     if missing:
         import torch
 
         torch.set_num_threads(request.threads)
         policy = config.load()
+        _begin(out, asked, list(done.values()))
         with CodeGrader(limits) as grader:
             for start in range(0, len(missing), request.batch):
                 batch = missing[start : start + request.batch]
@@ -143,12 +145,15 @@ def evaluate(request: Request, out: Path, tell: Callable[[str], Any]) -> dict[st
 
 def _done(path: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The lines that an earlier run wrote, by task_id. Raises InputError for another run's file."""
-    mark = digest(asked)
     lines = list(read_events(path))
-    if lines and lines[0].get("digest") != mark:
-        raise InputError(f"{path}: written with other options; name another --out or remove it")
-    # Written anew: a line that a crash has torn must not become the beginning of the next.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = {"digest": mark, **asked}
-    write_atomic(path, "".join(f"{json.dumps(line)}\n" for line in lines or [header]))
+    if (not lines and path.exists() and path.stat().st_size) or (lines and lines[0].get("digest") != digest(asked)):
+        raise InputError(f"{path}: something else, or written with other options; name another --out or remove it")
     return {line["task_id"]: line for line in lines[1:]}
+
+
+def _begin(path: Path, asked: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
+    """Written anew: a line that a crash has torn must not become the beginning of the next."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"digest": digest(asked), **asked}
+    write_atomic(path, "".join(f"{json.dumps(line)}\n" for line in (header, *lines)))

@@ -71,6 +71,12 @@ def exit_code(*words: str) -> int:
         ("study study.yaml --executor local --gpus-per-cell 1 --dry-run", "--gpus-per-cell: local cells"),
         ("run small.yaml --out small.yaml/x --dry-run", "small.yaml"),
         ("status small.yaml", "small.yaml"),
+        ("run ''", "an empty argument"),
+        ("run small.yaml --out ''", "an empty argument"),
+        ("run small.yaml --out=", "an empty argument"),
+        ("analyze ''", "an empty argument"),
+        ("analyze small.yaml --report ''", "an empty argument"),
+        ("list control --schema", "--schema is of whole configurations"),
         ("report small.yaml", "small.yaml"),
     ],
 )
@@ -83,6 +89,83 @@ def test_is_refused_in_one_line(words: str, message: str, scratch: Path, capsys:
     assert message in captured.err
     assert UNEXPECTED not in captured.err
     assert sorted(os.listdir(scratch)) == before
+
+
+def test_a_report_replaces_no_file_of_the_run(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It did: the log was gone."""
+    assert exit_code("run", "small.yaml", "--out", "r") == 0
+    for name in ("r/events.jsonl", "r/run.json", "small.yaml"):
+        before = Path(name).read_bytes()
+        assert exit_code("report", "r", "--out", name) == 2
+        assert f"{name}: a file that is no HTML page" in capsys.readouterr().err
+        assert Path(name).read_bytes() == before
+    Path("empty").touch()
+    for name in ("new.html", "new.html", "empty"):
+        assert exit_code("report", "r", "--out", name) == 0
+
+
+def test_an_evaluation_that_cannot_begin_writes_nothing(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(f):\n    assert f(1) == 2\n"}
+    (scratch / "p.jsonl").write_text(json.dumps(row) + "\n")
+    (scratch / "mine.txt").write_text("a note without a line end")
+    before = sorted(scratch.rglob("*"))
+    words = ["evaluate", "policy.name=tiny", "policy.weights=/nope", "tasks.name=humaneval", "tasks.path=p.jsonl"]
+    for out in ("x.jsonl", "new/x.jsonl", "mine.txt", "p.jsonl"):
+        assert exit_code(*words, "--out", out) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(scratch.rglob("*")) == before
+    assert (scratch / "mine.txt").read_text() == "a note without a line end"
+    assert json.loads((scratch / "p.jsonl").read_text()) == row
+
+
+def test_one_damaged_run_does_not_hide_the_others_of_a_folder(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("study", "study.yaml", "--out", "runs/s") == 0
+    (scratch / "runs/s/cells/es/seed-0/run.json").write_text("{")
+    (scratch / "runs/s/cells/naive/seed-0.log").write_text("what a cell printed\n")
+    capsys.readouterr()
+    assert exit_code("analyze", "runs", "--json") == 0
+    captured = capsys.readouterr()
+    assert {run["path"] for run in json.loads(captured.out)["runs"]} == {"runs/s/cells/naive/seed-0"}
+    assert "left out: runs/s/cells/es/seed-0/run.json" in captured.err
+    assert ".log" not in captured.err
+
+
+def test_diff_with_a_study_takes_the_run_of_the_same_name_or_refuses(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("study", "study.yaml", "--out", "s") == 0
+    capsys.readouterr()
+    for method in ("naive", "es"):
+        assert exit_code("diff", f"s/cells/{method}/seed-0", "s", "--json") == 0
+        runs = json.loads(capsys.readouterr().out)["runs"]
+        assert runs
+        assert all(run["a"]["name"] == run["b"]["name"] for run in runs)
+    assert exit_code("run", "small.yaml", "method=other", "--out", "r") == 0
+    capsys.readouterr()
+    assert exit_code("diff", "r", "s") == 2
+    assert "none of which is named as one of" in capsys.readouterr().err
+
+
+def test_a_directory_that_is_refused_is_left_as_it_was(scratch: Path) -> None:
+    (scratch / "mine").mkdir()
+    (scratch / "mine" / "notes").touch()
+    assert exit_code("study", "study.yaml", "--out", "s") == 0
+    (scratch / "s" / "cells/naive/seed-0/.lock").unlink()
+    before = sorted(scratch.rglob("*"))
+    for out in ("mine", "s", "s/cells", "s/cells/naive/seed-0"):
+        assert exit_code("run", "small.yaml", "--out", out) == 2
+    assert sorted(scratch.rglob("*")) == before
+
+
+def test_a_loop_of_links_is_one_line(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (scratch / "a").symlink_to("b")
+    (scratch / "b").symlink_to("a")
+    for words in (["analyze", "a"], ["status", "a"], ["report", "a"], ["run", "small.yaml", "--out", "a"]):
+        assert exit_code(*words) == 2, words
+        err = capsys.readouterr().err
+        assert (err.count("\n"), UNEXPECTED in err) == (1, False), err
 
 
 def test_what_is_wrong_in_the_file_is_blamed_on_the_file(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,6 +314,8 @@ def test_an_ascii_terminal(scratch: Path) -> None:
         ("run.json", '{"config": {}, "method": "naive", "seed": 0, "status": "done", "provenance": {}}'),
         ("events.jsonl", '{"seq": 0}\n'),
         ("events.jsonl", '{"type": "step"}\n'),
+        ("events.jsonl", "\x00\x01 garbage\n"),
+        ("events.jsonl", "null\n"),
         ("events.jsonl", '{"type": "campaign_started", "campaign": "x"}\n'),
     ],
 )
@@ -246,6 +331,28 @@ def test_a_damaged_run_is_named_by_status_and_report(
     assert captured.err.count("\n") == 1
     assert exit_code("report", "r") in (0, 2)
     assert UNEXPECTED not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"n": 0}, {"n": -1}, {"n": "4"}, {"passed": [999]}, {"passed": [None]}, {"passed": []}, {"passed": "ab"}],
+)
+def test_counts_that_cannot_be_are_named(
+    change: dict[str, object], scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("run", "small.yaml", "--out", "r") == 0
+    log = scratch / "r" / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for event in events:
+        if event["type"] == "step":
+            event["report"] |= change
+    log.write_text("".join(json.dumps(event) + "\n" for event in events))
+    capsys.readouterr()
+    for words in (["analyze", "r"], ["report", "r"], ["diff", "r", "r"], ["replay", "r", "--control", "fixed"]):
+        assert exit_code(*words) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("crestfall: r/events.jsonl")
+        assert err.count("\n") == 1
 
 
 def test_one_damaged_run_does_not_hide_the_others_of_its_study(

@@ -3,9 +3,11 @@ know and with files that are not there, it says one line and ends with 2."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -29,24 +31,42 @@ def scripts() -> list[str]:
 SCRIPTS = [name for name in scripts() if name != "crestfall.grading.sandbox"]
 READERS = [name for name in SCRIPTS if name.startswith("research") and name != "research.gpu_check"]
 
-START = """
-import importlib.abc, runpy, sys
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ["PYTHONPATH"]])}
+
+# Each script in a process of its own, forked from one that has imported what all need: numpy, pydantic, crestfall.core.
+EACH = """
+import contextlib, importlib.abc, json, os, runpy, sys
+commands, missing = json.loads(sys.argv[1])
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {missing}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
-sys.argv = {words}
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+import numpy, pydantic, crestfall.core.entry
+for number, words in enumerate(commands):
+    if os.fork() == 0:
+        for stream in (1, 2):
+            os.dup2(os.open(f"{number}.{stream}", os.O_WRONLY | os.O_CREAT), stream)
+        os.mkdir(f"{number}.d")
+        os.chdir(f"{number}.d")
+        sys.argv = words
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        sys.exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-def started(cwd: Path, *words: str, missing: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    code = START.format(missing=missing, words=list(words))
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ["PYTHONPATH"]])}
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+def wrong(cwd: Path, commands: list[list[str]], missing: Iterable[str] = ()) -> dict[str, object]:
+    """What these scripts did that did not end in one line on stderr, exit code 2, and nothing written."""
+    words = [sys.executable, "-c", EACH, json.dumps([commands, sorted(missing)])]
+    done = subprocess.run(words, cwd=cwd, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    found: dict[str, object] = {}
+    for number, (command, code) in enumerate(zip(commands, done.stdout.split(), strict=True)):
+        out, err = ((cwd / f"{number}.{stream}").read_text() for stream in (1, 2))
+        files = os.listdir(cwd / f"{number}.d")
+        if (code, out, err.count("\n"), files) != ("2", "", 1, []) or not err.startswith("crestfall: "):
+            found[command[0]] = (code, out, err, files)
+    return found
 
 
 # What gets a script as far as its work, where no words at all do not.
@@ -78,26 +98,18 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_without_extras_it_is_one_line(script: str, tmp_path: Path) -> None:
-    assert script in WORDS, "a new script: which words get it to its work?"
-    done = started(tmp_path, script, *WORDS[script], missing=tuple(sorted(EXTRA_OF)))
-    assert done.stderr.startswith("crestfall: "), done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
-    assert os.listdir(tmp_path) == []
+def test_which_words_get_a_script_to_its_work_is_known() -> None:
+    assert set(SCRIPTS) == set(WORDS)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_words_that_it_does_not_know_are_one_line(script: str, tmp_path: Path) -> None:
-    done = started(tmp_path, script, "--no-such-option")
-    assert done.stderr.startswith("crestfall: "), done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+def test_without_extras_each_is_one_line(tmp_path: Path) -> None:
+    assert wrong(tmp_path, [[name, *words] for name, words in WORDS.items()], EXTRA_OF) == {}
+
+
+def test_words_that_it_does_not_know_are_one_line(tmp_path: Path) -> None:
+    assert wrong(tmp_path, [[name, "--no-such-option"] for name in SCRIPTS]) == {}
 
 
 @pytest.mark.slow  # they import torch before they look
-@pytest.mark.parametrize("script", READERS)
-def test_files_that_are_not_there_are_one_line(script: str, tmp_path: Path) -> None:
-    done = started(tmp_path, script, *WORDS[script])
-    assert done.stderr.startswith("crestfall: "), done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
-    assert os.listdir(tmp_path) == []
+def test_files_that_are_not_there_are_one_line(tmp_path: Path) -> None:
+    assert wrong(tmp_path, [[name, *WORDS[name]] for name in READERS]) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ TRAINED_FREE = sorted(set(FREE) - {BASE, "random_reward"})
 STUDIES = Path(__file__).parents[3] / "research" / "studies"
 
 
+@cache
 def load_study(name: str) -> StudyConfig:
     return load(str(STUDIES / f"{name}.yaml"))
 

@@ -23,7 +23,7 @@ from crestfall.analysis.trajectory import Trajectory, read_run, read_study
 from crestfall.core.errors import CrestfallError, CrestfallWarning, InputError, MissingExtraError
 from crestfall.core.registry import components
 from crestfall.store.files import endless
-from crestfall.store.layout import RUN_FILE, is_run, is_study
+from crestfall.store.layout import RUN_FILE, cell_log, is_run, is_study
 
 KNOWN = (
     "a run directory, trainer_state.json, JSONL, JSON, CSV, a TensorBoard event file, a W&B or MLflow run, "
@@ -130,9 +130,16 @@ def _archive(path: Path, asked: _Asked, stack: ExitStack) -> list[Trajectory]:
 def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     """Everything below a directory that is a run directory or that an importer knows."""
     runs = sorted(p.parent for p in path.rglob(RUN_FILE))
-    found = [t for run in runs for t in read_run(run).campaigns]
-    files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
+    found: list[Trajectory] = []
     refused: list[CrestfallError] = []
+    for run in runs:
+        try:
+            found += read_run(run).campaigns
+        except InputError as error:
+            refused.append(error)
+    printed = {cell_log(run) for run in runs}
+    files = [p for p in sorted(path.rglob("*")) if p.is_file() and not any(r in p.parents for r in runs)]
+    files = [p for p in files if p not in printed]
     surely: list[History] = []
     guessed: list[History] = []
     for group in _groups(files, refused):

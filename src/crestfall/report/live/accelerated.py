@@ -14,7 +14,7 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, MissingExtraError
 from crestfall.core.extras import EXTRA_OF
-from crestfall.report.live.axis import StepAxis
+from crestfall.report.live.axis import Point, PointSink
 from crestfall.store.files import write_atomic
 
 PROJECT = "crestfall"
@@ -36,7 +36,7 @@ def check_package(name: str) -> None:
         raise ConfigError(f"--track {name}: not installed: pip install {PACKAGES[name]}")
 
 
-class AccelerateSink:
+class AccelerateSink(PointSink):
     """One run of the tracker per run directory. MLflow's id is kept there, so that a resumed run goes on in the same
     one; the others begin another.
 
@@ -63,12 +63,10 @@ class AccelerateSink:
         if name == "mlflow" and options["run_id"] is None:
             write_atomic(stored, f"{self._tracker.tracker.info.run_id}\n")
             self._tracker.store_init_configuration(dict(_flat(config)))
-        self._axis = StepAxis(earlier)
+        super().__init__(earlier)
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        point = self._axis.point(event)
-        if point is not None:
-            self._tracker.log(dict(point.values), step=point.position)
+    def log(self, point: Point) -> None:
+        self._tracker.log(dict(point.values), step=point.position)
 
     def close(self) -> None:
         self._tracker.finish()

@@ -52,7 +52,7 @@ class Webhook:
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ConfigError(f"webhook: expected a http(s) URL, found {url!r}")
         self._url, self._timeout = url, timeout
         self._headers = {"Content-Type": "application/json", **(headers or {})}

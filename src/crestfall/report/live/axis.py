@@ -6,6 +6,7 @@ the campaign's step counter goes on. What a tracker is given never goes back (W&
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,24 @@ class StepAxis:
     @property
     def _here(self) -> int:
         return max(self._position, 0)
+
+
+class PointSink(ABC):
+    """A sink of a run's events to which they come as points."""
+
+    def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._axis = StepAxis(earlier)
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        point = self._axis.point(event)
+        if point is not None:
+            self.log(point)
+
+    @abstractmethod
+    def log(self, point: Point) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
 
 
 def _step_values(event: Mapping[str, Any]) -> dict[str, float]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import MissingExtraError
-from crestfall.report.live.axis import StepAxis
+from crestfall.report.live.axis import Point, PointSink
 
 
-class TensorBoardSink:
+class TensorBoardSink(PointSink):
     """Event files in `directory`; a resumed run adds one that goes on where the last one ended."""
 
     def __init__(self, directory: Path, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -19,12 +19,9 @@ class TensorBoardSink:
         except ImportError:
             raise MissingExtraError("tensorboard", "trackers") from None
         self._writer = Writer(str(directory))
-        self._axis = StepAxis(earlier)
+        super().__init__(earlier)
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        point = self._axis.point(event)
-        if point is None:
-            return
+    def log(self, point: Point) -> None:
         for name, value in point.values.items():
             self._writer.add_scalar(name, float(value), point.position)
         self._writer.flush()

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crestfall.core.errors import MissingExtraError
-from crestfall.report.live.axis import StepAxis
+from crestfall.report.live.axis import Point, PointSink
 
 
-class TrackioSink:
+class TrackioSink(PointSink):
     """One trackio run of that project and name; the same names again go on in it."""
 
     def __init__(
@@ -27,12 +27,9 @@ class TrackioSink:
         self._run = trackio.init(
             project, name=name, config=dict(config), resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
         )
-        self._axis = StepAxis(earlier)
+        super().__init__(earlier)
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        point = self._axis.point(event)
-        if point is None:
-            return
+    def log(self, point: Point) -> None:
         self._run.log(dict(point.values), step=point.position)
         if point.notice:
             self._run.alert(point.notice)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crestfall.core.errors import ConfigError, MissingExtraError
-from crestfall.report.live.axis import StepAxis
+from crestfall.report.live.axis import Point, PointSink
 from crestfall.store.files import write_atomic
 
 _TITLE = 63
@@ -32,7 +32,7 @@ def check_key() -> None:
             raise ConfigError("--track wandb: no API key: `wandb login`, or WANDB_API_KEY, or WANDB_MODE=offline")
 
 
-class WandbSink:
+class WandbSink(PointSink):
     """One W&B run per run directory; its id is kept there, so that a resumed run goes on in the same one."""
 
     def __init__(
@@ -56,12 +56,9 @@ class WandbSink:
         )
         if known is None:
             write_atomic(stored, f"{self._run.id}\n")
-        self._axis = StepAxis(earlier)
+        super().__init__(earlier)
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        point = self._axis.point(event)
-        if point is None:
-            return
+    def log(self, point: Point) -> None:
         self._run.log(dict(point.values), step=point.position)
         if point.notice:
             self._run.alert(title=point.notice[:_TITLE], text=point.notice)
