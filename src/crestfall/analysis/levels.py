@@ -50,8 +50,15 @@ def without_intervals(of: Levels) -> Levels:
 
 def within_unit(of: Levels) -> Levels:
     """Start, peak and end of shares: taking the bias of noise away leads below 0 where nothing passes, and a share that
-    is below 0 cannot be read. The movements stay as they are: they are averaged over runs."""
-    return replace(of, start=_clipped(of.start), peak=_clipped(of.peak), end=_clipped(of.end))
+    is below 0 cannot be read. A movement is no larger than the peak, and no smaller than where it leads to allows."""
+    start, peak, end = _clipped(of.start), _clipped(of.peak), _clipped(of.end)
+    rise, fall = _bounded(of.rise, -start.value, peak.value), _bounded(of.fall, -end.value, peak.value)
+    return replace(of, start=start, peak=peak, end=end, rise=rise, fall=fall)
+
+
+def _bounded(e: Estimate, least: float, most: float) -> Estimate:
+    value = float(np.clip(e.value, least, most))
+    return Estimate(value, min(e.low, value), max(e.high, value))
 
 
 def _clipped(e: Estimate) -> Estimate:

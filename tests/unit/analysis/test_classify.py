@@ -186,3 +186,9 @@ def test_a_level_of_shares_is_a_share(share: float) -> None:
 
 def test_a_level_below_zero_of_a_score_that_can_be_stays() -> None:
     assert classify(np.array([-0.5, -0.2, -0.4, -0.9]), np.full(4, 0.01)).levels.end.value < -0.8
+
+
+def test_a_curve_of_zeros_neither_rises_nor_falls() -> None:
+    for errors_S in (None, np.full(60, 0.004)):
+        of = classify(np.zeros(60), errors_S).levels
+        assert [e.value for e in (of.start, of.peak, of.end, of.rise, of.fall)] == [0.0] * 5
