@@ -13,7 +13,7 @@ from research.gpu_check.place import Place
 from research.gpu_check.report import Section
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and no inference mode: a policy that is loaded in it cannot try its gradient
 def compare(place: Place, section: Section, name: str, config: RunConfig) -> None:
     """Tokens a second of each, one after the other; crestfall's are measured beside them, sampling alone."""
     place.clean()
