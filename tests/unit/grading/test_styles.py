@@ -371,6 +371,12 @@ STYLES = {
         "def f(x): return x * x",
         "def f(x): return x",
     ),
+    "an enumeration of the tests": (
+        IN,
+        "import enum\nclass C(enum.IntEnum):\n    A = 3\nassert f(C.A) == 3",
+        "def f(c): return int(c)",
+        "def f(c): return 4",
+    ),
     "fixture with parameters": (
         IN,
         "import pytest\n@pytest.fixture(params=[1, 2, 3], scope='module')\ndef n(request):\n    yield request.param\n"

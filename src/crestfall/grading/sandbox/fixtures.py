@@ -46,6 +46,7 @@ class Module:
         self.names, self.candidate = names, candidate
         self.stack = contextlib.ExitStack()
         self.shared: dict[Any, Any] = {}
+        self.skipped = False
 
     def __enter__(self) -> Module:
         hook(self.names, "setup_module")
@@ -69,6 +70,7 @@ class Module:
     def tests(self, function: Any, kind: type | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
         """(suffix of its name, callable) of each call of a test function: one for each set of parameters."""
         if hasattr(function, "__skip__") or hasattr(kind, "__skip__"):
+            self.skipped = True
             return
         fixtures = self.fixtures(kind)
         needed = [name for name, fixture in fixtures.items() if fixture.__fixture__["autouse"]]

@@ -215,7 +215,7 @@ class Zygote:
             poll.register(listener, select.POLLIN)
         wall_limit = max(self._settings.wall_seconds, cpu_limit)
         wait = min(cpu_limit, wall_limit, SLICE) / self._cores
-        slice_start, slice_cpu, asleep = start, 0.0, 0.0
+        slice_start, slice_cpu, slice_files, asleep = start, 0.0, 0, 0.0
         while True:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
             if pidfd in ready:
@@ -231,9 +231,10 @@ class Zygote:
             if cpu >= cpu_limit:
                 return CPU_LIMIT
             if now - slice_start >= SLICE:
-                if cpu - slice_cpu < AWAKE * (now - slice_start):
+                waited = self._supervisor.files > slice_files  # for us
+                if cpu - slice_cpu < AWAKE * (now - slice_start) and not waited:
                     asleep += now - slice_start
-                slice_start, slice_cpu = now, cpu
+                slice_start, slice_cpu, slice_files = now, cpu, self._supervisor.files
             if asleep >= wall_limit:
                 return WALL_LIMIT
             wait = max(min((cpu_limit - cpu) / self._cores, SLICE), 0.005)
