@@ -341,6 +341,13 @@ def test_a_way_that_turns_out_wrong_is_not_taken(plain, monkeypatch):
     with pytest.raises(InputError, match="padding changes what it says"):
         tiny_hf.policy(plain).load()
 
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel\nfor this")
+
+    monkeypatch.setattr(scoring, "_each_with_its_prompt", broken)
+    with pytest.raises(InputError, match=r"cannot be trained here: RuntimeError: no kernel for this$"):
+        tiny_hf.policy(plain).load()
+
 
 def test_sampling_by_generate_is_the_same_sampling(plain, loaded):
     by_generate = tiny_hf.policy(plain).load()

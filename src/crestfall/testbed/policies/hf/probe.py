@@ -41,12 +41,14 @@ def probe(lm: CausalLM) -> None:
     firsts = np.cumsum([0, *map(len, tokens_R)])[:-1]
     if not _equal(lm, alone, expected[firsts]):
         raise InputError("policy.model: not a causal language model: what it says of a text depends on what follows")
+    why = None
     for shares in (True, False):
         if lm.anatomy.shares or not shares:
             lm.anatomy = replace(lm.anatomy, shares=shares)
-            if _right(lm, prompts, tokens_R, expected):
+            why = _wrong(lm, prompts, tokens_R, expected)
+            if why is None:
                 return _see_whether_it_caches(lm, prompts[1])
-    raise InputError(f"policy.model: {type(lm.model).__name__} cannot be trained here: padding changes what it says")
+    raise InputError(f"policy.model: {type(lm.model).__name__} cannot be trained here: {why}")
 
 
 def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
@@ -75,8 +77,8 @@ def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:
         ]
 
 
-def _right(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expected: Tensor) -> bool:
-    """Whether logits are those expected, and a gradient comes back from them: in Gemma 3n padding makes it NaN."""
+def _wrong(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expected: Tensor) -> str | None:
+    """What is wrong with these logits or with their gradient, which padding makes NaN in Gemma 3n; None: nothing."""
     first = next(iter(lm.trainable().values()))  # of the lowest layer that is trained: all above have a part in it
     try:
         with lm.computing():
@@ -84,9 +86,11 @@ def _right(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expe
         with torch.enable_grad(), lm.differentiating(), lm.computing():
             again = lm.logits(states(lm, prompts, _PROMPT_R, tokens_R, pad=0))
             (gradient,) = torch.autograd.grad(again.log_softmax(-1)[:, 0].sum(), first)
-    except Exception:  # whatever a model does that was not made for this
-        return False
-    return all(_equal(lm, x, expected) for x in (found, again.detach())) and bool(gradient.isfinite().all())
+    except Exception as error:  # whatever a model does that was not made for this
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if not all(_equal(lm, x, expected) for x in (found, again.detach())):
+        return "padding changes what it says"
+    return None if bool(gradient.isfinite().all()) else "its gradient is not finite"
 
 
 def _equal(lm: CausalLM, found: Tensor, expected: Tensor) -> bool:
