@@ -333,11 +333,11 @@ def test_a_model_that_looks_ahead_is_refused_in_one_line(tmp_path):
 
 
 def test_a_way_that_turns_out_wrong_is_not_taken(plain, monkeypatch):
-    right = scoring._behind_shared_prompts
-    monkeypatch.setattr(scoring, "_behind_shared_prompts", lambda *a: right(*a).flip(0))
+    shared, alone = scoring._behind_shared_prompts, scoring._each_with_its_prompt
+    monkeypatch.setattr(scoring, "_behind_shared_prompts", lambda *a: shared(*a).flip(0))
     policy = tiny_hf.policy(plain).load()
     assert not policy.lm.anatomy.shares
-    monkeypatch.setattr(scoring, "_each_with_its_prompt", lambda *a: right(*a).flip(0))
+    monkeypatch.setattr(scoring, "_each_with_its_prompt", lambda *a: alone(*a).flip(0))
     with pytest.raises(InputError, match="padding changes what it says"):
         tiny_hf.policy(plain).load()
 
