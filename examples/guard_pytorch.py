@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import tempfile
 
+from crestfall.core.entry import needs
+
+needs("torch")
+
 import torch
 
 import crestfall

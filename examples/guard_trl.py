@@ -12,6 +12,10 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+from crestfall.core.entry import needs
+
+needs("torch", "transformers", "datasets", "trl")
+
 import torch
 import trl
 from datasets import Dataset

@@ -16,6 +16,11 @@ import copy
 from collections.abc import Sequence
 
 import numpy as np
+
+from crestfall.core.entry import needs
+
+needs("torch")
+
 import torch
 
 from crestfall import CodeGrader, Problem

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from crestfall.core.extras import EXTRA_OF
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "guard_pytorch.py": "Adam's step counter",
@@ -41,3 +43,19 @@ def test_example(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert SAYS[name] in done.stdout
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_without_its_extra_an_example_says_one_line(name: str, tmp_path: Path) -> None:
+    missing = NEEDS[name][0]
+    code = (
+        "import importlib.abc, runpy, sys\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {missing!r}: raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"runpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    said = f"crestfall: {missing} is not installed: pip install 'crestfall[{EXTRA_OF[missing]}]'\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from crestfall.core.errors import CrestfallError
-from crestfall.core.extras import missing_extra
+from crestfall.core.errors import CrestfallError, MissingExtraError
+from crestfall.core.extras import missing_extra, require
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -49,6 +49,15 @@ def script_parser(module: str, doc: str | None) -> Parser:
     """The parser of `python -m MODULE`, whose help is the module's docstring."""
     raw = argparse.RawDescriptionHelpFormatter
     return Parser(prog=f"python -m {module}", description=doc, formatter_class=raw, allow_abbrev=False)
+
+
+def needs(*libraries: str) -> None:
+    """For a script that anyone can read from top to bottom: ends it with one line where a library is missing."""
+    try:
+        require(*libraries)
+    except MissingExtraError as error:
+        _say(str(error))
+        raise SystemExit(BAD) from None
 
 
 def guarded(main: Callable[[], int]) -> int:
