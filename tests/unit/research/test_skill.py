@@ -81,7 +81,11 @@ def test_the_arms_differ_from_the_one_that_holds_in_what_they_are_named_for() ->
     naive = study.cell("naive", 6100)
     rate = {"learning_rate": steady.update.learning_rate, "warmup_updates": steady.update.warmup_updates}
     assert replace(naive.update, **rate) == steady.update
-    assert replace(study.cell("es", 6100), method="naive", control=naive.control) == naive
+    faster = study.cell("faster", 6200)
+    assert replace(faster, method="naive", seed=6100, update=naive.update) == naive
+    assert replace(study.cell("es", 6200), method="faster", control=faster.control) == faster
+    metered = study.cell("metered", 6200)
+    assert replace(metered, method="faster", update=replace(metered.update, pace=faster.update.pace)) == faster
     supervised = load_run(str(STUDIES.parent / "supervised.yaml"), ["seed=6100"])
     assert supervised.engine.name == "supervised"
     same = {"method": "steady", "engine": steady.engine, "plugins": ()}
