@@ -109,6 +109,9 @@ class Comments:
     def final(self, size: int) -> Sequence[Problem]:
         return problems("final", size)
 
+    def check(self, campaigns: int, sizes: Any, final: int) -> None:
+        """There are problems of any number."""
+
 
 def problems(name: str, size: int) -> list[Problem]:
     tests = CallTests("f", (CallCase((1,), 1),))

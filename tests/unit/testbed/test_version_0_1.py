@@ -70,4 +70,7 @@ def test_a_study_is_read_reported_and_completed(old: Path, capsys: pytest.Captur
 def timeless(path: Path) -> list[Any]:
     lines = (path / "events.jsonl").read_text().splitlines()
     own = ("time", "seconds", "version", "config_digest")
-    return [{k: v for k, v in json.loads(line).items() if k not in own} for line in lines]
+    events = [{k: v for k, v in json.loads(line).items() if k not in own} for line in lines]
+    for event in events:
+        event.get("decision", {}).pop("reason", None)  # words, which have become others
+    return events

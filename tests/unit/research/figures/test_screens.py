@@ -17,7 +17,7 @@ from research.figures.screens import live, main
 def test_the_live_view_is_that_of_the_run(tmp_path: Path) -> None:
     svg = live(write_run(tmp_path / "run", method="naive"), events=12)
     assert "naive,&#160;seed&#160;0" in svg
-    assert "handed&#160;on" in svg
+    assert "kept&#160;step" in svg
     assert "@font-face" not in svg
     assert live(tmp_path / "run", events=12) == svg
 
