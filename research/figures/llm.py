@@ -18,7 +18,7 @@ import numpy as np
 
 from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
-from research.figures.style import PALETTE, new_figure, percent_axis, save, styled
+from research.figures.style import DARK, LIGHT, PALETTE, new_figure, percent_axis, save, styled
 
 PANELS: Mapping[str, Mapping[str, str]] = {
     "All weights": {
@@ -28,16 +28,11 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     },
     "LoRA adapters": {"naive1": "naive, rate 1e-3", "naive4": "naive, rate 4e-3", "meter4": "metered, rate 4e-3"},
 }
-LIGHT, DARK = {"ink": "#1d2433", "grid": "#d9dde5"}, {"ink": "#d6dbe6", "grid": "#3a4252"}
 
 
 def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
     """The figure. Raises InputError for curves without these methods."""
-    colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme["ink"])
-    with styled():
-        import matplotlib
-
-        matplotlib.rcParams.update(colours | {"grid.color": theme["grid"], "axes.edgecolor": theme["ink"]})
+    with styled(theme):
         figure = new_figure(7.2, 2.9)
         for axes, (title, methods) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
             for (method, label), colour, dashes in zip(
@@ -58,9 +53,6 @@ def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
             axes.legend(loc="upper left")
         percent_axis(figure.axes[0].yaxis)
         figure.axes[0].set_ylabel("pass@1, problems nobody trained on")
-        figure.patch.set_alpha(0)
-        for axes in figure.axes:
-            axes.patch.set_alpha(0)
     return figure
 
 

@@ -2,8 +2,8 @@
 
     python -m research.figures.skill docs/skill/judged.csv --out docs/skill/judged
 
-pass@1 and pass@16 on problems that nobody trained on: thin lines are seeds, thick ones their mean. Writes OUT.svg and
-OUT.pdf.
+pass@1 on problems that nobody trained on: thin lines are seeds, thick ones their mean. A line ends where a seed was
+stopped. Writes OUT.svg, for light pages, and OUT-dark.svg.
 """
 
 from __future__ import annotations
@@ -18,44 +18,53 @@ import numpy as np
 
 from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
-from research.figures.style import PALETTE, new_figure, percent_axis, save, styled
+from research.figures.style import DARK, LIGHT, PALETTE, new_figure, percent_axis, save, styled
 
-PANELS = {"report": "pass@1", "pass_at_16": "pass@16"}
-LABELS = {
-    "naive": "REINFORCE, rate too high",
-    "steady": "REINFORCE, rate that holds",
-    "random": "random reward",
-    "rejection": "rejection fine-tuning",
-    "supervised": "more supervised training",
+PANELS: Mapping[str, Mapping[str, str]] = {
+    "A rate that grows too high": {
+        "faster": "REINFORCE",
+        "es": "stopped at its peak",
+        "metered": "every step at one size",
+    },
+    "A rate that holds": {
+        "steady": "REINFORCE",
+        "rejection": "rejection fine-tuning",
+        "supervised": "more supervised training",
+        "random": "random reward",
+    },
 }
 
 
-def draw(rows: Sequence[Mapping[str, str]]) -> Any:
+def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
     """The figure. Raises InputError where no arm that it draws is there."""
-    arms = [arm for arm in LABELS if any(row["method"] == arm for row in rows)]
-    if not arms:
-        raise InputError(f"no curve of {', '.join(LABELS)}")
-    with styled():
-        figure = new_figure(7.2, 3.0)
-        for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
-            for arm, colour in zip(arms, PALETTE, strict=False):
-                _lines(axes, [row for row in rows if row["method"] == arm], column, LABELS[arm], colour)
+    found = {row["method"] for row in rows}
+    if not found & {arm for arms in PANELS.values() for arm in arms}:
+        raise InputError(f"no curve of {', '.join(arm for arms in PANELS.values() for arm in arms)}")
+    with styled(theme):
+        figure = new_figure(7.2, 2.9)
+        for axes, (title, arms) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
+            for (arm, label), colour in zip(
+                arms.items(), (PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[7]), strict=False
+            ):
+                if arm in found:
+                    _lines(axes, [row for row in rows if row["method"] == arm], label, colour)
             axes.set_title(title)
-            axes.set_xlabel("step")
-            axes.set_ylim(0, 1)
-        figure.axes[0].legend(loc="upper left")
-        figure.axes[0].set_ylabel("problems nobody trained on")
+            axes.set_xlabel("REINFORCE step")
+            axes.set_ylim(0, 1.05)
+            if axes.get_lines():
+                axes.legend(loc="upper left", ncols=2)
+        figure.axes[0].set_ylabel("pass@1, problems nobody trained on")
         percent_axis(figure.axes[0].yaxis)
     return figure
 
 
-def _lines(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str, colour: str) -> None:
+def _lines(axes: Any, rows: Sequence[Mapping[str, str]], label: str, colour: str) -> None:
     by_seed = {
-        seed: {int(row["step"]): float(row[column]) for row in rows if row["seed"] == seed}
+        seed: {int(row["step"]): float(row["report"]) for row in rows if row["seed"] == seed}
         for seed in {row["seed"] for row in rows}
     }
     for curve in by_seed.values():
-        axes.plot(list(curve), list(curve.values()), color=colour, alpha=0.2, linewidth=0.6)
+        axes.plot(list(curve), list(curve.values()), color=colour, alpha=0.3, linewidth=0.6)
     steps = sorted(set.intersection(*(set(curve) for curve in by_seed.values())))
     axes.plot(
         steps, [np.mean([curve[step] for curve in by_seed.values()]) for step in steps], color=colour, label=label
@@ -68,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="path without a suffix")
     args = parser.parse_args(argv)
     with args.curves.open(newline="") as file:
-        print(save(draw(list(csv.DictReader(file))), args.out).svg)
+        rows = list(csv.DictReader(file))
+    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
+        print(save(draw(rows, theme), args.out.with_name(args.out.name + suffix)).svg)
     return 0
 
 

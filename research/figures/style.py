@@ -23,6 +23,9 @@ PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
 INK, MUTED, FAINT = "#1d2433", "#667085", "#d9dde5"
 
+LIGHT, DARK = {"ink": INK, "grid": FAINT}, {"ink": "#d6dbe6", "grid": "#3a4252"}
+"""Themes of figures without a background, for pages of either kind."""
+
 _RC: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -68,8 +71,8 @@ class Saved:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """matplotlib's settings for one figure.
+def styled(theme: Mapping[str, str] | None = None) -> Iterator[None]:
+    """matplotlib's settings for one figure, on white or, with a theme, without a background.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -78,8 +81,14 @@ def styled() -> Iterator[None]:
         import matplotlib
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
-    with matplotlib.rc_context(dict(_RC)):
+    with matplotlib.rc_context(dict(_RC) | ({} if theme is None else _themed(theme))):
         yield
+
+
+def _themed(theme: Mapping[str, str]) -> dict[str, str]:
+    ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.labelcolor", "ytick.labelcolor")
+    clear = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    return dict.fromkeys(ink, theme["ink"]) | dict.fromkeys(clear, "none") | {"grid.color": theme["grid"]}
 
 
 def new_figure(width: float, height: float) -> Figure:

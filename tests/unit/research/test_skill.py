@@ -24,6 +24,7 @@ from crestfall.testbed.tasks.builtin import pool_of
 from crestfall.testbed.tasks.builtin.probes import key_of
 from research import skill
 from research.figures.skill import draw
+from research.figures.style import LIGHT
 from research.warmstart.corpus import RECIPES, Corpus, vocabulary
 
 STUDIES = Path(__file__).parents[3] / "research" / "studies"
@@ -155,9 +156,10 @@ def test_the_tables_say_learns_falls_and_pairs(study, tmp_path, capsys) -> None:
     rows = list(csv.DictReader((tmp_path / "judged.csv").open(newline="")))
     assert {row["method"] for row in rows} == {"naive", "es"}
     assert "paired with es" in "\n".join(skill.report(study, reference="es"))
-    assert draw(rows) is not None
+    es = draw(rows, LIGHT).axes[0].get_legend_handles_labels()[1]
+    assert es == ["stopped at its peak"]
 
 
 def test_without_curves_there_is_nothing_to_draw() -> None:
-    with pytest.raises(InputError, match="no curve of naive"):
-        draw([{"method": "other", "seed": "0", "step": "0", "report": "0.1", "pass_at_16": "0.2"}])
+    with pytest.raises(InputError, match="no curve of faster"):
+        draw([{"method": "other", "seed": "0", "step": "0", "report": "0.1", "pass_at_16": "0.2"}], LIGHT)
