@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -36,13 +37,25 @@ def unpacked(path: Path, folder: Path) -> Path:
                 for member in stream:
                     size += member.size
                     _check_size(path, size)
-                    stream.extract(member, folder, filter="data")
+                    _extract(stream, member, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise InputError(f"{path}: not an archive that can be unpacked: {error}") from None
     files = [file for file in folder.rglob("*") if file.is_file()]
     if not files:
         raise InputError(f"{path}: an archive without a file, expected logs")
     return files[0] if len(files) == 1 else folder
+
+
+def _extract(stream: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a file's content; links and devices are no logs. (`extract` has a filter for it from Python 3.11.4 on.)"""
+    target = folder / member.name
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise tarfile.TarError(f"{member.name!r} would be written outside of it")
+    content = stream.extractfile(member) if member.isfile() else None
+    if content is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _check_size(path: Path, size: int) -> None:
