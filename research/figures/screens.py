@@ -71,7 +71,8 @@ def picture_of_report(run: Path, out: Path, width: int = 1100, height: int = 131
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},{height}"]
         words = [browser, *flags, f"--screenshot={out.resolve()}", page.as_uri()]
         subprocess.run(words, check=True, capture_output=True, timeout=120)
-    Image.open(out).convert("RGB").quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(out, optimize=True)
+    few = Image.open(out).convert("RGB").quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, optimize=True)
 
 
 if __name__ == "__main__":
