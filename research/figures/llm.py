@@ -8,17 +8,15 @@ The bands are two binomial standard errors of one evaluation. Writes OUT.svg, fo
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crestfall.core.entry import guarded, script_parser
+from crestfall.core.entry import guarded
 from crestfall.core.errors import InputError
-from research.figures.style import DARK, LIGHT, PALETTE, new_figure, percent_axis, save, styled
+from research.figures.style import PALETTE, draw_curves, new_figure, percent_axis, styled
 
 PANELS: Mapping[str, Mapping[str, str]] = {
     "All weights": {
@@ -57,16 +55,7 @@ def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 bad input (one line on stderr)."""
-    parser = script_parser("research.figures.llm", __doc__)
-    parser.add_argument("curves", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="path without a suffix")
-    args = parser.parse_args(argv)
-    with args.curves.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
-        print(save(draw(rows, theme), args.out.with_name(args.out.name + suffix)).svg)
-    return 0
+    return draw_curves("research.figures.llm", __doc__, draw, argv)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ pyplot: no global state, no display.
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crestfall.core.entry import script_parser
 from crestfall.core.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ INK, MUTED, FAINT = "#1d2433", "#667085", "#d9dde5"
 
 LIGHT, DARK = {"ink": INK, "grid": FAINT}, {"ink": "#d6dbe6", "grid": "#3a4252"}
 """Themes of figures without a background, for pages of either kind."""
+
+Draw = Callable[[Sequence[Mapping[str, str]], Mapping[str, str]], Any]
+"""From rows of a CSV and a theme to a figure."""
 
 _RC: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -108,6 +113,20 @@ def save(figure: Figure, stem: Path) -> Saved:
             figure.savefig(part, format=target.suffix[1:], metadata=dict.fromkeys(dates))
             os.replace(part, target)
     return saved
+
+
+def draw_curves(name: str, doc: str | None, draw: Draw, argv: Sequence[str] | None) -> int:
+    """The script `name`: draws a CSV of curves as OUT.svg, for light pages, and OUT-dark.svg. Exit codes: 0 done, 2 bad
+    input (one line on stderr)."""
+    parser = script_parser(name, doc)
+    parser.add_argument("curves", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="path without a suffix")
+    args = parser.parse_args(argv)
+    with args.curves.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
+        print(save(draw(rows, theme), args.out.with_name(args.out.name + suffix)).svg)
+    return 0
 
 
 def percent_axis(axis: Any, step: float = 0.2) -> None:

@@ -274,6 +274,17 @@ def test_an_archive_of_runs_names_its_files(tmp_path: Path) -> None:
     assert [analyze(t).classification.label for t in (a, b)] == ["rise_and_collapse", "rise"]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_flipped_byte_in_an_archive_is_one_line(method: int, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("a.csv", CSV)
+    content = bytearray(out.getvalue())
+    content[60] ^= 255
+    with pytest.raises(InputError, match=r"x\.zip: cannot be unpacked: "):
+        load([written(tmp_path, "x.zip", bytes(content))])
+
+
 @pytest.mark.parametrize(
     "content",
     [zipped(), zipped(x=CSV)[:200], tarred("x.csv", CSV)[:60], b"PK\x03\x04"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -14,6 +15,9 @@ from crestfall.store.opened import opened
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst")
 LARGEST = 8 << 30
 """Bytes that an archive may unpack to."""
+
+# What the decompressors raise has no root in common; a password and an unknown method are RuntimeErrors.
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 
 
 def is_archive(path: Path) -> bool:
@@ -38,8 +42,8 @@ def unpacked(path: Path, folder: Path) -> Path:
                     size += member.size
                     _check_size(path, size)
                     _extract(stream, member, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{path}: not an archive that can be unpacked: {error}") from None
+    except _BROKEN as error:
+        raise InputError(f"{path}: cannot be unpacked: {error}") from None
     files = [file for file in folder.rglob("*") if file.is_file()]
     if not files:
         raise InputError(f"{path}: an archive without a file, expected logs")
