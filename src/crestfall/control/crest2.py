@@ -27,9 +27,9 @@ _BETS = Bets()
 @register("control", "crest2")
 @dataclass(frozen=True)
 class Crest2(Controller):
-    """Compare the policy with an incumbent. If it is significantly worse, go back to the incumbent, with a quarter of
-    the learning rate and a fresh optimizer; if it is significantly better, it becomes the incumbent. Keep the better of
-    the two.
+    """Compare the policy with the best so far, the incumbent, on the same problems after every step. If it is
+    significantly worse, go back to the incumbent, with a quarter of the learning rate and a fresh optimizer; if it is
+    significantly better, it becomes the incumbent. Keep the better of the two.
 
     Costs a second evaluation on select at every step.
     """

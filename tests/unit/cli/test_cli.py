@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ import pytest
 from markupsafe import escape
 
 import fakes
+from crestfall.cli.list import known
 from crestfall.cli.main import main
+from crestfall.core.registry import kinds
 from crestfall.grading import CodeGrader, Limits
 from crestfall.testbed.cost import Footprint
 
@@ -205,6 +208,24 @@ def test_list_names_components_with_types_defaults_and_docs(capsys: pytest.Captu
     assert margin["doc"]
     assert main(["list", "config"]) == 0
     assert "problems_per_step" in capsys.readouterr().out
+
+
+def test_list_is_an_overview_that_leads_to_one_component(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    overview = capsys.readouterr().out
+    for kind in [*kinds(), "config"]:
+        for name in known(kind):
+            assert re.search(rf"^  {re.escape(name)} +\S", overview, re.MULTILINE), (kind, name)
+    assert "margin" not in overview
+
+    assert main(["list", "control", "early_stop"]) == 0
+    one = capsys.readouterr().out
+    assert "margin: int >= 1 = 3" in one
+    assert "significant_fall" not in one
+    assert not [line for line in (overview + one).splitlines() if line != line.rstrip()]
+
+    assert main(["list", "control", "early_stopp"]) == 2
+    assert "expected one of alert, crest" in capsys.readouterr().err
 
 
 def test_every_option_of_every_component_is_documented(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,8 +107,8 @@ class FixedKL(KLPenalty):
 @register("kl", "adaptive")
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveKL(FixedKL):
-    """A coefficient that steers the KL to a target: beta <- beta (1 + gain clip((KL - target) / target, -c, c)) after
-    every step (Ziegler et al. 2019, section 2.2). `coefficient` is where it starts.
+    """A coefficient that steers the KL to a target. After every step beta <- beta (1 + gain clip((KL - target) /
+    target, -c, c)) (Ziegler et al. 2019, section 2.2). `coefficient` is where it starts.
 
     Degenerate case: with gain 0.1 and c 0.2 it moves by 2% a step at most, a factor of 1.5 in 20 steps.
     """
