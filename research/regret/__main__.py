@@ -1,7 +1,11 @@
 """The page of a regret study: `python -m research.regret runs/regret --out docs/regret`.
 
-Writes score, regimes, pairs and ends as .md and .csv, the short table for a README as table.md, and the figures; where
-OUT.md exists, its marked blocks are filled. Works on a study in progress: only finished chains count.
+Several sources are read as one: `python -m research.regret docs/regret/chains.jsonl runs/mine --out runs/page` puts a
+method of one's own beside the published chains.
+
+Writes score, regimes, pairs and ends as .md and .csv, the short table for a README as table.md, the chains as
+chains.jsonl, and the figures; where OUT.md exists, its marked blocks are filled. Works on a study in progress: only
+finished chains count.
 """
 
 from __future__ import annotations
@@ -16,17 +20,17 @@ from crestfall.store.files import write_atomic, writing
 from research.paper.page import fill
 from research.paper.table import comma_separated, markdown
 from research.regret import tables
-from research.regret.cells import read_cells
+from research.regret.cells import CHAINS_FILE, chain_lines, read_all
 from research.regret.scores import entries, references
 from research.regret.short import short
 
 
-def make(study: Path, out: Path, figures: bool = True) -> str:
+def make(sources: Sequence[Path], out: Path, figures: bool = True) -> str:
     """All of it. Returns what was done, in a line. Raises CrestfallError."""
-    cells = read_cells(study)
+    cells = read_all(sources)
     found = references(cells)
     if not found:
-        raise InputError(f"{study}: no regime has both a grid and its best arm run again on seeds that score")
+        raise InputError(f"{sources[0]}: no regime has both a grid and its best arm run again on seeds that score")
     ranked = entries(cells, found)
     made = (
         *(tables.score(ranked, found), tables.by_regime(ranked, found), tables.pairs(ranked), tables.ends(ranked)),
@@ -39,6 +43,7 @@ def make(study: Path, out: Path, figures: bool = True) -> str:
             write_atomic(out / f"{table.name}.md", markdown(table))
         if table.name != "table":
             write_atomic(out / f"{table.name}.csv", comma_separated(table))
+    write_atomic(out / CHAINS_FILE, chain_lines(cells))
     page = out.with_name(out.name + ".md")
     if page.is_file():
         write_atomic(page, fill(page.read_text(encoding="utf-8"), {t.name: markdown(t) for t in made}))
@@ -52,12 +57,12 @@ def make(study: Path, out: Path, figures: bool = True) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
     parser = script_parser("research.regret", __doc__)
-    parser.add_argument("study", type=Path, help="study directory")
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="study directory, or published chains")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where tables and figures go")
     parser.add_argument("--no-figures", action="store_true", help="tables only (needs no matplotlib)")
     args = parser.parse_args(argv)
     try:
-        print(make(args.study, args.out, figures=not args.no_figures))
+        print(make(args.sources, args.out, figures=not args.no_figures))
     except CrestfallError as error:
         print(f"crestfall: {error}", file=sys.stderr)
         return 2

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from crestfall.core.errors import InputError
 from crestfall.store.events import read_events
+from crestfall.store.jsonl import read_objects
 from crestfall.store.layout import EVENTS_FILE, cells_in
 from crestfall.store.meta import read_meta
+
+CHAINS_FILE = "chains.jsonl"
+"""Published chains: whoever adds a method need not run those of the others again."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,31 @@ class Cell:
     looked_at: int
 
 
+def read_all(sources: Iterable[Path]) -> list[Cell]:
+    """Chains of study directories and of files of published chains. Of two chains of one regime, method and seed, the
+    one of the later source counts."""
+    cells = [cell for source in sources for cell in (read_cells(source) if source.is_dir() else read_chains(source))]
+    return list({(cell.regime, cell.method, cell.seed): cell for cell in cells}.values())
+
+
+def read_chains(file: Path) -> list[Cell]:
+    """A line per chain, as `chain_lines` writes them. Raises InputError (file, line, key)."""
+    out = []
+    for number, row in read_objects(file):
+        try:
+            out.append(_CELL.validate_python(row, extra="forbid"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"{file}:{number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return out
+
+
+def chain_lines(cells: Sequence[Cell]) -> str:
+    """Sorted, so that a further chain is a further line."""
+    ordered = sorted(cells, key=lambda cell: (cell.regime, cell.method, cell.seed))
+    return "".join(json.dumps(asdict(cell)) + "\n" for cell in ordered)
+
+
 def read_cells(study: Path) -> list[Cell]:
     """Every finished chain of a study. Raises InputError where there is none, or a method is of no regime."""
     out = []
@@ -50,6 +83,9 @@ def read_cells(study: Path) -> list[Cell]:
     if not out:
         raise InputError(f"{study}: no finished chain of a study with regimes")
     return out
+
+
+_CELL = TypeAdapter(Cell)
 
 
 def _cell(regime: str, method: str, seed: int, path: Path, watches: bool) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from crestfall.testbed.config import load_study, study_config
 from crestfall.testbed.session import train
 from crestfall.testbed.study import prepare
 from research.regret.__main__ import main, make
-from research.regret.cells import Cell, read_cells
+from research.regret.cells import Cell, chain_lines, read_all, read_cells, read_chains
 from research.regret.scores import ALIASES, FIRST_SCORED, GRID, Arm, entries, references
 from research.regret.tables import pairs, score
 
@@ -139,10 +140,38 @@ def test_a_study_becomes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert files >= {"table.md", "score.csv", "regimes.md", "pairs.csv", "ends.csv", "profile.svg", "curves.pdf"}
     assert "naive" in (tmp_path / "regret" / "table.md").read_text()
     assert capsys.readouterr().err == ""
-    assert "entries" in make(out, tmp_path / "again", figures=False)
+    assert "entries" in make([tmp_path / "regret" / "chains.jsonl"], tmp_path / "again", figures=False)
+    for name in ("score.csv", "regimes.md", "pairs.csv", "chains.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "regret" / name).read_bytes()
 
 
 def test_a_directory_that_is_no_such_study_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_published_chains_stand_beside_a_method_of_ones_own(tmp_path: Path) -> None:
+    published, mine = tmp_path / "chains.jsonl", tmp_path / "mine.jsonl"
+    published.write_text(chain_lines(study()))
+    assert sorted(map(repr, read_chains(published))) == sorted(map(repr, study()))
+    better = cell("a", "mine", 5000, 0.95)
+    mine.write_text(chain_lines([better, cell("a", "other", 5000, 0.3)]))
+    cells = read_all([published, mine])
+    assert better in cells
+    assert len(cells) == len(study()) + 1  # the later source's chain replaces the earlier one's
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(("seed", "five"), "2: seed: "), (("score", 1), "2: score: "), (("curve_S", None), "2: curve_S: ")],
+)
+def test_a_line_that_is_no_chain_is_one_line(
+    tmp_path: Path, change: tuple[str, object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *_ = chain_lines(study()).splitlines()
+    file = tmp_path / "chains.jsonl"
+    file.write_text(first + "\n" + json.dumps({**json.loads(first), change[0]: change[1]}) + "\n")
+    assert main([str(file), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"crestfall: {file}:{said}")
     assert not (tmp_path / "out").exists()
