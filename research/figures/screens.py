@@ -23,8 +23,8 @@ from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.report.live.console import campaign_table, now
 from crestfall.report.live.progress import RunProgress
+from crestfall.store.events import read_events
 from crestfall.store.files import write_atomic
-from crestfall.store.jsonl import read_objects
 from crestfall.store.layout import EVENTS_FILE
 from crestfall.store.meta import read_meta
 
@@ -52,7 +52,7 @@ def live(run: Path, events: int | None = None) -> str:
     meta = read_meta(run)
     if meta is None:
         raise InputError(f"{run}: expected a run directory (a cell of a study is one); it has no run.json")
-    past = [event for _, event in read_objects(run / EVENTS_FILE)]
+    past = list(read_events(run / EVENTS_FILE))
     progress = RunProgress.of(meta["config"], past[:events])
     console = Console(record=True, width=100, force_terminal=True, file=io.StringIO())
     control = meta["config"]["control"]["name"]

@@ -6,8 +6,8 @@ the companions did, and what is known of the noise. Reading tolerates a torn las
 
 from __future__ import annotations
 
-import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crestfall.core.errors import InputError
+from crestfall.core.errors import CrestfallWarning, InputError, RunDirectoryError
 from crestfall.core.types import Decision, Evaluation
+from crestfall.store.files import content
 from crestfall.store.jsonl import is_torn, lines_of, objects
 from crestfall.store.layout import EVENTS_FILE, RUN_FILE, STUDY_FILE, cells_in
+from crestfall.store.meta import read_json
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -196,6 +198,8 @@ class Study:
     path: Path
     config: Mapping[str, Any]
     runs: tuple[Run, ...]
+    damaged: tuple[str, ...] = ()
+    """What is wrong with the cells that are left out."""
 
     def by_method(self) -> dict[str, list[Run]]:
         methods: dict[str, list[Run]] = {}
@@ -217,6 +221,8 @@ def read_run(path: Path) -> Run:
     _check_kinds(path / RUN_FILE, meta, _RUN_KINDS)
     _check_kinds(path / RUN_FILE, meta.get("config", {}), {"chain": dict, "campaign": dict}, "config.")
     events, notes = _events(path / EVENTS_FILE)
+    if meta.get("status") == "done" and not any(e["type"] == "run_ended" for e in events):
+        notes += (f"{EVENTS_FILE} is missing or cut: the end of this finished run is not there",)
     method, seed = meta.get("method", path.parent.name), meta.get("seed", 0)
     try:
         campaigns = tuple(_campaigns(events, path, f"{method}/seed-{seed}"))
@@ -243,11 +249,28 @@ def read_run(path: Path) -> Run:
     )
 
 
-def read_study(path: Path) -> Study:
-    """A study directory: every cell that has begun. Cells without a run.json are left out."""
+def read_study(path: Path, strict: bool = True) -> Study:
+    """A study directory: every cell that has begun.
+
+    Args:
+        strict: a cell that cannot be read is an error. Else it is left out, with a warning, unless no cell can be read.
+
+    Raises:
+        InputError: study.json is missing or broken, or a cell is.
+    """
     meta = _json_object(path / STUDY_FILE)
     _check_kinds(path / STUDY_FILE, meta, {"config": dict, "cells": list})
-    return Study(path, meta, tuple(read_run(cell) for cell in cells_in(path)))
+    runs, damaged = [], []
+    for cell in cells_in(path):
+        try:
+            runs.append(read_run(cell))
+        except InputError as error:
+            damaged.append(error)
+    if damaged and (strict or not runs):
+        raise damaged[0]
+    for reason in damaged:
+        warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=2)
+    return Study(path, meta, tuple(runs), tuple(map(str, damaged)))
 
 
 _RUN_KINDS = {
@@ -272,25 +295,22 @@ def _check_kinds(path: Path, data: Mapping[str, Any], kinds: Mapping[str, Any], 
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; a run directory has one (docs/run_directory.md)") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(data).__name__}")
+        data = read_json(path)
+    except RunDirectoryError as error:
+        raise InputError(str(error)) from None
+    if data is None:
+        raise InputError(f"{path}: no such file; a run directory has one (docs/run_directory.md)")
     return data
 
 
 def _events(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Every whole event in order. A last line without its end is what a killed process leaves: dropped, and noted."""
-    if not path.exists():
+    try:
+        raw = content(path)
+    except RunDirectoryError as error:
+        raise InputError(str(error)) from None
+    if raw is None:
         return [], ("no events yet",)
-    if not path.is_file():
-        raise InputError(f"{path}: no file, expected the events of a run")
-    raw = path.read_bytes()
     events: list[dict[str, Any]] = []
     for number, event in objects(lines_of(raw), path, growing=True):
         if "type" not in event:

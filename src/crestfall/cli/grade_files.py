@@ -101,9 +101,10 @@ class Files:
         coverage = Coverage(references=args.references)
         written = [] if args.references else read_samples(args.samples)
         placed = self._references(coverage) if args.references else self._samples(written, coverage)
-        with KeptGrades(self._partial()) as kept, progress_bar(len(written), not args.json and bool(written)) as bar:
-            if kept.found:
-                print(f"crestfall: going on from {kept.found} grades in {self._partial()}", file=sys.stderr)
+        kept = KeptGrades(self._partial())
+        if kept.found:
+            print(f"crestfall: going on from {kept.found} grades in {self._partial()}", file=sys.stderr)
+        with progress_bar(len(written), not args.json and bool(written)) as bar:
 
             def advance(count: int) -> None:
                 for _ in range(count):

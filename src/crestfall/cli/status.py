@@ -19,7 +19,7 @@ from crestfall.report.live.console import campaign_table, now
 from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.words import duration
 from crestfall.store.events import Tail
-from crestfall.store.layout import EVENTS_FILE, cell_log
+from crestfall.store.layout import EVENTS_FILE, RUN_FILE, cell_log
 from crestfall.store.lock import Lock
 from crestfall.store.meta import read_meta, read_study
 
@@ -69,9 +69,14 @@ def look(rows: list[RunRow]) -> None:
         with row.marking_damage():
             meta = read_meta(row.path)
             row.status = state_of(row.path, meta)
-            row.error = last_line(cell_log(row.path)) if meta is None and row.status == "failed" else None
             if meta is not None:
                 row.error = meta.get("error")
+                if row.status == "done" and not row.progress.ended:
+                    raise InputError(f"{row.path / EVENTS_FILE}: missing or cut: the end of this run is not there")
+            elif (row.path / EVENTS_FILE).exists():
+                raise InputError(f"{row.path}: holds {EVENTS_FILE} and no {RUN_FILE}")
+            else:
+                row.error = last_line(cell_log(row.path)) if row.status == "failed" else None
 
 
 def state_of(path: Path, meta: Mapping[str, Any] | None) -> str:

@@ -10,42 +10,26 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from crestfall.core.types import CaseGrade, Grade, Verdict
-from crestfall.store.files import writing
-from crestfall.store.jsonl import lines_of, object_in
+from crestfall.store.files import content, writing
+from crestfall.store.jsonl import is_torn, lines_of, object_in
 
 
 class KeptGrades:
-    """Grades by key, in memory and, with a path, on the disk. A context manager.
-
-    Raises RunDirectoryError where the file cannot be written.
-    """
+    """Grades by key, in memory and, with a path, on the disk."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._grades: dict[str, Grade] = {}
-        if path is not None and path.exists():
-            for line in lines_of(path.read_bytes()):
-                # The last line may be torn, and another version may have written the first ones.
-                if (data := object_in(line)) is not None:
-                    with suppress(KeyError, TypeError, ValueError):
-                        self._grades[data["key"]] = _grade(data["grade"])
+        raw = b"" if path is None else content(path) or b""
+        self._end = "\n" if is_torn(raw) else ""
+        for line in lines_of(raw):
+            # The last line may be torn, and another version may have written the first ones.
+            if (data := object_in(line)) is not None:
+                with suppress(KeyError, TypeError, ValueError):
+                    self._grades[data["key"]] = _grade(data["grade"])
         self.found = len(self._grades)
-
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            with writing(self._path):
-                self._file = self._path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._path is not None:
-            self._file.close()
 
     def __len__(self) -> int:
         return len(self._grades)
@@ -54,13 +38,17 @@ class KeptGrades:
         return self._grades.get(key)
 
     def add(self, grades: dict[str, Grade]) -> None:
-        """Keep these. What could not be graded is not kept: it is tried again."""
+        """Keep these. What could not be graded is not kept: it is tried again.
+
+        Raises RunDirectoryError where the file cannot be written.
+        """
         new = {k: g for k, g in grades.items() if k not in self._grades and g.verdict is not Verdict.INFRA}
         self._grades.update(new)
-        if self._path is not None:
-            with writing(self._path):
-                self._file.writelines(json.dumps({"key": k, "grade": asdict(g)}) + "\n" for k, g in new.items())
-                self._file.flush()
+        if self._path is not None and new:
+            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(self._end)
+                file.writelines(json.dumps({"key": k, "grade": asdict(g)}) + "\n" for k, g in new.items())
+            self._end = ""
 
     def discard(self) -> None:
         """The results are written."""

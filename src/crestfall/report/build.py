@@ -18,7 +18,7 @@ from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
 from crestfall.report.text import visible
 from crestfall.store.files import write_atomic
-from crestfall.store.layout import EVENTS_FILE, INDEX_FILE, REPORT_FILE, is_run, is_study
+from crestfall.store.layout import EVENTS_FILE, INDEX_FILE, REPORT_FILE, cells_in, is_run, is_study
 
 
 def write(path: Path, out: Path | None = None) -> Path:
@@ -36,7 +36,7 @@ def write(path: Path, out: Path | None = None) -> Path:
     if out is not None:
         check_page(out)
     if is_study(path):
-        study = read_study(path)
+        study = read_study(path, strict=False)
         write_atomic(target, render(study_page(study, links=write_cells(study))))
     elif is_run(path):
         write_atomic(target, render(run_page(read_run(path))))
@@ -75,7 +75,8 @@ def study_page(study: Study, links: Mapping[tuple[str, int], str] | None = None)
     """The page of all chains of a study that have begun; `links`: where the reports of each are."""
     title = study.path.resolve().name or "study"
     groups = group_runs(study.runs, method_order(study))
-    page = _page(title, "study", study.runs, study.path, groups, _missing(study), study.config.get("command"))
+    absent = (*(f"Left out: {reason}." for reason in study.damaged), *_missing(study))
+    page = _page(title, "study", study.runs, study.path, groups, absent, study.config.get("command"))
     return replace(page, links=links or {})
 
 
@@ -92,7 +93,7 @@ def _cells(study: Study) -> list[tuple[str, str]]:
 
 
 def _missing(study: Study) -> tuple[str, ...]:
-    begun = {(run.method, str(run.seed)) for run in study.runs}
+    begun = {(cell.parent.name, cell.name.removeprefix("seed-")) for cell in cells_in(study.path)}
     waiting = [f"{method} seed {seed}" for method, seed in _cells(study) if (method, seed) not in begun]
     return (f"Not begun: {_some(waiting)}.",) if waiting else ()
 

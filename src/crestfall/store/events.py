@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crestfall.core.errors import RunDirectoryError
-from crestfall.store.files import writing
-from crestfall.store.jsonl import lines_of, object_in, read_objects
+from crestfall.store.files import content, writing
+from crestfall.store.jsonl import lines_of, object_in, objects
 from crestfall.store.layout import STATE_FILE
 
 
@@ -37,7 +37,7 @@ class EventLog:
         Raises:
             RunDirectoryError: lines of earlier commits are missing, or there are lines that the commit does not know.
         """
-        raw = self._path.read_bytes() if self._path.exists() else b""
+        raw = content(self._path) or b""
         whole = raw[: raw.rfind(b"\n") + 1]
         lines, before = whole.splitlines(keepends=True), seq - len(pending)
         if len(lines) < before:
@@ -60,12 +60,12 @@ class EventLog:
 
     def last(self) -> dict[str, Any] | None:
         """The last whole line. None where there is none, or it is no event."""
-        lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
+        lines = (content(self._path) or b"").split(b"\n")[:-1]
         return object_in(lines[-1]) if lines else None
 
     def empty(self) -> bool:
         """Whether nothing at all has been written."""
-        return not self._path.exists() or self._path.stat().st_size == 0
+        return not content(self._path)
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -73,10 +73,10 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         InputError: any other line is no JSON object; names file and line.
+        RunDirectoryError: the log cannot be read.
     """
-    if path.exists():
-        for _, event in read_objects(path, growing=True):
-            yield event
+    for _, event in objects(lines_of(content(path) or b""), path, growing=True):
+        yield event
 
 
 class Tail:
@@ -89,13 +89,9 @@ class Tail:
 
     def new(self) -> list[dict[str, Any]]:
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                raw = file.read()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            self.damage = f"{self._path}: cannot be read: {error.strerror or error}"
+            raw = content(self._path, self._offset) or b""
+        except RunDirectoryError as error:
+            self.damage = str(error)
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
         self._offset += len(whole)

@@ -65,6 +65,27 @@ def check_writable(directory: Path) -> None:
         raise RunDirectoryError(f"{directory}: cannot be written: {there} is {reason}")
 
 
+def content(path: Path, start: int = 0) -> bytes | None:
+    """The bytes of a file in a run's or study's directory from `start` on, None where there is none.
+
+    Raises:
+        RunDirectoryError: it cannot be read, or something else stands in its place: a pipe or a device could be read
+            for ever.
+    """
+    try:
+        if not path.is_file() and path.exists():
+            raise RunDirectoryError(f"{path}: cannot be read: not a file")
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except RunDirectoryError:
+        raise
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def endless(path: Path) -> bool:
     """Whether this is a device that gives bytes for ever (/dev/zero, /dev/random), so that nothing may read it to its
     end."""

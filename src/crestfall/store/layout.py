@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 RUN_FILE = "run.json"
@@ -24,11 +25,11 @@ CELLS = "cells"
 
 
 def is_run(path: Path) -> bool:
-    return (path / RUN_FILE).is_file()
+    return os.path.lexists(path / RUN_FILE)
 
 
 def is_study(path: Path) -> bool:
-    return (path / STUDY_FILE).is_file()
+    return os.path.lexists(path / STUDY_FILE)
 
 
 def cell_path(study: Path, method: str, seed: int) -> Path:
@@ -42,5 +43,6 @@ def cell_log(cell: Path) -> Path:
 
 
 def cells_in(study: Path) -> list[Path]:
-    """The cells of a study that have a run.json, by method and seed."""
-    return sorted(file.parent for file in (study / CELLS).glob(f"*/seed-*/{RUN_FILE}"))
+    """The cells of a study that have begun, by method and seed: also those whose run.json has got lost."""
+    found = [file for name in (RUN_FILE, EVENTS_FILE) for file in (study / CELLS).glob(f"*/seed-*/{name}")]
+    return sorted({file.parent for file in found})

@@ -46,10 +46,13 @@ class Lock:
                         f"or choose another directory with --out"
                     )
                 time.sleep(0.05)
-        with writing(self._path):
-            self._file.truncate(0)
-            self._file.write(f"{os.getpid()}\n")
-            self._file.flush()
+        try:
+            with writing(self._path):
+                self._file.truncate(0)
+                os.write(self._file.fileno(), f"{os.getpid()}\n".encode())
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _open(self) -> IO[str]:
         directory = self._path.parent
@@ -90,7 +93,13 @@ class Lock:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.release()
+        alone = False
+        with suppress(OSError):
+            alone = os.listdir(self._path.parent) == [self._path.name]
+        if self.is_new and alone:
+            self.withdraw()
+        else:
+            self.release()
 
 
 def _try(file: IO[str]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import RunDirectoryError
-from crestfall.store.files import write_atomic, writing
+from crestfall.store.files import content, write_atomic, writing
 from crestfall.store.layout import RUN_FILE, STUDY_FILE
 
 STATUSES = ("running", "done", "interrupted", "failed")
@@ -39,12 +39,13 @@ def read_study(path: Path) -> dict[str, Any] | None:
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file, None where there is none. Raises RunDirectoryError if it is broken."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    raw = content(path)
+    if raw is None:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        data = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise RunDirectoryError(f"{path}: expected a JSON object, found {type(data).__name__}")
     return data

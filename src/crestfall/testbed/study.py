@@ -118,7 +118,8 @@ def check_directory(study: StudyConfig, out: Path) -> None:
     known = _with_methods_of_before(study, out)
     for path in cells_in(out):
         meta = read_meta(path)
-        assert meta is not None
+        if meta is None:
+            continue  # lost: the cell itself says so, and takes no other along
         if meta["method"] not in known.methods:
             raise RunDirectoryError(
                 f"{path}: a chain of method {meta['method']!r}, which this study does not have; choose another "
