@@ -39,6 +39,15 @@ def objects(
             raise InputError(f"{where}:{number}: {error}") from None
 
 
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`objects` of a file. Raises InputError also where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            yield from objects(file, path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
 def object_in(line: bytes) -> dict[str, Any] | None:
     """The object on one line; None where there is none. For looking at what a file is, and for watching."""
     try:
