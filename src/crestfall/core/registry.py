@@ -57,6 +57,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
             "tensorboard",
             "trl_state",
             "sqlite",
+            "swanlab",
             "wandb_file",
         )
     ),

@@ -128,7 +128,8 @@ def saved_beside(source: Path, campaign: int | None = None) -> Found:
             return _of_one_run(found, place, source)
         hollow += named
     if hollow:
-        return Found(note=f"no weights are left in {hollow[0].path} ({len(hollow)} such folders)")
+        first = min(hollow, key=lambda saved: saved.step)
+        return Found(note=f"no weights are left in {first.path} ({len(hollow)} such folders)")
     return Found()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from crestfall.analysis.importers.base import History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories_or_error
-from crestfall.analysis.importers.text import content, run_name, suffix_of
+from crestfall.analysis.importers.text import content, run_name, stem_of, suffix_of
 from crestfall.core.errors import InputError
 from crestfall.core.extras import require
 from crestfall.core.registry import register
@@ -27,12 +27,12 @@ _RENAMED = {"results": "eval/mean_reward", "successes": "eval/success_rate", "ep
 @register("importer", "parquet")
 @dataclass(frozen=True)
 class Parquet:
-    """Parquet tables: W&B's history artifacts, pandas."""
+    """Parquet and feather tables: W&B's history artifacts, pandas."""
 
     order: ClassVar[int] = 5
 
     def claims(self, path: Path, head: bytes) -> bool:
-        return suffix_of(path) == ".parquet" and head.startswith(b"PAR1")
+        return suffix_of(path) in (".parquet", ".feather", ".arrow") and head.startswith((b"PAR1", b"ARROW1", b"FEA1"))
 
     def group(self, path: Path) -> Hashable:
         return path
@@ -44,26 +44,28 @@ class Parquet:
 
 
 def parquet_frame(path: Path) -> Frame:
-    """The rows of a parquet file. Raises InputError, MissingExtraError."""
+    """The rows of a parquet or feather file. Raises InputError, MissingExtraError."""
     require("pyarrow")
+    import pyarrow.feather
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        reader = pyarrow.parquet if suffix_of(path) == ".parquet" else pyarrow.feather
+        table = reader.read_table(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a parquet file: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: not a {suffix_of(path)[1:]} file: {str(error).splitlines()[0]}") from None
     return Frame.of({k: v for k, v in dict(row).items() if v is not None} for row in table.to_pylist())
 
 
 @register("importer", "npz")
 @dataclass(frozen=True)
 class Npz:
-    """numpy's .npz with a step array: stable-baselines3's evaluations.npz."""
+    """numpy's .npz and .npy: stable-baselines3's evaluations.npz, rewards of one's own."""
 
     order: ClassVar[int] = 0
 
     def claims(self, path: Path, head: bytes) -> bool:
-        return suffix_of(path) == ".npz"
+        return suffix_of(path) in (".npz", ".npy")
 
     def group(self, path: Path) -> Hashable:
         return path
@@ -71,10 +73,10 @@ class Npz:
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
         try:
-            with np.load(io.BytesIO(content(path)), allow_pickle=False) as arrays:
-                found = {key: arrays[key] for key in arrays.files}
+            loaded = np.load(io.BytesIO(content(path)), allow_pickle=False)
+            found = {stem_of(path): loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not an .npz file of numbers: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{path}: not numpy's file of numbers: {str(error).splitlines()[0]}") from None
         size = max((len(array) for array in found.values() if array.ndim), default=0)
         columns = {
             _RENAMED.get(key, key): (array if array.ndim == 1 else array.reshape(size, -1).mean(axis=1)).tolist()

@@ -20,35 +20,38 @@ RISING = 0.9
 def without_chatter(rows: list[Line]) -> tuple[list[Line], str]:
     """The rows, less those whose step lies outside of that of the rows before and after it, and a note.
 
-    What is compared with is the kind of rows (with the same keys) that says most and counts up. Other kinds that count
-    up by themselves remain.
+    What is compared with is the kind of rows (with the same keys) that says most and counts up, or has no step of its
+    own: a progress bar counts for it. Other kinds that count up by themselves remain.
     """
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i, row in enumerate(rows):
         kinds.setdefault(row.keys, []).append(i)
     if len(kinds) == 1:
         return rows, ""
-    steps = {keys: found for keys, at in kinds.items() if (found := _steps([rows[i] for i in at])) is not None}
+    steps = {keys: found for keys, at in kinds.items() if (found := _steps([rows[i] for i in at], keys)) is not None}
     rising = {keys for keys, (_, steps_R) in steps.items() if _counts_up(steps_R)}
-    scored = [keys for keys in rising if rows[kinds[keys][0]].shape.scored]
+    scored = [keys for keys in kinds if rows[kinds[keys][0]].shape.scored and (keys in rising or keys not in steps)]
     if not scored or len(steps) == len(rising):
         return rows, ""
     main = max(scored, key=lambda keys: len(keys) * len(kinds[keys]))
-    counter, main_R = steps[main]
     at_R = np.array(kinds[main])
     dropped: set[int] = set()
-    for keys, (own, steps_R) in steps.items():
-        if keys not in rising and own == counter:
-            index_R = np.array(kinds[keys])
-            fits_R = _fit(index_R, steps_R, at_R, main_R)
+    for keys, (counter, steps_R) in steps.items():
+        index_R = np.array(kinds[keys])
+        if keys in rising:
+            continue
+        if main not in steps:
+            dropped.update(index_R.tolist() if len(index_R) >= FEWEST else ())
+        elif of := _steps([rows[i] for i in kinds[main]], [key for key in main if key == counter]):
+            fits_R = _fit(index_R, steps_R, at_R, of[1])
             dropped.update(index_R[~fits_R if fits_R.mean() > 0.5 else slice(None)].tolist())
     note = f"{len(dropped)} lines with a step of their own, as in sampled text: left out" if dropped else ""
     return [row for i, row in enumerate(rows) if i not in dropped], note
 
 
-def _steps(rows: Sequence[Line]) -> tuple[str, FloatArray] | None:
-    """The counter of rows of one kind, and its values; None: they have none."""
-    ranks = {key: rank for key in rows[0].keys if (rank := metrics.step_rank(key)) is not None}
+def _steps(rows: Sequence[Line], keys: Sequence[str]) -> tuple[str, FloatArray] | None:
+    """The best counter among some keys of rows of one kind, and its values; None: they have none."""
+    ranks = {key: rank for key in keys if (rank := metrics.step_rank(key)) is not None}
     ranks = {key: rank for key, rank in ranks.items() if not metrics.counts_weakly(key)}
     if not ranks:
         return None

@@ -59,7 +59,8 @@ class Console:
 def read_lines(lines: list[str], about: About) -> list[History]:
     """The runs in some lines: from rows, or from tables where those hold more scores. Empty: there is nothing."""
     scanner = _scanned(lines)
-    rows, left_out = without_chatter(_with_scores(scanner.rows))
+    rows, left_out = without_chatter(scanner.rows)
+    rows = _with_scores(rows)
     tables = frames_in(lines) if len(rows) < len(lines) / 4 else []
     if tables and sum(frame.size for frame in tables) > len(rows):
         return [history for frame in tables for history in histories(frame, about)]

@@ -1,16 +1,21 @@
-"""One JSON document: a list of rows, {metric: {step: value}} (NeMo), {metric: [values]}, or runs of these.
+"""One JSON or YAML document: a list of rows, {metric: {step: value}} (NeMo), {metric: [values]}, or runs of these.
 
 TensorBoard's JSON export ([wall time, step, value] triples), pandas' `split` and `columns` and objects written one
-after the other are read, too.
+after the other are read, too. What is no JSON (comments, commas at the end, Python's quotes) is read as YAML, which
+allows it; what is cut off, up to its last whole row.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
+
+import yaml
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History
@@ -18,56 +23,89 @@ from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.jsonl import cells_of
 from crestfall.analysis.importers.numbers import counters, floats, named_step
-from crestfall.analysis.importers.text import content, run_name, suffix_of
+from crestfall.analysis.importers.text import read_text, run_name, suffix_of
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
 EXPECTED = "rows with a step, {metric: {step: value}} or {metric: [values]}"
 FEWEST = 3
+FEWEST_UNKNOWN = 8
+"""A shorter list of numbers, none of which has a name that is known, is a setting."""
+LARGEST_YAML = 20 << 20
+_YAML = (".yaml", ".yml")
+_LIST_OF_DICTS = re.compile(rb"\s*\[\s*\{[^{}]*\}\s*,\s*\{")
+_COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 _ROWS = ("log_history", "history", "rows", "logs", "log", "metrics", "data", "results", "records", "evaluations")
 
 
 @register("importer", "json")
 @dataclass(frozen=True)
 class JsonFile:
-    """One JSON document: rows, {metric: {step: value}}, {metric: [values]}."""
+    """One JSON or YAML document: rows, {metric: {step: value}}, {metric: [values]}."""
 
     order: ClassVar[int] = 6
 
     def claims(self, path: Path, head: bytes) -> bool:
-        return suffix_of(path) == ".json" or (suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"["))
+        if suffix_of(path) in (".json", *_YAML) or _LIST_OF_DICTS.match(head):
+            return True
+        return suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"[")
 
     def group(self, path: Path) -> Hashable:
         return path
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         (path,) = paths
-        data = _parsed(content(path).decode("utf-8", errors="replace"), path)
-        found = list(_runs(data, About(run_name(path), path, "JSON"), 0))
+        data, *notes = _parsed(read_text(path), path)
+        found = list(_runs(data, About(run_name(path), path, "JSON", notes=tuple(notes)), 0))
         if not found:
             raise InputError(f"{path}: expected {EXPECTED}")
         return found
 
 
-def _parsed(text: str, path: Path) -> Any:
-    """The document, or the list of those that stand one after the other."""
+def _parsed(text: str, path: Path) -> tuple[Any, *tuple[str, ...]]:
+    """The document, or the list of those that stand one after the other, and notes. Raises InputError."""
     decoder, at, found = json.JSONDecoder(), 0, []
     try:
+        if suffix_of(path) in _YAML:
+            return _yaml(text)
         while (at := len(text) - len(text[at:].lstrip())) < len(text):
             value, at = decoder.raw_decode(text, at)
             found.append(value)
-    except (ValueError, RecursionError) as error:
-        if not found or not all(isinstance(value, dict) for value in found):
-            raise InputError(f"{path}: not JSON: {error}") from None
-    return found[0] if len(found) == 1 else found
+        return (found[0] if len(found) == 1 else found,)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        if found and all(isinstance(value, dict) for value in found):
+            return (found, "its end is cut off")
+        if suffix_of(path) not in _YAML:
+            with suppress(ValueError, RecursionError, yaml.YAMLError):
+                return _cut_off(text) or _yaml(_COMMENT.sub("", text))
+        kind = "YAML" if suffix_of(path) in _YAML else "JSON"
+        raise InputError(f"{path}: not {kind}: {' '.join(str(error).split())}") from None
+
+
+def _cut_off(text: str) -> tuple[Any, str] | None:
+    """What is whole of a document that breaks off after a row."""
+    whole = text[: text.rfind("}") + 1]
+    for end in ("]", "]}", "]}}"):
+        with suppress(ValueError):
+            return json.loads(whole + end), "its end is cut off"
+    return None
+
+
+def _yaml(text: str) -> tuple[Any]:
+    if len(text) > LARGEST_YAML:
+        raise ValueError(f"more than {LARGEST_YAML >> 20} MiB of YAML")
+    found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return (found[0] if len(found) == 1 else found,)
 
 
 def _runs(data: Any, about: About, depth: int) -> Iterator[History]:
+    if isinstance(data, list) and len(data) > 1 and all(_history_in(run) for run in data):
+        data = {str(run.get("name", run.get("seed", i))): run for i, run in enumerate(data, start=1)}
     frame = frame_of(data)
     if frame is not None:
         yield from histories(frame, about)
     elif isinstance(data, dict) and depth < 3:
-        inner = [key for key in _ROWS if isinstance(data.get(key), dict | list)]
+        inner = [key for key in (*_ROWS, "runs") if isinstance(data.get(key), dict | list)]
         for key in inner[:1] or list(data):
             name = about.name if inner else f"{about.name} {key}"
             try:
@@ -75,6 +113,10 @@ def _runs(data: Any, about: About, depth: int) -> Iterator[History]:
             except InputError:
                 if inner:
                     raise
+
+
+def _history_in(run: Any) -> bool:
+    return isinstance(run, dict) and any(isinstance(run.get(key), list) for key in _ROWS)
 
 
 def frame_of(data: Any) -> Frame | None:
@@ -154,5 +196,19 @@ def _by_list(data: Mapping[str, Any]) -> Frame | None:
             for point in points:
                 frame.append({"step": point[-2], key: point[-1]}.items())
         return frame
+    steps = next((v for k, v in lists.items() if metrics.step_rank(k) is not None and len(floats(v)[0]) == len(v)), [])
+    seeds = {k: v for k, v in lists.items() if v is not steps and all(_is_of(row, steps) for row in v)}
+    if steps and seeds and len(steps) not in map(len, seeds.values()):  # a row per seed
+        some = max(map(len, seeds.values()))
+        return Frame.of(
+            {"seed": i + 1, "step": step, **{k: v[i][at] for k, v in seeds.items() if i < len(v)}}
+            for i in range(some)
+            for at, step in enumerate(steps)
+        )
     numeric = {k: v for k, v in lists.items() if len(floats(v)[0]) >= len(v) / 2}
-    return Frame.of_columns(numeric) if numeric else None
+    known = any(metrics.role_of(key) != "aside" or metrics.step_rank(key) is not None for key in numeric)
+    return Frame.of_columns(numeric) if known or max(map(len, numeric.values()), default=0) >= FEWEST_UNKNOWN else None
+
+
+def _is_of(row: Any, steps: Sequence[Any]) -> bool:
+    return isinstance(row, list) and len(row) == len(steps)

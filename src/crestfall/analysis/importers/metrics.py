@@ -127,7 +127,12 @@ _SHARE = word_set(
 
 
 def _allowed(words: set[str]) -> frozenset[str]:
-    """Words that are no level by themselves and are one in these names: `acc_norm`, `frac_correct`, `pass_ratio`."""
+    """Words that are no level by themselves and are one in these names: `acc_norm`, `frac_correct`, `pass_ratio`,
+    `epoch_accuracy`, `train_acc_step`."""
+    return _allowed_shares(words) | (frozenset(("epoch", "step")) if words & (_SCORE | _REWARD) else frozenset())
+
+
+def _allowed_shares(words: set[str]) -> frozenset[str]:
     if words & {"pass", "passed", "correct", "solved", "success", "accuracy"}:
         return frozenset(("n", "frac", "fraction", "ratio"))
     if {"mean", "median"} <= words:
@@ -271,7 +276,7 @@ def step_rank(key: str) -> int | None:
     words = words_of(_UNIT.sub("", _OF_ALL.sub("", name)))
     if _is_amount(words):
         return len(_STEP_KEYS) + len(_STEP_WORDS)
-    if not words or (set(words) & _NO_COUNTER and words[-1] not in _CUMULATIVE):
+    if not words or (set(words) & (_NO_COUNTER | _SCORE) and words[-1] not in _CUMULATIVE):
         return None
     found = next((i for i, rule in enumerate(_STEP_WORDS) if rule(words)), None)
     return None if found is None else len(_STEP_KEYS) + found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,19 +16,26 @@ ROUNDED = 6e-4
 
 
 def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Runs that stand in files of several formats (an event file beside a CSV) once: the one with the most points
-    remains and says what was left out."""
+    """Runs that stand twice in a folder, or in files of several formats (an event file beside a CSV), once: the one
+    with the most points remains and says what was left out."""
     kept: list[Trajectory] = []
-    if len({_format(t) for t in trajectories}) < 2:
-        return list(trajectories)
+    copies: dict[Hashable, Trajectory] = {}
     for t in trajectories:
+        copies[_points(t)] = _noted(copies[_points(t)], t) if _points(t) in copies else t
+    if len({_format(t) for t in trajectories}) < 2:
+        return list(copies.values())
+    for t in copies.values():
         same = next((i for i, other in enumerate(kept) if _holds(other, t) or _holds(t, other)), None)
         if same is None:
             kept.append(t)
             continue
         longer, other = sorted((t, kept[same]), key=lambda one: (-len(one), _format(one) == "console log"))
-        kept[same] = replace(longer, notes=(*longer.notes, f"{other.source} is the same run: left out"))
+        kept[same] = _noted(longer, other)
     return kept
+
+
+def _noted(kept: Trajectory, other: Trajectory) -> Trajectory:
+    return replace(kept, notes=(*kept.notes, f"{other.source} is the same run: left out"))
 
 
 def _holds(longer: Trajectory, other: Trajectory) -> bool:
@@ -45,6 +52,12 @@ def _holds(longer: Trajectory, other: Trajectory) -> bool:
     if (at_S >= len(longer)).any() or not np.array_equal(longer.steps_S[at_S], other.steps_S):
         return False
     return bool(np.allclose(longer.values_S[at_S], other.values_S, rtol=1e-6, atol=ROUNDED))
+
+
+def _points(t: Trajectory) -> Hashable:
+    """What copies of a run in one folder share."""
+    few = len(np.unique(t.values_S)) < FEWEST_TO_COMPARE
+    return id(t) if few else (t.source.parent, t.metric, t.steps_S.tobytes(), t.values_S.tobytes(), *t.signals)
 
 
 def _format(trajectory: Trajectory) -> str:

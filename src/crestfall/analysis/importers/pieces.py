@@ -15,7 +15,12 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
 
-_VOICE = re.compile(r"(?<![A-Za-z])(?:local_?|global_?)?(?:rank|proc|process|worker|replica)[-_]?\d+", re.IGNORECASE)
+_VOICE = re.compile(
+    r"(?<![A-Za-z])(?:local_?|global_?)?(?:rank|proc|process|worker|replica)[-_]?\d+|"
+    r"(?:^|(?<=[/\\]))\d+(?=\.monitor(?:\.csv)?$)",
+    re.IGNORECASE,
+)
+"""A process' name; stable-baselines3 calls its environments' files `3.monitor.csv`."""
 _NUMBER = re.compile(r"[-_.]?\d+")
 _SPLIT = re.compile(r"(?<![A-Za-z])(train|training|eval|evaluation|val|valid|validation|test|dev)(?![A-Za-z])", re.I)
 _LABELS = {"train": "train", "trai": "train", "eval": "eval", "val": "val", "vali": "val", "test": "test", "dev": "dev"}

@@ -27,9 +27,12 @@ _RUN_NUMBERS = word_set("run runs seed trial trials fold rep replicate experimen
 _SPLIT = word_set("split phase stage mode set subset partition event type kind")
 _SPLITS = {"train": "train", "training": "train", "eval": "eval", "evaluation": "eval", "val": "val", "valid": "val"}
 _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
-_NAMES = ("metric", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
-_VALUES = ("value", "val", "scalar", "metricvalue", "score", "values")
+_NAMES = ("metric", "attributepath", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
+_VALUES = ("value", "val", "scalar", "metricvalue", "floatvalue", "score", "values")
 _TASKS = word_set("task tasks benchmark dataset suite domain")
+TIMES = word_set(
+    "time times timestamp seconds sec secs s minutes min hours hour h elapsed runtime duration wall date eta"
+)
 MOST_TASKS = 40
 MOST_RUNS = 200
 NEW_RUN = 0.1
@@ -51,7 +54,7 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
         return None, "", False
     named, unnamed, samples = [], [], False
     for key, (at, raws) in frame.cells.items():
-        if len(at) < frame.size or metrics.step_rank(key) is not None:
+        if len(at) < frame.size or metrics.step_rank(key) is not None or set(words_of(key)) & TIMES:
             continue
         distinct = _distinct(raws)
         name = _last_word(key)
@@ -123,6 +126,7 @@ def pivoted(frame: Frame) -> Frame:
     value = next((lower[v] for v in _VALUES if v in lower and lower[v] != name), None)
     if name is not None and value is not None and any(metrics.step_rank(key) is not None for key in frame.cells):
         frame = _renamed(frame, name, lambda label, key: str(label).strip() if key == value else key)
+        frame.cells.pop("offset", None)
     frame = _by_task(frame)
     split = next((key for key in frame.cells if _last_word(key) in _SPLIT and _is_split(frame.cells[key][1])), None)
     if split is None:

@@ -9,10 +9,10 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing, named_step
-from crestfall.analysis.importers.runs import names_each_row
+from crestfall.analysis.importers.runs import TIMES, names_each_row
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
-from crestfall.core.signals import word_set, words_of
+from crestfall.core.signals import words_of
 
 LARGEST_STEP = 2.0**53
 BEFORE_TRAINING = -1
@@ -57,17 +57,19 @@ def choose_steps(frame: Frame, told_R: FloatArray | None, source: str) -> Steps:
     if told_R is not None:
         return _told(frame, told_R, best, names)
     if best is None:
-        best = _by_shape(frame)
+        best = None if _are_trials(frame) else _by_shape(frame)
         if best is None:
             return _numbered(frame, source)
         names |= {best.key}
+    named = best in found
+    best = _completed(best, found)
     out_of_range = np.abs(best.values_R) >= LARGEST_STEP
     if out_of_range.any():
         row, worst = int(best.rows_R[out_of_range][0]) + 1, best.values_R[out_of_range][0]
         raise InputError(f"{source}, row {row}: expected a step in {best.key!r}, found {worst:g}")
     values_R, notes = (
         best.values_R,
-        [] if best in found else [f"{best.key} is taken as the step: it goes up row by row"],
+        [] if named else [f"{best.key} is taken as the step: it goes up row by row"],
     )
     if nested := _within(best, found):
         values_R = _composite(values_R, nested.values_R)
@@ -108,10 +110,15 @@ def with_named_steps(frame: Frame) -> Frame:
     return frame
 
 
+def _are_trials(frame: Frame) -> bool:
+    """Whether a row is a trial of a search (Optuna's `params_lr`)."""
+    return any(words_of(key)[:1] in (["params"], ["param"]) for key in frame.cells)
+
+
 def _by_shape(frame: Frame) -> _Counter | None:
     """The first column of whole numbers that go up from row to row, whatever its name; times are none."""
     for key, (at, raws) in frame.cells.items():
-        if set(words_of(key)) & _TIMES or key.lower() in ASIDE or metrics.role_of(key) != "aside":
+        if set(words_of(key)) & TIMES or key.lower() in ASIDE or metrics.role_of(key) != "aside":
             continue
         values_R, which_R = floats(raws)
         whole = len(values_R) == frame.size > 3 and bool((np.diff(values_R) > 0).all())
@@ -120,7 +127,6 @@ def _by_shape(frame: Frame) -> _Counter | None:
     return None
 
 
-_TIMES = word_set("time times timestamp seconds sec secs s minutes min hours hour h elapsed runtime duration wall date")
 EPOCH_SECONDS = 1e9
 """Larger numbers may be seconds since 1970."""
 
@@ -137,6 +143,17 @@ def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
     if not most:  # scores follow the rows that count
         return next((c for c in found if not metrics.counts_weakly(c.key)), None)
     return next((c for c in found if covers[c.key] >= COVERS * most and covers[c.key]), None)
+
+
+def _completed(best: _Counter, found: list[_Counter]) -> _Counter:
+    """The counter with rows that another one alone counts, where the two agree in all rows that both stand in."""
+    rows_R, values_R = best.rows_R, best.values_R
+    for other in found:
+        _, mine, its = np.intersect1d(rows_R, other.rows_R, return_indices=True)
+        if len(mine) > 1 and np.array_equal(values_R[mine], other.values_R[its]):
+            rows_R, first = np.unique(np.concatenate([rows_R, other.rows_R]), return_index=True)
+            values_R = np.concatenate([values_R, other.values_R])[first]
+    return _Counter(best.key, best.rank, rows_R, values_R)
 
 
 def _within(inner: _Counter, found: list[_Counter]) -> _Counter | None:
@@ -179,7 +196,7 @@ def _numbered(frame: Frame, source: str) -> Steps:
     prose |= any(names_each_row(key, raws) for key, (_, raws) in frame.cells.items())
     scored = any(metrics.role_of(key) != "aside" for key in frame.cells)
     scored |= all(len(floats(raws)[0]) == frame.size for _, raws in cells)
-    if prose or not scored or frame.size < 3:
+    if prose or _are_trials(frame) or not scored or frame.size < 3:
         raise InputError(f"{source}: no step column; expected one such as step, global_step, iteration or epoch")
     return Steps(
         np.arange(frame.size), np.arange(1, frame.size + 1), frozenset(), ("no step is logged: rows are counted",)

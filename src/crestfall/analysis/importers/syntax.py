@@ -29,8 +29,14 @@ _PAIR = re.compile(
 )
 _SPACED = re.compile(
     rf"(?:^|(?<=[\s|,;(>\]]))(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_][\w./@%-]*){{0,2}})[ \t]+"
-    rf"(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\()?(?P<value>{_NUMBER}(?:%|/\d+(?![\d.]))?)(?:/{_NUMBER})?(?=[\s,;|)]|$)"
+    rf"(?:(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|tensor|array|Array)\()?(?P<value>{_NUMBER}(?:%|/\d+(?![\d.]))?)(?:/{_NUMBER})?(?=[\s,;|)]|$)"
 )
+_AT_MARK = re.compile(
+    rf"(?P<key>[A-Za-z_][\w./@%-]*(?: [A-Za-z_][\w./@%-]*){{0,2}})[ ,]+(?:at|after|@|for|in|of) (?:\w+ ){{0,2}}"
+    rf"(?:step|iteration|iter|epoch|episode|update|round|checkpoint)s?\s*#?\s*\d+(?:/\d+)?\s*[:=]\s*(?P<value>{_NUMBER}%?)(?![\w/.])",
+    re.IGNORECASE,
+)
+"""`Average reward at step 3: 0.5`"""
 _OF_ALL = re.compile(r"(\d+)(/| of | out of )(\d+)\s+(?:\w+\s+){0,2}?(solved|passed|correct|resolved)\b", re.IGNORECASE)
 """`73 of 164 problems solved`"""
 _MARK = re.compile(
@@ -222,6 +228,9 @@ def _pairs(line: str, marks: tuple[Cell, ...], bar: re.Match[str] | None) -> Par
         first, last = min(first, match.start()), match.end()
         if (metrics.step_rank(key) is None or key.lower() not in counted) and (name := _named(key)):
             found.setdefault(name, Cell(name, match["value"], match.start("value")))
+    if not found and (named := _AT_MARK.search(line)):
+        key, first, last = _named(named["key"]), named.start(), named.end()
+        found[key] = Cell(key, named["value"], named.start("value"))
     cells = tuple(found.values())
     if not cells:
         return None

@@ -30,6 +30,7 @@ _EXPORTED = " - "
 _RUN_COLUMN = re.compile(r"^(seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}$", re.IGNORECASE)
 _SEEDED = re.compile(r"^(.+?)[ _/.-]*\(?((?:seed|run|trial|rep|replicate|fold)[ _=-]?\d{1,6})\)?$", re.IGNORECASE)
 _MONITOR = ["r", "l", "t"]
+MOST_HEADERS = 3
 FEWEST_TURNED = 3
 """A table of which that many columns are called after steps has a row per metric."""
 
@@ -99,17 +100,29 @@ def columns_of(path: Path) -> tuple[list[str], list[Sequence[str]]]:
         raise InputError(f"{path}: empty; expected a header line and rows")
     if all(_is_number(cell) for cell in rows[0] if cell.strip()):
         rows = [_names_of(rows), *rows]
+    rows = _one_header(rows)
     header = [cell.strip() for cell in rows[0]]
     if header[: len(_MONITOR)] == _MONITOR:
         header = ["episode_reward", "episode_length", *header[2:]]  # stable-baselines3's monitor.csv
-    if len(rows) > 2 and not any(_is_number(cell) for cell in rows[1]) and any(map(_is_number, rows[2])):
-        del rows[1]  # units
     header, rows = _upright(header, rows[1:])
     columns = _in_columns(header, rows)
     if "," in text:
         columns = with_points(columns)
     _check_steps(path, header, columns)
     return header, columns
+
+
+def _one_header(rows: list[list[str]]) -> list[list[str]]:
+    """Rows with the first line alone as header. Lines without a number after it say more of columns with the same name
+    (pandas' levels, the last of which names the index), or are units."""
+    more = next((i for i, row in enumerate(rows[1 : MOST_HEADERS + 1]) if any(map(_is_number, row))), 0)
+    levels = [[cell.strip() for cell in row] for row in rows[: more + 1]]
+    names = [cell for cell in levels[0] if cell]
+    if len(set(names)) == len(names):
+        return [rows[0], *rows[more + 1 :]]
+    index = levels.pop() if more > 1 and not any(levels[-1][1:]) else [""]
+    header = ["/".join(dict.fromkeys(filter(None, cells))) for cells in zip(*levels, strict=False)]
+    return [[header[0] or index[0], *header[1:]], *rows[more + 1 :]]
 
 
 def _upright(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:

@@ -47,7 +47,7 @@ class TensorBoard:
         histories = []
         for number, run in enumerate(runs, start=1):
             name = directory.name if len(runs) == 1 else f"{directory.name} #{number}"
-            history = History(name, directory if len(run) > 1 else run[0].path, "TensorBoard events")
+            history = History(name, directory if len(runs) == 1 else run[0].path, "TensorBoard events")
             if len(runs) > 1:
                 history.notes.append(f"{len(files)} event files in one directory are {len(runs)} runs")
             if len(run) > 1:
@@ -122,12 +122,9 @@ def _records(path: Path) -> Iterator[bytes]:
 def _scalar(value: Any) -> float | None:
     if value.HasField("simple_value"):
         return float(value.simple_value)
-    if not value.HasField("tensor") or value.tensor.tensor_shape.dim:
+    if not value.HasField("tensor"):
         return None
-    tensor = value.tensor
-    if tensor.float_val:
-        return float(tensor.float_val[0])
-    if tensor.double_val:
-        return float(tensor.double_val[0])
-    packed = tensor.tensor_content
-    return float(struct.unpack("<f", packed)[0]) if tensor.dtype == 1 and len(packed) == 4 else None
+    from tensorboard.util.tensor_util import make_ndarray
+
+    array = make_ndarray(value.tensor)
+    return float(array.item()) if array.size == 1 and array.dtype.kind in "fiub" else None

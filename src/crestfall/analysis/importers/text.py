@@ -18,6 +18,7 @@ from crestfall.store.opened import opened
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed files."""
+_UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 SETTLED = 60.0
 """Seconds after which a file that nobody has written to is taken to be whole."""
@@ -65,6 +66,8 @@ def head_of(path: Path, size: int) -> bytes:
 
 
 def _recoded(data: bytes) -> bytes:
+    if data.startswith(_UTF32):
+        return _worded(data[: len(data) // 4 * 4].decode("utf-32", errors="replace").encode())
     if data.startswith(_UTF16):
         return _worded(data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode())
     wide = len(data) > 3 and data[1::2].count(0) > 0.4 * len(data) and data[::2].count(0) < 0.1 * len(data)
