@@ -104,7 +104,8 @@ def test_event_files_of_several_runs_in_one_folder_are_several_runs(tmp_path: Pa
     found = load([tmp_path])
     assert [len(t) for t in found] == [20, 20, 20]
     assert len({t.name for t in found}) == 3
-    event_file(tmp_path / "events.out.tfevents.9.host", 5.0, {s: v + 9 for s, v in CURVE.items()})  # at the same time as the first
+    at_the_same_time_as_the_first = {s: v + 9 for s, v in CURVE.items()}
+    event_file(tmp_path / "events.out.tfevents.9.host", 5.0, at_the_same_time_as_the_first)
     assert len(load([tmp_path])) == 4
 
 
