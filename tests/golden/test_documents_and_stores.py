@@ -30,6 +30,14 @@ def verl(step: int, value: float) -> str:
     )
 
 
+def nanochat(step: int, value: float) -> str:
+    held_out = (
+        f"Step {step} | Pass@1: {EVALUATED[step // 5]:.4f}, Pass@8: 0.8000\n" if step % 5 == 0 and step < 60 else ""
+    )
+    passes = [f"Step {step}/60 | Example step {e} | Pass {e} | loss: 0.1 | Average reward: {value}\n" for e in range(2)]
+    return held_out + "".join(passes) + f"Step {step}/60 | Average reward: {value} | Average sequence length: 210.1\n"
+
+
 def trl(step: int, value: float) -> str:
     return (
         f" {step}%|▏| {step * 10}/600 [00:10<30:00,  3.01s/it]\n"
@@ -73,7 +81,27 @@ DOCUMENTS: dict[str, tuple[str, str | bytes, int, int, int]] = {
     ),
     "at a step": ("x.log", lines(lambda s, v: f"Average reward at step {s}: {v}\n"), 1, 60, 60),
     "completions in the console": ("x.log", lines(trl), 10, 600, 60),
+    "nanochat": ("x.log", lines(nanochat), 5, 55, 11),
     "an evaluation before training": ("x.log", lines(verl), 0, 55, 12),
+    "numpy's header": ("x.dat", table("# step reward loss", lambda s, v: f"{s} {v} 0.1"), 1, 60, 60),
+    "a title": ("x.csv", table("GRPO run 3\nstep,reward,loss", lambda s, v: f"{s},{v},0.1"), 1, 60, 60),
+    "single quotes": ("x.csv", table("'step','reward'", lambda s, v: f"'{s}','{v}'"), 1, 60, 60),
+    "lists in cells": ("x.csv", table("step,reward", lambda s, v: f'{s},"[{v - 0.1:.4f}, {v + 0.1:.4f}]"'), 1, 60, 60),
+    "an array in a .jsonl": ("x.jsonl", json.dumps(ROWS), 1, 60, 60),
+    "metrics as a list": (
+        "x.jsonl",
+        lines(lambda s, v: json.dumps({"step": s, "metrics": [{"name": "reward", "value": v}]}) + "\n"),
+        1,
+        60,
+        60,
+    ),
+    "rllm counts groups": (
+        "x.log",
+        lines(lambda s, v: f"step:{s} - batch/solve_none:3 - batch/solve_all:{s} - traj/res_reward_mean:{v}\n"),
+        1,
+        60,
+        60,
+    ),
     "comet": (
         "metrics.json",
         json.dumps(
@@ -103,8 +131,8 @@ def test_documents(name: str, tmp_path: Path) -> None:
     file, content, first, last, points = DOCUMENTS[name]
     (t,) = load([written(tmp_path, file, content)])
     assert (len(t), t.steps_S[0], t.steps_S[-1]) == (points, first, last)
-    of = EVALUATED if "val-" in t.metric else UP_AND_DOWN
-    assert np.allclose(t.values_S, of[:points])
+    of = EVALUATED[-points:] if "val-" in t.metric or "Pass" in t.metric else UP_AND_DOWN[:points]
+    assert np.allclose(t.values_S, of, atol=1e-4)
 
 
 TWO_RUNS = {
@@ -124,6 +152,12 @@ def test_two_runs_in_a_document(name: str, tmp_path: Path) -> None:
     one, other = load([written(tmp_path, "x.json", json.dumps(TWO_RUNS[name]))])
     assert [one.values_S.tolist(), other.values_S.tolist()] == [UP_AND_DOWN, HELD]
     assert one.name != other.name
+
+
+def test_a_column_of_a_hyperparameter_tells_runs_apart(tmp_path: Path) -> None:
+    rows = "".join(f"0.0,{s},{a}\n0.04,{s},{b}\n" for s, a, b in zip(STEPS, UP_AND_DOWN, HELD, strict=True))
+    one, other = load([written(tmp_path, "x.csv", f"beta,step,reward\n{rows}")])
+    assert [one.values_S.tolist(), other.values_S.tolist()] == [UP_AND_DOWN, HELD]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Jsonl:
     def claims(self, path: Path, head: bytes) -> bool:
         if path.name in (EVENTS_FILE, TINKERS_CHECKPOINTS):
             return False
-        lines = suffix_of(path) in (".jsonl", ".ndjson")
+        lines = suffix_of(path) in (".jsonl", ".ndjson") and not head.lstrip().startswith(b"[")
         first = first_object(head)
         return lines or (first is not None and "log_history" not in first and b"\n{" in head)
 
@@ -61,9 +61,15 @@ def _messages(frame: Frame, about: About) -> list[History]:
 
 
 def cells_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The cells of a row: nested objects flattened, a container's name left out."""
+    """The cells of a row: nested objects and lists of {name, value} flattened, a container's name left out."""
     for key, value in row.items():
-        if not isinstance(value, dict):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(x, dict) and {"name", "value"} <= x.keys() for x in value)
+        ):
+            yield from ((str(x["name"]), x["value"]) for x in value)
+        elif not isinstance(value, dict):
             yield key, value
         elif key in CONTAINERS:
             yield from flat(value)

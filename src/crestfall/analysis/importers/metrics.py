@@ -84,8 +84,8 @@ def role_of(key: str) -> Role:
     """The role of a key by its words."""
     words = words_of(key)
     every = set(words)
-    if "zero" in every or not words:
-        return "aside"
+    if "zero" in every or not words or ("solve" in every and words[-1] in ("all", "none", "partial")):
+        return "aside"  # counts of groups without variance
     if every & _NOT_A_LEVEL - _allowed(every):
         return "aside"
     joined = "".join(words)

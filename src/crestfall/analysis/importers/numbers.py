@@ -154,6 +154,9 @@ def _decorated(text: str, comma: bool) -> float | None:
         return float(text.translate(_BETWEEN_THOUSANDS))
     if match := _WRAPPED.match(text) or _SPREAD.match(text):
         return float(match[1])
-    if (text.startswith("[") and text.endswith("]")) or (text.startswith("**") and text.endswith("**")):
-        return _cell(text.strip("[]*"), comma)
+    if text.startswith("[") and text.endswith("]"):
+        some = [_cell(one, comma) for one in re.split(r"[,\s]+", text.strip("[] "))]
+        return None if None in some else float(np.mean([one for one in some if one is not None]))
+    if text.startswith("**") and text.endswith("**"):
+        return _cell(text.strip("*"), comma)
     return None

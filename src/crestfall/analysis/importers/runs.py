@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ _SAMPLE = word_set(
 )
 """Words of columns whose values tell samples (or processes) of one run apart: their rows are averaged."""
 _RUN_NUMBERS = word_set("run runs seed trial trials fold rep replicate experiment exp job id")
+_SETTING = word_set("lr rate beta temperature temp coef coefficient eps epsilon gamma lambda alpha tau dropout decay k")
 _SPLIT = word_set("split phase stage mode set subset partition event type kind")
 _SPLITS = {"train": "train", "training": "train", "eval": "eval", "evaluation": "eval", "val": "val", "valid": "val"}
 _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
@@ -35,6 +37,7 @@ TIMES = word_set(
 )
 MOST_TASKS = 40
 MOST_RUNS = 200
+MOST_SETTINGS, FEWEST_OF_ONE = 20, 4
 NEW_RUN = 0.1
 SHUFFLED = 1 / 3
 """Rows of which more go back than this, and no two are of one step, stand in no order: they are one run."""
@@ -72,13 +75,26 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
             named.append(key)
         elif not numeric and not any(isinstance(x, str) and len(x) > 80 for x in distinct):
             unnamed.append(key)
-    chosen = named or ([] if samples else unnamed)
+    chosen = named or ([] if samples else unnamed) or ([] if samples else _settings(frame, counter))
     if not chosen:
         return None, "", samples
     rows = zip(*(frame.cells[key][1] for key in chosen), strict=True)
     numbers = [len(floats(frame.cells[key][1])[0]) > 0 for key in chosen]
     labels = ["/".join(_label(k, x, n) for k, x, n in zip(chosen, row, numbers, strict=True)) for row in rows]
     return labels, ", ".join(chosen), samples
+
+
+def _settings(frame: Frame, counter: str) -> list[str]:
+    """A column of a hyperparameter, few values of which stand once at every step each."""
+    steps, size = frame.cells[counter][1], frame.size
+    for key, (at, raws) in frame.cells.items():
+        if len(at) < size or not set(words_of(key)) & _SETTING:
+            continue
+        counts = Counter(map(str, raws))
+        even = 1 < len(counts) <= MOST_SETTINGS and 2 * min(counts.values()) > max(counts.values()) >= FEWEST_OF_ONE
+        if even and len(set(zip(steps, map(str, raws), strict=True))) == size and len(floats(raws)[0]) == size:
+            return [key]
+    return []
 
 
 def names_each_row(key: str, raws: Sequence[Any]) -> bool:

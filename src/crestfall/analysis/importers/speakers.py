@@ -27,7 +27,8 @@ _EDGES = " \t-|>:,;=•*→"
 _NUMBERS = re.compile(r"\d+")
 _PID = re.compile(r"\bpid=\d+(?:, ip=[\d.]+)?")
 _VOICES = word_set(
-    "rank worker default process proc gpu cuda node host local replica dp tp engine env thread device actor"
+    "rank worker default process proc gpu cuda node host local replica dp tp engine env thread device actor "
+    "pass example micro minibatch"
 )
 _LETTERS = re.compile(r"[a-z]+")
 FEWEST = 3
@@ -40,7 +41,9 @@ def by_speaker(rows: list[Line]) -> list[tuple[str, list[Line], str]]:
     key = _main_score(rows)
     if key is None:
         return one
-    scored = [row for row in rows if key in row.keys]
+    kinds = Counter(row.keys for row in rows if key in row.keys)
+    kind = kinds.most_common(1)[0][0]  # speakers say the same things
+    scored = [row for row in rows if row.keys == kind]
     if _steps_differ(scored):
         return one
     labels = [_label(row.head) for row in scored]

@@ -30,6 +30,7 @@ _EXPORTED = " - "
 _RUN_COLUMN = re.compile(r"^(seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}$", re.IGNORECASE)
 _SEEDED = re.compile(r"^(.+?)[ _/.-]*\(?((?:seed|run|trial|rep|replicate|fold)[ _=-]?\d{1,6})\)?$", re.IGNORECASE)
 _MONITOR = ["r", "l", "t"]
+_COMMENTS = ("#", "%")
 MOST_HEADERS = 3
 FEWEST_TURNED = 3
 """A table of which that many columns are called after steps has a row per metric."""
@@ -46,6 +47,7 @@ class Table:
         if suffix_of(path) in (".csv", ".tsv"):
             return True
         lines = [line for line in head.decode("utf-8", errors="replace").splitlines()[:20] if line.strip()]
+        lines = [line for line in lines if not line.startswith(_COMMENTS)]
         if len(lines) < 3 or "{" in lines[0] or "|" in lines[0]:
             return False
         delimiter = delimiter_of(lines[0])
@@ -87,19 +89,28 @@ def delimiter_of(line: str) -> str:
 
 def columns_of(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     """The header of a table and its columns. Raises InputError."""
-    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    while text.startswith(("#", "sep=")) or (text[:1] in "\r\n" and text):
-        text = text.partition("\n")[2]  # comments before the header
+    return columns_of_text(path, read_text(path).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def columns_of_text(path: Path, text: str) -> tuple[list[str], list[Sequence[str]]]:
+    """The same of a table's text, for a file whose name is only told in errors."""
+    comment = ""
+    while text.startswith((*_COMMENTS, "sep=", "\n")):
+        comment, _, text = text.partition("\n")
     head = text.partition("\n")[0]
+    delimiter, quote = delimiter_of(head), "'" if head.startswith("'") else '"'
     try:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter_of(head), skipinitialspace=True)
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote, skipinitialspace=True)
         rows = [row for row in reader if row and not row[0].startswith("#")]
     except csv.Error as error:
         raise InputError(f"{path}: not a table: {error}") from None
     if not rows:
         raise InputError(f"{path}: empty; expected a header line and rows")
+    if len(rows) > 2 and len(rows[0]) == 1 < len(rows[1]) == len(rows[2]):
+        return columns_of_text(path, text.partition("\n")[2])  # a title
     if all(_is_number(cell) for cell in rows[0] if cell.strip()):
-        rows = [_names_of(rows), *rows]
+        named = _cells(comment.lstrip("".join(_COMMENTS)), delimiter)  # numpy.savetxt's header is a comment
+        rows = [named if len(named) == len(rows[0]) else _names_of(rows), *rows]
     rows = _one_header(rows)
     header = [cell.strip() for cell in rows[0]]
     if header[: len(_MONITOR)] == _MONITOR:
