@@ -43,12 +43,13 @@ class KeptGrades:
         Raises RunDirectoryError where the file cannot be written.
         """
         new = {k: g for k, g in grades.items() if k not in self._grades and g.verdict is not Verdict.INFRA}
-        self._grades.update(new)
         if self._path is not None and new:
+            text = self._end + "".join(json.dumps({"key": k, "grade": asdict(g)}) + "\n" for k, g in new.items())
+            self._end = "\n"  # until all of it is written
             with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-                file.write(self._end)
-                file.writelines(json.dumps({"key": k, "grade": asdict(g)}) + "\n" for k, g in new.items())
+                file.write(text)
             self._end = ""
+        self._grades.update(new)
 
     def discard(self) -> None:
         """The results are written."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from crestfall.core.errors import RunDirectoryError
 from crestfall.core.types import CallTests, Grade, Problem, StdioTests
 from crestfall.grading.grader import CodeGrader
 from crestfall.grading.kept import KeptGrades
@@ -99,7 +100,12 @@ async def _lot(grader: CodeGrader, lot: Sequence[Placed], kept: KeptGrades) -> l
     keys = [grader.key(*pair) for pair in pairs]
     new = {key: pair for key, pair in zip(keys, pairs, strict=True) if kept.get(key) is None}
     names = list(new)
-    found = await grader.agrade_batch(new.values(), lambda place, grade: kept.add({names[place]: grade}))
+
+    def each(place: int, grade: Grade) -> None:
+        with suppress(RunDirectoryError):  # the disk is full, say: what is kept of the whole lot says so below
+            kept.add({names[place]: grade})
+
+    found = await grader.agrade_batch(new.values(), each)
     grades = dict(zip(names, found, strict=True))
     kept.add(grades)
     return [(item, grades.get(key) or _known(kept, key)) for item, key in zip(lot, keys, strict=True)]

@@ -272,3 +272,27 @@ def test_problems_are_not_held(folder):
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
     assert [line["verdict"] for line in lines()] == ["wrong_answer"] * 2, done.stderr
     assert int(done.stdout.split()[-1]) < 150
+
+
+def test_a_full_disk_is_one_line_and_what_it_tore_costs_one_grade(folder, monkeypatch, capfd):
+    from crestfall.core.types import Grade, Verdict
+    from crestfall.grading.kept import KeptGrades
+
+    partial, opened = folder / "r.jsonl.partial", Path.open
+
+    def full(path, mode="r", *rest, **more):
+        if mode == "a":
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        assert grade("--out", "r.jsonl") == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1, said
+    assert "r.jsonl.partial: the disk is full" in said
+    assert not partial.exists()
+    partial.write_text('{"key": "12')  # torn
+    KeptGrades(partial).add({"a": Grade(Verdict.PASSED)})
+    kept = KeptGrades(partial)
+    assert (kept.found, kept.get("a")) == (1, Grade(Verdict.PASSED))

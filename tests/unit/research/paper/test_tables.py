@@ -148,3 +148,9 @@ def test_every_campaign_of_every_finished_chain_is_a_row(results: Results) -> No
     report = chain.run.campaigns[0].report
     assert report is not None
     assert first["competence_at_end"] == report[-1].competence
+    for name in ("end", "handed_on"):
+        final = chain.run.final(0, name)
+        assert final is not None
+        assert first[f"final_{name}_competence"] == final.evaluation.competence
+    assert chain.run.base is not None
+    assert first["final_base_competence"] == chain.run.base.evaluation.competence is not None
