@@ -91,10 +91,11 @@ class Disk:
                 self._lose(history, outcome.snapshot, changed)
             self._pending[outcome.snapshot] = held
             large = outcome.snapshot
-        for identity in self._keeper.memory.keys() - outcome.wanted:
+        wanted = outcome.wanted if history is None else outcome.wanted & history.available()
+        for identity in self._keeper.memory.keys() - wanted:
             del self._keeper.memory[identity]
         if history is not None:
-            waiting = outcome.wanted & self._keeper.memory.keys() - history.snapshots.ids - self._pending.keys()
+            waiting = wanted & self._keeper.memory.keys() - history.snapshots.ids - self._pending.keys()
             for identity in sorted(waiting if not self._keeper.sharded else ()):
                 self._pending[identity] = self._keeper.memory[identity]
                 self._writer.submit(partial(self._save, history, identity), large=True)
@@ -113,7 +114,7 @@ class Disk:
         if shards:
             write = partial(self._write_shards, shards)
         try:
-            about = self._keeper.about() | {"rng_only": held.small_parts}
+            about = self._keeper.about() | {"rng_only": held.small_parts, "transient": dict(held.transient)}
             history.snapshots.save(history.observation(identity), held, about, write)
         finally:
             del self._pending[identity]
@@ -192,6 +193,11 @@ class Disk:
             return
         if odd:
             self._say(f"what was put back is not exactly what was captured: {', '.join(odd[:3])} ({len(odd)} in all)")
+        if history is not None and (left := self._keeper.not_put_back(plan["transient"])):
+            self._say(
+                f"buffers with persistent=False are in no state_dict; these have changed since and stay as they are: "
+                f"{', '.join(left[:3])} ({len(left)} in all)"
+            )
         self._drain()
 
     def _plan(self, target: int, history: History | None, live: Outline) -> dict[str, Any]:
@@ -201,14 +207,15 @@ class Disk:
         while wanted is not None:
             step = history.observation(wanted).record.step
             try:
-                if wanted in self._keeper.memory:
-                    self._fitting(step, statetree.outline(self._keeper.memory[wanted].packed), live)
-                    return {"from": "memory", "id": wanted}
+                if held := self._keeper.memory.get(wanted):
+                    self._fitting(step, statetree.outline(held.packed), live)
+                    return {"from": "memory", "id": wanted, "transient": held.transient}
                 self._writer.wait()
                 self._fitting(step, history.snapshots.outline(wanted), live)
                 self._read = history.snapshots.load(wanted), history.snapshots.parts(wanted)
-                shards = history.snapshots.shards(wanted)
-                return {"from": "disk", "id": wanted, "shards": None if shards is None else str(shards)}
+                shards, about = history.snapshots.shards(wanted), history.snapshots.about(wanted)
+                where = None if shards is None else str(shards)
+                return {"from": "disk", "id": wanted, "shards": where, "transient": about.get("transient", {})}
             except (InputError, OSError, KeyError) as error:
                 history.forget([] if wanted is None else [wanted])
                 wanted = history.best_of(history.available())

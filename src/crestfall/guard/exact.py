@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from crestfall.core.errors import ConfigError
+from crestfall.guard.learning_rate import unwrapped
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Parts of a parameter's name that torch.compile and its kin put in, at any depth."""
@@ -41,6 +42,13 @@ def load_module(module: Any, state: Mapping[str, Any]) -> None:
     bare = _bare(module)
     live = {bare_name(name): name for name in bare.state_dict()}
     bare.load_state_dict({live.get(name, name): value for name, value in state.items()})
+
+
+def transient_buffers(module: Any) -> dict[str, Any]:
+    """Buffers with `persistent=False`, by the names that the bare model gives them."""
+    bare = _bare(module)
+    kept = bare.state_dict(keep_vars=True).keys()
+    return {bare_name(name): buffer for name, buffer in bare.named_buffers() if name not in kept}
 
 
 def bare_name(name: str) -> str:
@@ -83,7 +91,7 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
     moments, would come back as something else. And it puts new tensors into the places of those that a captured CUDA
     graph goes on writing into: where they are alike, the old ones get the new ones' values.
     """
-    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
+    inner = unwrapped(optimizer)
     groups_before = [dict(group) for group in inner.param_groups]
     state_before = {parameter: dict(kept) for parameter, kept in getattr(inner, "state", {}).items()}
     optimizer.load_state_dict(state)
@@ -94,13 +102,24 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
         return  # a format of its own
     parameters = [parameter for group in inner.param_groups for parameter in group["params"]]
     for number, parameter in zip(numbers, parameters, strict=False):
-        for key, value in saved.get(number, {}).items():
-            now = inner.state.get(parameter, {}).get(key)
-            if hasattr(value, "dtype") and (type(now) is not type(value) or now.dtype != value.dtype):
-                inner.state[parameter][key] = value.to(device=parameter.device)
-        _into_the_old_tensors(inner.state.get(parameter, {}), state_before.get(parameter, {}))
+        now = inner.state.get(parameter, {})
+        for key in now.keys() & saved.get(number, {}).keys():
+            now[key] = _uncast(now[key], saved[number][key], parameter.device)
+        _into_the_old_tensors(now, state_before.get(parameter, {}))
     for group, before in zip(inner.param_groups, groups_before, strict=False):
         _into_the_old_tensors(group, before)
+
+
+def _uncast(now: Any, saved: Any, device: Any) -> Any:
+    """What was loaded, with every tensor of another dtype or class as it was saved."""
+    if hasattr(saved, "dtype") and hasattr(saved, "to"):
+        same = type(now) is type(saved) and now.dtype == saved.dtype
+        return now if same else saved.to(device=device)
+    if type(saved) in (list, tuple) and type(now) is type(saved):
+        return type(saved)(_uncast(a, b, device) for a, b in zip(now, saved, strict=True))
+    if type(saved) is dict and isinstance(now, dict):
+        return {key: _uncast(now[key], value, device) for key, value in saved.items()}
+    return now
 
 
 def _into_the_old_tensors(now: Any, before: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ from crestfall.guard.options import as_controller, check_keep, tolerate
 from crestfall.guard.protect import Protected
 from crestfall.guard.ranks import Ranks, decided_by_first, detect
 from crestfall.guard.scores import Reader
-from crestfall.guard.state import Schedule, Tree, functions
+from crestfall.guard.state import Schedule, State, Tree, state_of
 
 _AT_WORK: weakref.WeakValueDictionary[Path, Guard] = weakref.WeakValueDictionary()
 """The guards of this process by their directories: the lock on a directory keeps out other processes alone."""
@@ -117,10 +117,10 @@ class Guard:
         self._ranks = ranks or detect()
         self._controller = as_controller(control)
         check_without_duels(self._controller)
-        self._functions = functions(state, capture, restore, scale_learning_rate, schedule)
+        self._state = state_of(state, capture, restore, scale_learning_rate, schedule)
         self._keeper = None
-        if self._functions is not None:
-            self._keeper = Keeper(self._functions, self._ranks, in_memory, sharded)
+        if self._state is not None:
+            self._keeper = Keeper(self._state, self._ranks, in_memory, sharded)
         self._reader = Reader(greater_is_better=greater_is_better)
         self._notify, self._on_rollback, self._hand_on = tuple(notify), tuple(on_rollback), hand_on
         where = None if checkpoints is None else str(Path(checkpoints).absolute())
@@ -136,7 +136,7 @@ class Guard:
             if (other := _AT_WORK.get(self.directory)) is not None:
                 other.close()
             options = {
-                "rates_stay": self._functions is not None and self._functions.rates_stay,
+                "rates_stay": self._state is not None and self._state.rates_stay,
                 "greater_is_better": greater_is_better,
             }
             bounds = max_snapshots, max_rollbacks
@@ -226,7 +226,7 @@ class Guard:
             return self._carry_out(decision)
 
     def _carry_out(self, decision: Decision) -> bool:
-        if self._functions is None:
+        if self._state is None:
             if decision.action == "rollback":
                 where = self.checkpoint or "your own checkpoint"
                 self._say(f"this guard only decides: go on from {where} of step {decision.target_step}")
@@ -234,10 +234,10 @@ class Guard:
                 self._say(f"this guard only decides: {decision.changes} is yours to carry out")
             return decision.action != "continue"
         self._disk.carry_out(self._outcome, self._history)
-        if decision.forget_optimizer:
-            self._within_reach("the optimizer is to be forgotten", self._functions.forget_optimizer)
+        if decision.forget_optimizer and not self._state.forget_optimizer():
+            self._say("the optimizer is to be forgotten, and the guard holds none: put it into `state`")
         if self._outcome.rate_factor != 1.0 and (decision.action != "continue" or decision.changes_training):
-            self._scale_learning_rate(self._functions.scale_learning_rate, self._outcome.rate_factor)
+            self._scale_learning_rate(self._state, self._outcome.rate_factor)
         if decision.action == "rollback" or (decision.action == "continue" and decision.average):
             for call in self._on_rollback:
                 call()
@@ -324,43 +324,35 @@ class Guard:
         return {} if self._keeper is None else self._keeper.memory
 
     def _weights_are_finite(self) -> bool:
-        if self._functions is None:
+        if self._state is None:
             return True
-        mine = self._functions.finite()
+        mine = self._state.finite()
         if self._ranks.size == 1:
             return mine
         said = self._ranks.gather(b"1" if mine else b"0")
         return self._ranks.broadcast(b"1" if b"0" not in said else b"0") == b"1"
 
-    def _scale_learning_rate(self, scale: Callable[[float], None] | None, factor: float) -> None:
-        if scale is not None:
-            rates = self._functions.rates if self._functions is not None else list
-            before = rates()
-            scale(factor)
-            self._lowered = list(zip(before, rates(), strict=True)) if factor < 1 else []
-            return
-        self._say(
-            f"the learning rate is to be multiplied by {factor:g}, and the guard holds no optimizer: put it into "
-            "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
-        )
+    def _scale_learning_rate(self, state: State, factor: float) -> None:
+        before = state.rates()
+        if state.scale_learning_rate(factor):
+            self._lowered = list(zip(before, state.rates(), strict=True)) if factor < 1 else []
+        else:
+            self._say(
+                f"the learning rate is to be multiplied by {factor:g}, and the guard holds no optimizer: put it into "
+                "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
+            )
 
     def _check_rates(self) -> None:
         """A loop or a scheduler outside `state` that sets rates by itself undoes a decision without a word."""
         lowered, self._lowered = self._lowered, []
-        if self._functions is None or not lowered:
+        if self._state is None or not lowered:
             return
-        now = self._functions.rates()
+        now = self._state.rates()
         if any(rate >= 0.99 * before > after for (before, after), rate in zip(lowered, now, strict=False)):
             self._say(
                 f"a decision lowered the learning rate to {lowered[0][1]:.3g}, and it is {now[0]:.3g} again: something "
                 "outside `state` sets it. Put its scheduler into `state`, or multiply by guard.learning_rate_scale"
             )
-
-    def _within_reach(self, what: str, call: Callable[[], None] | None) -> None:
-        if call is None:
-            self._say(f"{what}, and the guard holds none: put it into `state`")
-        else:
-            call()
 
     def _say_unseen(self, not_finite: str) -> None:
         if not not_finite and "noise" not in self._said:
@@ -385,7 +377,7 @@ class Guard:
         self._outcome, self._last_step = outcome, step
         decision = outcome.decision
         due = decision.changes_training or outcome.target is not None or bool(outcome.mean_of)
-        self._owed = self._functions is not None and due
+        self._owed = self._state is not None and due
         if self._ranks.rank == 0:
             if self._protected is not None and self._history is not None:
                 tolerate(self._protected.keep, self._history.needed(outcome.decision.target_step))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crestfall.core.errors import ConfigError
 from crestfall.guard import sharded
 from crestfall.guard.ranks import Ranks
 from crestfall.guard.rehearsal import differences, misfit
-from crestfall.guard.state import Functions
+from crestfall.guard.state import State
 from crestfall.store import statetree
 from crestfall.store.buffers import Buffers
 from crestfall.store.checksums import checksums
@@ -35,10 +35,12 @@ class Held:
     parts: Mapping[int, bytes] = field(default_factory=dict)
     small_parts: bool = True
     """They are random generators: a restart with another number of processes does without them."""
+    transient: Mapping[str, int] = field(default_factory=dict)
+    """Checksums of buffers that are in no `state_dict`, and so in no snapshot."""
 
 
 class Keeper:
-    def __init__(self, functions: Functions, ranks: Ranks, in_memory: bool, is_sharded: bool | None) -> None:
+    def __init__(self, state: State, ranks: Ranks, in_memory: bool, is_sharded: bool | None) -> None:
         """Rehearse a restore: what is captured now is put back at once and compared.
 
         `is_sharded`: None finds out by itself.
@@ -46,7 +48,7 @@ class Keeper:
         Raises:
             InputError, ConfigError: the state holds something that cannot be stored, or does not come back.
         """
-        self._functions, self._ranks, self.in_memory = functions, ranks, in_memory
+        self._state, self._ranks, self.in_memory = state, ranks, in_memory
         self._buffers = Buffers()
         self.memory: dict[int, Held] = {}
         self.outline: Outline | None = None
@@ -59,10 +61,10 @@ class Keeper:
 
     def _rehearse(self) -> bool:
         """Whether the state has shards."""
-        held = statetree.pack(self._functions.capture())
-        if self._functions.own and self._ranks.size > 1:
+        held = statetree.pack(self._state.capture())
+        if self._state.own and self._ranks.size > 1:
             self._refuse_gathered(held)
-        self._functions.restore(statetree.unpack(held))
+        self._state.restore(statetree.unpack(held))
         if odd := self._differences(held):
             raise ConfigError(f"what is captured does not come back exactly when it is restored: {', '.join(odd[:3])}")
         self.outline = statetree.outline(held)
@@ -102,9 +104,9 @@ class Keeper:
 
     def capture(self, identity: int) -> tuple[Held, str]:
         """Take a snapshot. Collective. Returns it, and why those of before do not fit any more ("": they do)."""
-        live = statetree.look(self._functions.capture())
+        live = statetree.look(self._state.capture())
         outline = statetree.outline(live)
-        changed = misfit(self.outline, outline, self._functions) if self.outline is not None else ""
+        changed = misfit(self.outline, outline, self._state) if self.outline is not None else ""
         self.outline = outline
         held = self._held(live)
         if self.in_memory:
@@ -113,12 +115,12 @@ class Keeper:
 
     def copy_of_now(self) -> Held:
         """The state as it is, beside the snapshots. Collective."""
-        return self._held(statetree.look(self._functions.capture()))
+        return self._held(statetree.look(self._state.capture()))
 
     @property
     def weights(self) -> Callable[[], Mapping[str, Any]]:
         """Weights over which a mean of snapshots is taken."""
-        return self._functions.weights
+        return self._state.weights
 
     def _held(self, live: Packed) -> Held:
         return self._copy(live) if self._ranks.size == 1 else self._shared_copy(live)
@@ -128,7 +130,7 @@ class Keeper:
         tensors = (getattr(leaf, "local", leaf) for leaf in packed.leaves.values())
         spare = [tensor for tensor in tensors if hasattr(tensor, "untyped_storage")]
         weakref.finalize(packed, self._buffers.give, spare).atexit = False
-        return Held(packed)
+        return Held(packed, transient=checksums(self._state.transient()))
 
     def _shared_copy(self, live: Packed) -> Held:
         """Rank 0 copies all; the others find out what of theirs is not rank 0's, and send that to it for the disk."""
@@ -138,7 +140,7 @@ class Keeper:
         if self._ranks.rank == 0:
             parts = {rank: raw for rank, raw in enumerate(self._ranks.gather(b"")) if raw}
             small = all(raw.startswith(_SMALL) for raw in parts.values())
-            return Held(self._copy(live).packed, {rank: raw[1:] for rank, raw in parts.items()}, small)
+            return replace(self._copy(live), parts={rank: raw[1:] for rank, raw in parts.items()}, small_parts=small)
         own = {name for name, value in mine["sums"].items() if first["sums"].get(name) != value}
         held = self._copy(live, own | live.sharded.keys())
         self._ranks.gather(self._part(held.packed, own, mine["skeletons"], first["skeletons"]))
@@ -149,14 +151,14 @@ class Keeper:
         whole = live.skeleton
         rest = whole
         if isinstance(whole, dict):
-            rest = {name: part for name, part in whole.items() if name not in self._functions.generators}
+            rest = {name: part for name, part in whole.items() if name not in self._state.generators}
         return [digest(whole), digest(rest)]
 
     def _part(self, packed: Packed, own: set[str], mine: list[str], first: list[str]) -> bytes:
         """What rank 0 has to write for this rank: nothing where it holds the same."""
         if not own and mine[0] == first[0]:
             return b""
-        small = mine[1] == first[1] and all(name.split(".")[0] in self._functions.generators for name in own)
+        small = mine[1] == first[1] and all(name.split(".")[0] in self._state.generators for name in own)
         part = Packed(packed.skeleton, {name: packed.leaves[name] for name in own})
         return (_SMALL if small else b"+") + statetree.to_bytes(part)
 
@@ -177,18 +179,18 @@ class Keeper:
             packed = self._own_part(packed, parts)
         assert packed is not None
         if shards is not None:
-            self._functions.prepare()
-            live = statetree.look(self._functions.capture()).sharded
+            self._state.prepare()
+            live = statetree.look(self._state.capture()).sharded
             packed = Packed(packed.skeleton, {**packed.leaves, **sharded.load(live, shards)})
         return self._restored(packed)
 
     def _restored(self, packed: Packed) -> list[str]:
-        self._functions.restore(statetree.unpack(packed))
-        self._functions.forget_gradients()
+        self._state.restore(statetree.unpack(packed))
+        self._state.forget_gradients()
         odd = self._differences(packed)
-        if self._functions.own or self._functions.rates_stay:
+        if self._state.own or self._state.rates_stay:
             return odd  # of what does not come back as it was, some is meant to
-        return odd + differences(packed.skeleton, statetree.look(self._functions.capture()).skeleton)
+        return odd + differences(packed.skeleton, statetree.look(self._state.capture()).skeleton)
 
     def _completed(self, mine: Packed | None) -> Packed:
         first = self._sent(Packed(mine.skeleton, _plain(mine)) if mine is not None else None)
@@ -220,31 +222,36 @@ class Keeper:
                 packed = Packed(own.skeleton, {**packed.leaves, **own.leaves})
         return packed
 
+    def not_put_back(self, then: Mapping[str, int]) -> list[str]:
+        """Buffers that have changed since a snapshot and are in none: `then`, what it knows of them."""
+        now = checksums(self._state.transient())
+        return [name for name in then if name in now and now[name] != then[name]]
+
     def _differences(self, packed: Packed) -> list[str]:
         """Names of what is live now and not what was put back."""
-        live = statetree.look(self._functions.capture())
+        live = statetree.look(self._state.capture())
         now = checksums({name: leaf for name, leaf in live.leaves.items() if name in packed.leaves})
         meant = checksums({name: leaf for name, leaf in packed.leaves.items() if name in live.leaves})
         return [name for name in meant if now[name] != meant[name]]
 
     def outline_now(self) -> Outline:
         """Outline of the current state. Collective: every rank calls it."""
-        return statetree.outline(statetree.look(self._functions.capture()))
+        return statetree.outline(statetree.look(self._state.capture()))
 
     def unfit(self, stored: Outline, live: Outline) -> str:
         """Why a snapshot cannot be put back into the state as it is now; "" where it can. Dtypes are cast."""
-        return misfit(_without_dtypes(stored), _without_dtypes(live), self._functions)
+        return misfit(_without_dtypes(stored), _without_dtypes(live), self._state)
 
     # --- rehearsing ---------------------------------------------------------------------------------------------------
 
     def fits(self, outline: Outline, classes: Mapping[str, str]) -> str:
         """Why a stored snapshot does not go into the state as it is now; "" where it does."""
         assert self.outline is not None
-        return misfit(outline, self.outline, self._functions, classes) or self._functions.lacks(outline)
+        return misfit(outline, self.outline, self._state, classes) or self._state.lacks(outline)
 
     def about(self) -> dict[str, Any]:
         """Facts of a snapshot that a restart needs beside its state."""
-        return {"processes": self._ranks.size, "classes": dict(self._functions.classes)}
+        return {"processes": self._ranks.size, "classes": dict(self._state.classes)}
 
 
 def _without_dtypes(outline: Outline) -> Outline:

@@ -21,6 +21,11 @@ def is_scheduler(item: Any) -> bool:
     return hasattr(item, "get_last_lr") and _has_state_dict(item)
 
 
+def unwrapped(item: Any) -> Any:
+    """An optimizer or a scheduler without a wrapper such as accelerate's."""
+    return getattr(item, "optimizer" if is_optimizer(item) else "scheduler", item)
+
+
 def _has_state_dict(item: Any) -> bool:
     return callable(getattr(item, "state_dict", None)) and callable(getattr(item, "load_state_dict", None))
 
@@ -78,7 +83,7 @@ def keep_rates(optimizer: Any) -> Callable[[], None]:
 def forget(optimizer: Any) -> None:
     """Let an optimizer (or accelerate's wrapper of one) start anew: its state as of the day it was made, its options
     and learning rates as they are."""
-    inner = getattr(optimizer, "optimizer", optimizer)
+    inner = unwrapped(optimizer)
     if type(inner).__name__ == "Adagrad":  # the one of torch's that makes its state beforehand
         for state in inner.state.values():
             state["step"].zero_()

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crestfall.guard.state import Functions
+from crestfall.guard.state import State
 from crestfall.store.statetree import Outline
 
 
-def misfit(stored: Outline, live: Outline, functions: Functions, classes: Mapping[str, str] | None = None) -> str:
+def misfit(stored: Outline, live: Outline, state: State, classes: Mapping[str, str] | None = None) -> str:
     """Why a stored state cannot be put back into the live one, in a clause; "" where it can.
 
     An optimizer's moments may be in only one of them: they appear with its first step. `classes`: of the optimizers and
     schedulers that the stored state was taken from.
     """
-    if functions.own:
+    if state.own:
         return _other_shapes(stored, live)
     if isinstance(stored.skeleton, dict) and stored.skeleton.keys() != live.skeleton.keys():
         return f"it holds {_listed(stored.skeleton)}, the state here is {_listed(live.skeleton)}"
     for name, kind in (classes or {}).items():
-        if name in functions.classes and functions.classes[name] != kind:
-            return f"{name} is a {functions.classes[name]} here and a {kind} there"
-    for name in functions.strict:
+        if name in state.classes and state.classes[name] != kind:
+            return f"{name} is a {state.classes[name]} here and a {kind} there"
+    for name in state.strict:
         mine, theirs = (_below(outline, name) for outline in (live, stored))
         if odd := sorted(mine.keys() ^ theirs.keys()):
             more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
             return f"{odd[0]} is in the {'state here' if odd[0] in mine else 'snapshot'} alone{more}"
-    for name in functions.classes:
-        here, there = (_groups(_at(outline.skeleton, name)) for outline in (live, stored))
+    for name in state.classes:
+        here, there = (_groups(outline.skeleton, name) for outline in (live, stored))
         if here != there:
             return f"{name} has parameter groups of {here} here and {there} there"
     return _other_shapes(stored, live)
@@ -60,20 +60,10 @@ def _below(outline: Outline, name: str) -> dict[str, Any]:
     return {path: spec for path, spec in outline.tensors.items() if path == name or path.startswith(f"{name}.")}
 
 
-def _at(skeleton: Any, path: str) -> Any:
-    """The part at a path (`optimizers.0`); None where there is none."""
-    for key in path.split("."):
-        if isinstance(skeleton, list):
-            skeleton = skeleton[int(key)] if key.isdigit() and int(key) < len(skeleton) else None
-        else:
-            skeleton = skeleton.get(key) if isinstance(skeleton, dict) else None
-    return skeleton
-
-
-def _groups(optimizer: Any) -> list[int] | None:
+def _groups(skeleton: Any, name: str) -> list[int] | None:
     """Parameters of each group of an optimizer's state."""
     try:
-        return [len(group["params"]) for group in optimizer["param_groups"]]
+        return [len(group["params"]) for group in skeleton[name]["param_groups"]]
     except (KeyError, TypeError):
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from crestfall.guard.exact import (
     load_optimizer,
     module_state,
     refuse_uncapturable,
+    transient_buffers,
 )
 from crestfall.guard.learning_rate import (
     forget,
@@ -27,6 +27,7 @@ from crestfall.guard.learning_rate import (
     keep_rates,
     rates_of,
     scale_learning_rate,
+    unwrapped,
 )
 from crestfall.guard.ranks import detect
 from crestfall.store.statetree import Outline
@@ -37,158 +38,145 @@ Tree = Any
 Schedule = Literal["back", "on"]
 
 
-@dataclass(frozen=True)
-class Functions:
-    """Functions of a guard.
+class State:
+    """Named live objects: anything with `state_dict` and `load_state_dict` (models, optimizers, schedulers, scalers,
+    data loaders), tensors and numpy arrays (written in place), random generators; and lists and dicts of these.
 
-    `scale_learning_rate`: None where no learning rate is within reach. `rates`: those in force. `strict`: parts of the
-    tree (by their paths, as in `Outline.tensors`) that can be put back only where names, shapes and dtypes are the
-    same. `classes`: of optimizers and schedulers by their paths, whose states fit no other class. `rates_stay`:
-    `restore` leaves the learning rate as it is. `finite`: whether all trainable weights are finite numbers.
-    """
-
-    capture: Callable[[], Tree]
-    restore: Callable[[Tree], None]
-    scale_learning_rate: Callable[[float], None] | None = None
-    strict: frozenset[str] = frozenset()
-    classes: Mapping[str, str] = field(default_factory=dict)
-    rates_stay: bool = False
-    finite: Callable[[], bool] = lambda: True
-    own: bool = False
-    """The pair is the user's own."""
-    generators: frozenset[str] = frozenset()
-    """Parts of the tree that differ from rank to rank as they should: a restart does without another rank's."""
-    lacks: Callable[[Outline], str] = lambda stored: ""
-    """Why a stored snapshot misses something of the state, or has what the state has no place for."""
-    forget_optimizer: Callable[[], None] | None = None
-    """Lets the optimizers start anew; None where none is within reach."""
-    weights: Callable[[], Mapping[str, Any]] = dict
-    """The tensors that a mean over several snapshots is taken of; none where they are not within reach."""
-    rates: Callable[[], list[float]] = list
-    forget_gradients: Callable[[], None] = lambda: None
-    """After a return: gradients that are there are of other weights."""
-    prepare: Callable[[], None] = lambda: None
-    """Gives optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
-
-
-class Objects:
-    """Capture and restore of named live objects: anything with `state_dict` and `load_state_dict` (models, optimizers,
-    schedulers, scalers, data loaders), tensors and numpy arrays (written in place), random generators; and lists and
-    dicts of these.
+    A snapshot names them by their paths: `models.0`. Keys of dicts that are neither strings nor integers (a parameter,
+    as where every weight has an optimizer of its own) count by their place.
 
     `schedule`: `back` puts schedulers back where they were at the snapshot; `on` leaves them, and the learning rate
     with them, where they are.
+
+    Raises:
+        ConfigError: something that is none of these, or keeps parts of its state elsewhere.
     """
 
-    def __init__(self, objects: Mapping[str, Any], schedule: Schedule = "back") -> None:
-        if not isinstance(objects, Mapping):
-            raise ConfigError(
-                f"state: a dict of named objects was expected, as in state={{'model': model, 'optimizer': optimizer}}; "
-                f"found a {type(objects).__name__}"
-            )
-        if not objects:
-            raise ConfigError("state: is empty; name what is to be put back, or leave `state` out to decide only")
-        for name, item in objects.items():
-            _check(item, f"state[{name!r}]")
-        self._objects, self._schedule = dict(objects), schedule
+    own = False
+    """Capture and restore are the user's own."""
 
-    def functions(self) -> Functions:
-        named = _flat(self._objects)
-        items = list(named.values())
-        kinds = {
-            path: f"{type(item).__module__}.{type(item).__qualname__}"
-            for path, item in named.items()
-            if is_optimizer(item) or is_scheduler(item)
-        }
-        return Functions(
-            self.capture,
-            self.restore,
-            self._scale if any(is_optimizer(item) for item in items) else None,
-            frozenset(path for path, item in named.items() if _is_module(item) or _is_array(item)),
-            kinds,
-            self._schedule == "on",
-            lambda: all(finite(item) for item in items if _is_module(item) or _is_tensor(item)),
-            generators=frozenset(name for name, item in self._objects.items() if isinstance(item, GlobalRng)),
-            forget_optimizer=self._forget if any(is_optimizer(item) for item in items) else None,
-            weights=self._weights,
-            rates=lambda: [rate for item in filter(is_optimizer, items) for rate in rates_of(item)],
-            forget_gradients=self._forget_gradients,
-            prepare=self._prepare,
-        )
+    def __init__(self, objects: Mapping[str, Any], schedule: Schedule = "back") -> None:
+        self.items = _flat(objects)
+        for path, item in self.items.items():
+            _check(item, f"state[{path!r}]")
+        self.rates_stay = schedule == "on"
+        self.modules = {path: item for path, item in self.items.items() if _is_module(item)}
+        self.tensors = {path: item for path, item in self.items.items() if _is_tensor(item)}
+        self.optimizers = {path: item for path, item in self.items.items() if is_optimizer(item)}
+        schedulers = {path: item for path, item in self.items.items() if is_scheduler(item)}
+        self.classes = {path: _class_of(item) for path, item in (self.optimizers | schedulers).items()}
+        """Of optimizers and schedulers, whose states fit no other class."""
+        self.strict = self.modules.keys() | {path for path, item in self.items.items() if _is_array(item)}
+        """What can be put back only where names, shapes and dtypes are the same."""
+        self.generators = frozenset(path for path, item in self.items.items() if isinstance(item, GlobalRng))
+        """What differs from rank to rank as it should: a restart does without another rank's."""
 
     def capture(self) -> Tree:
-        return {name: _capture(item, f"state[{name!r}]") for name, item in self._objects.items()}
+        return {path: _capture(item, f"state[{path!r}]") for path, item in self.items.items()}
 
     def restore(self, tree: Tree) -> None:
-        if set(tree) != set(self._objects):
-            raise ConfigError(f"the snapshot holds {sorted(tree)}, this guard's state is {sorted(self._objects)}")
-        for name, item in self._objects.items():
+        if set(tree) != set(self.items):
+            raise ConfigError(f"the snapshot holds {sorted(tree)}, this guard's state is {sorted(self.items)}")
+        for path, item in self.items.items():
+            if self.rates_stay and is_scheduler(item):
+                continue
+            again = keep_rates(item) if self.rates_stay and is_optimizer(item) else None
             try:
-                self._put_back(item, tree[name])
+                _restore(item, tree[path])
             except (RuntimeError, ValueError, TypeError) as error:  # what load_state_dict and copies into views raise
-                raise ConfigError(f"state[{name!r}]: what was captured cannot be put back: {error}") from error
+                raise ConfigError(f"state[{path!r}]: what was captured cannot be put back: {error}") from error
+            if again is not None:
+                again()
 
-    def _put_back(self, item: Any, tree: Tree) -> None:
-        if isinstance(item, Mapping):
-            for key, part in item.items():
-                self._put_back(part, tree[key])
-        elif isinstance(item, list | tuple):
-            for part, inner in zip(item, tree, strict=True):
-                self._put_back(part, inner)
-        elif self._schedule == "on" and is_scheduler(item):
-            return
-        elif self._schedule == "on" and is_optimizer(item):
-            again = keep_rates(item)
-            _restore(item, tree)
-            again()
-        else:
-            _restore(item, tree)
+    def lacks(self, stored: Outline) -> str:
+        """Why a stored snapshot misses something of the state, or has what the state has no place for."""
+        return ""
 
-    def _scale(self, factor: float) -> None:
-        for item in _flat(self._objects).values():
-            scale_learning_rate(item, factor)
+    def finite(self) -> bool:
+        """Whether all trainable weights are finite numbers."""
+        return all(finite(item) for item in (*self.modules.values(), *self.tensors.values()))
 
-    def _forget(self) -> None:
-        for item in filter(is_optimizer, _flat(self._objects).values()):
-            forget(item)
-
-    def _forget_gradients(self) -> None:
-        for item in filter(_is_module, _flat(self._objects).values()):
-            forget_gradients(item.parameters())
-        forget_gradients(filter(_is_tensor, _flat(self._objects).values()))
-
-    def _weights(self) -> dict[str, Any]:
-        weights: dict[str, Any] = {}
-        for path, item in _flat(self._objects).items():
-            if _is_module(item):
-                weights |= {f"{path}.{name}": weight for name, weight in trainable(item).items()}
-            elif _is_tensor(item) and item.is_floating_point():
-                weights[path] = item
+    def weights(self) -> dict[str, Any]:
+        """The tensors that a mean over several snapshots is taken of."""
+        weights = {path: item for path, item in self.tensors.items() if item.is_floating_point()}
+        for path, module in self.modules.items():
+            weights |= {f"{path}.{name}": weight for name, weight in trainable(module).items()}
         return weights
 
-    def _prepare(self) -> None:
+    def transient(self) -> dict[str, Any]:
+        """Buffers that a `state_dict` leaves out (persistent=False): no snapshot has them."""
+        return {
+            f"{path}.{name}": buffer
+            for path, module in self.modules.items()
+            for name, buffer in transient_buffers(module).items()
+        }
+
+    def rates(self) -> list[float]:
+        """The learning rates in force."""
+        return [rate for item in self.optimizers.values() for rate in rates_of(item)]
+
+    def scale_learning_rate(self, factor: float) -> bool:
+        """Whether a learning rate is within reach; it is multiplied then."""
+        for item in self.items.values():
+            scale_learning_rate(item, factor)
+        return bool(self.optimizers)
+
+    def forget_optimizer(self) -> bool:
+        """Whether an optimizer is within reach; it starts anew then."""
+        for item in self.optimizers.values():
+            forget(item)
+        return bool(self.optimizers)
+
+    def forget_gradients(self) -> None:
+        """After a return: gradients that are there are of other weights."""
+        for module in self.modules.values():
+            forget_gradients(module.parameters())
+        forget_gradients(self.tensors.values())
+
+    def prepare(self) -> None:
+        """Give optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-        items = _flat(self._objects).values()
-        modules = [item for item in items if _is_module(item)]
-        for item in items:
-            if is_optimizer(item) and not item.state:
+        for item in self.optimizers.values():
+            if not item.state:
                 mine = {id(p) for group in item.param_groups for p in group["params"]}
-                owner = next(m for m in modules if mine <= {id(p) for p in m.parameters()})
+                owner = next(m for m in self.modules.values() if mine <= {id(p) for p in m.parameters()})
                 get_optimizer_state_dict(owner, item)  # fills an empty state on the way
 
 
-def functions(
+class Pair(State):
+    """Capture and restore are functions of the user's own, and so is what multiplies the learning rate, if anything."""
+
+    own = True
+
+    def __init__(
+        self, capture: Callable[[], Tree], restore: Callable[[Tree], None], scale: Callable[[float], None] | None
+    ) -> None:
+        super().__init__({})
+        self._capture, self._restore, self._scale = capture, restore, scale
+
+    def capture(self) -> Tree:
+        return self._capture()
+
+    def restore(self, tree: Tree) -> None:
+        self._restore(tree)
+
+    def scale_learning_rate(self, factor: float) -> bool:
+        if self._scale is not None:
+            self._scale(factor)
+        return self._scale is not None
+
+
+def state_of(
     state: Any,
     capture: Callable[[], Tree] | None,
     restore: Callable[[Tree], None] | None,
     scale: Callable[[float], None] | None,
     schedule: Schedule,
-) -> Functions | None:
-    """Functions from a guard's arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
-    if hasattr(state, "functions"):  # a state that knows by itself, as a trainer's
-        made: Functions = state.functions()
-        return made
+) -> State | None:
+    """A guard's state from its arguments; None: it only decides. Raises ConfigError for half a pair or both kinds."""
+    if isinstance(state, State):
+        return state
     if schedule not in ("back", "on"):
         raise ConfigError(f"schedule: 'back' or 'on', found {schedule!r}")
     if (capture is None) != (restore is None):
@@ -198,10 +186,19 @@ def functions(
             raise ConfigError("give either `state` or `capture` and `restore`")
         if schedule == "on":
             raise ConfigError("schedule: goes with `state`; with `capture` and `restore` yours decides")
-        return Functions(capture, restore, scale, own=True)
+        return Pair(capture, restore, scale)
     if scale is not None:
         raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
-    return None if state is None else Objects(state, schedule).functions()
+    if state is None:
+        return None
+    if not isinstance(state, Mapping):
+        raise ConfigError(
+            f"state: a dict of named objects was expected, as in state={{'model': model, 'optimizer': optimizer}}; "
+            f"found a {type(state).__name__}"
+        )
+    if not state:
+        raise ConfigError("state: is empty; name what is to be put back, or leave `state` out to decide only")
+    return State(state, schedule)
 
 
 class GlobalRng:
@@ -235,31 +232,35 @@ class GlobalRng:
 
 
 def _check(item: Any, where: str) -> None:
-    if isinstance(item, Mapping) and not _has_state_dict(item):
-        for key, part in item.items():
-            _check(part, f"{where}[{key!r}]")
-    elif isinstance(item, list | tuple):
-        for i, part in enumerate(item):
-            _check(part, f"{where}[{i}]")
-    elif not (_has_state_dict(item) or _is_array(item) or _is_generator(item)):
+    if not (_has_state_dict(item) or _is_array(item) or _is_generator(item)):
         raise ConfigError(
             f"{where}: a {type(item).__name__} has no state_dict and is neither an array nor a tensor; "
             "give the guard `capture` and `restore` instead"
         )
-    else:
-        refuse_uncapturable(item, where)
+    refuse_uncapturable(item, where)
 
 
 def _flat(item: Any, path: str = "") -> dict[str, Any]:
-    """The objects in lists and dicts, by their paths: `models.0`."""
+    """The objects in lists and dicts, by their paths."""
     parts: Iterable[tuple[Any, Any]]
     if isinstance(item, Mapping) and not _has_state_dict(item):
-        parts = item.items()
+        parts = ((key if isinstance(key, str | int) else i, part) for i, (key, part) in enumerate(item.items()))
     elif isinstance(item, list | tuple):
         parts = enumerate(item)
     else:
         return {path: item}
-    return {name: inner for key, part in parts for name, inner in _flat(part, f"{path}.{key}".lstrip(".")).items()}
+    out: dict[str, Any] = {}
+    for key, part in parts:
+        inner = _flat(part, f"{path}.{key}" if path else str(key))
+        if twice := out.keys() & inner.keys():
+            raise ConfigError(f"state: two things are called {min(twice)!r}")
+        out |= inner
+    return out
+
+
+def _class_of(item: Any) -> str:
+    kind = type(unwrapped(item))
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _has_state_dict(item: Any) -> bool:
@@ -282,7 +283,7 @@ def _is_array(item: Any) -> bool:
 
 def _is_generator(item: Any) -> bool:
     torch = sys.modules.get("torch")
-    return isinstance(item, np.random.Generator | random.Random) or (
+    return isinstance(item, np.random.Generator | np.random.RandomState | random.Random) or (
         torch is not None and isinstance(item, torch.Generator)
     )
 
@@ -295,10 +296,6 @@ def _capture(item: Any, where: str) -> Tree:
             return item.state_dict()
         except Exception as error:
             raise ConfigError(f"{where}: its state_dict() fails: {type(error).__name__}: {error}") from error
-    if isinstance(item, Mapping):
-        return {key: _capture(part, f"{where}[{key!r}]") for key, part in item.items()}
-    if isinstance(item, list | tuple):
-        return [_capture(part, f"{where}[{i}]") for i, part in enumerate(item)]
     if isinstance(item, np.random.Generator):
         return item.bit_generator.state
     if isinstance(item, random.Random):

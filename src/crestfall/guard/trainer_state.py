@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
-from crestfall.guard.average import WeightAverage, trainable
-from crestfall.guard.exact import bare_name, finite, forget_gradients, load_optimizer, refuse_uncapturable
-from crestfall.guard.learning_rate import forget, keep_rates, rates_of, scale_learning_rate
-from crestfall.guard.state import Functions, Schedule
+from crestfall.guard.average import WeightAverage
+from crestfall.guard.exact import bare_name, refuse_uncapturable
+from crestfall.guard.state import Schedule, State
 from crestfall.store import statetree
 from crestfall.store.checksums import checksums
 from crestfall.store.statetree import Outline
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     from crestfall.guard.step_meter import StepMeter
 
 
-class TrainerState:
-    """Capture and restore for a guard. Frozen weights (the base under an adapter) are not copied as long as they stay
-    what they were; where something writes into them after all (an adapter merged and unmerged), they are from then on.
+class TrainerState(State):
+    """Capture and restore for a guard.
 
     `optimizer` and `scheduler` may be accelerate's wrappers. `reference`: a model that follows the trained one and
     goes back with it (`sync_ref_model`). Not covered: fp16's loss scaler, and weights that are
@@ -39,52 +37,38 @@ class TrainerState:
         reference: Any = None,
     ) -> None:
         refuse_uncapturable(model, "the trainer's model")
-        self._model, self._optimizer, self._scheduler = model, optimizer, scheduler
-        self._schedule, self._average, self._meter, self._reference = schedule, average, meter, reference
+        self.trained = TrainedWeights(model)
+        parts = {"model": self.trained, "optimizer": optimizer, "scheduler": scheduler}
+        beside = {"average": average, "pace": meter, "reference": reference}
+        super().__init__(parts | {name: item for name, item in beside.items() if item is not None}, schedule)
+        self.modules = {"model": model}
+
+    def lacks(self, stored: Outline) -> str:
+        """Why weights of a stored snapshot do not go into the model, or not all that it trains are there."""
+        return self.trained.lacks({n: spec for n, spec in stored.tensors.items() if n.startswith("model.")})
+
+
+class TrainedWeights:
+    """The trainable weights and the buffers of a model. Frozen weights (the base under an adapter) are not copied as
+    long as they stay what they were; where something writes into them after all (an adapter merged and unmerged), they
+    are from then on."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
         self._frozen = _sums({n: p for n, p in self._parameters() if not p.requires_grad})
         self._late: dict[str, Any] = {}
         self._drifted: set[str] = set()
         self._trained: set[str] = set()
 
-    def functions(self) -> Functions:
-        classes = {
-            name: f"{type(item).__module__}.{type(item).__qualname__}"
-            for name, item in (("optimizer", _inner(self._optimizer)), ("scheduler", _inner(self._scheduler)))
-        }
-        return Functions(
-            self.capture,
-            self.restore,
-            self.scale_learning_rate,
-            classes=classes,
-            rates_stay=self._schedule == "on",
-            finite=self.finite,
-            lacks=self._lacks,
-            forget_optimizer=lambda: forget(self._optimizer),
-            weights=lambda: trainable(self._model),
-            rates=lambda: rates_of(self._optimizer),
-            forget_gradients=lambda: forget_gradients(self._model.parameters()),
-        )
-
-    def capture(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         self.note_unfrozen()
         self._trained |= {name for name, p in self._parameters() if p.requires_grad}
-        tree: dict[str, Any] = {
-            "model": {**self._written_frozen(), **dict(self._changing())},
-            "optimizer": self._optimizer.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
-        }
-        if self._average is not None:
-            tree["average"] = self._average.state_dict()
-        if self._meter is not None:
-            tree["pace"] = self._meter.state_dict()
-        if self._reference is not None:
-            tree["reference"] = dict(self._reference.named_parameters())
-        return tree
+        return {**self._written_frozen(), **dict(self._changing())}
 
-    def restore(self, tree: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         import torch
 
-        saved = {**self._late, **tree["model"]}
+        saved = {**self._late, **state}
         live = {**dict(self._parameters()), **dict(self._buffers())}
         if odd := sorted(saved.keys() - live.keys()):
             raise ConfigError(f"the snapshot is of another model: {odd[0]!r} is in it and not here")
@@ -93,27 +77,6 @@ class TrainerState:
         with torch.no_grad():
             for name, value in saved.items():
                 live[name].copy_(value)
-        rates = keep_rates(_inner(self._optimizer)) if self._schedule == "on" else None
-        load_optimizer(self._optimizer, tree["optimizer"])
-        if rates is None:
-            self._scheduler.load_state_dict(tree["scheduler"])
-        else:
-            rates()
-        if self._average is not None:
-            self._average.load_state_dict(tree["average"])
-        if self._meter is not None:
-            self._meter.load_state_dict(tree["pace"])
-        if self._reference is not None:
-            with torch.no_grad():
-                for name, weight in self._reference.named_parameters():
-                    weight.copy_(tree["reference"][name])
-
-    def scale_learning_rate(self, factor: float) -> None:
-        scale_learning_rate(self._optimizer, factor)
-        scale_learning_rate(self._scheduler, factor)
-
-    def finite(self) -> bool:
-        return finite(self._model)
 
     def note_unfrozen(self) -> None:
         """Remember the values of weights that are about to be trained for the first time: older snapshots lack them."""
@@ -138,11 +101,10 @@ class TrainerState:
         self._drifted |= changed
         return {name: frozen[name] for name in frozen if name in self._drifted}
 
-    def _lacks(self, stored: Outline) -> str:
-        """Why weights of a stored snapshot do not go into the model, or not all that it trains are there."""
+    def lacks(self, theirs: Mapping[str, Any]) -> str:
+        """`theirs`: (dtype, shape) of a snapshot's tensors."""
         shapes = {f"model.{n}": tuple(p.shape) for n, p in (*self._parameters(), *self._buffers())}
-        theirs = {name: spec[1] for name, spec in stored.tensors.items() if name.startswith("model.")}
-        for name, shape in theirs.items():
+        for name, (_, shape) in theirs.items():
             if shapes.get(name) != shape:
                 here = "not in the model here" if name not in shapes else f"of shape {list(shapes[name])} here"
                 return f"{name} is {here} and of shape {list(shape)} there"
@@ -178,14 +140,6 @@ def refuse_sharded(why: str = "CrestfallCallback takes snapshots of whole weight
             f'{why}, and this run shards them ({kind}): use CrestfallCallback(keep="best") without `pace`, which '
             "decides and protects the trainer's own checkpoints"
         )
-
-
-def _inner(item: Any) -> Any:
-    """Without accelerate's wrapper."""
-    for name in ("optimizer", "scheduler"):
-        if type(item).__name__.startswith("Accelerated") and hasattr(item, name):
-            return getattr(item, name)
-    return item
 
 
 def _sums(tensors: Mapping[str, Any]) -> dict[str, int]:

@@ -180,7 +180,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._live is not None:
-            self._live.note_unfrozen()
+            self._live.trained.note_unfrozen()
             if not self._live.finite() and self._stop is None:
                 self._leave(args, state, control)
         if self._evaluated and self._observed is None:
