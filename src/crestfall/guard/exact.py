@@ -14,14 +14,17 @@ _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Parts of a parameter's name that torch.compile and its kin put in, at any depth."""
 _OUTER = ("DataParallel", "DistributedDataParallel")
 """Wrappers around a whole model, which put `module.` in front of every name."""
-_SHARDED_BY = ("DeepSpeedEngine", "DeepSpeedZeroOptimizer", "DeepSpeedZeroOptimizer_Stage3", "DistributedOptimizer")
+_SHARDED_BY = {
+    *("DeepSpeedEngine", "DeepSpeedZeroOptimizer", "DeepSpeedZeroOptimizer_Stage3"),
+    *("DistributedOptimizer", "ZeroRedundancyOptimizer"),
+}
 
 
 def refuse_uncapturable(item: Any, where: str) -> None:
-    """Raises ConfigError for what holds weights that its state_dict does not have (DeepSpeed, Megatron)."""
+    """Raises ConfigError for what holds weights that its state_dict does not have (DeepSpeed, Megatron, ZeRO)."""
     kinds = {kind.__name__ for kind in type(item).__mro__}
     parameters = item.parameters() if callable(getattr(item, "parameters", None)) else ()
-    if kinds & set(_SHARDED_BY) or any(hasattr(parameter, "ds_id") for parameter in parameters):
+    if kinds & _SHARDED_BY or any(hasattr(parameter, "ds_id") for parameter in parameters):
         raise ConfigError(
             f"{where}: a {type(item).__name__} keeps parts of its state elsewhere, and a snapshot would miss them: use "
             'Guard(..., keep="best", checkpoints=...), which protects the trainer\'s own checkpoints'
@@ -45,10 +48,13 @@ def load_module(module: Any, state: Mapping[str, Any]) -> None:
 
 
 def transient_buffers(module: Any) -> dict[str, Any]:
-    """Buffers with `persistent=False`, by the names that the bare model gives them."""
-    bare = _bare(module)
-    kept = bare.state_dict(keep_vars=True).keys()
-    return {bare_name(name): buffer for name, buffer in bare.named_buffers() if name not in kept}
+    """Buffers with `persistent=False`, by their names. Asked of the modules: a `state_dict` may be a collective."""
+    return {
+        bare_name(f"{path}.{name}" if path else name): getattr(part, name)
+        for path, part in _bare(module).named_modules()
+        for name in part._non_persistent_buffers_set
+        if getattr(part, name) is not None
+    }
 
 
 def bare_name(name: str) -> str:

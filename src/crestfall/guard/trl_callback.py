@@ -124,6 +124,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         }
         self._directory, self._pace = directory, pace
         self._meter: TrainerMeter | None = None
+        self._optimizer: Any = None
         self._trainer: Any = None
         self._live: TrainerState | None = None
         self._average: WeightAverage | None = None
@@ -164,7 +165,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self.guard is not None:
             self.guard.close()
         resumed = state.global_step > 0
-        self._measure(state, kwargs["optimizer"])
+        self._optimizer = kwargs["optimizer"]
+        self._measure(state, self._optimizer)
         chosen = decided_by_first(detect(), lambda: {"directory": str(directory_for(self._directory, args, resumed))})
         self.guard = Guard(chosen["directory"], greater_is_better=larger, **self._options, **self._state(args, kwargs))
         self._signals, self._measured, self._evaluated, self._stop = {}, {}, set(), None
@@ -291,7 +293,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self._decay != 0.0:
             self._average = WeightAverage(model, self._decay)
         meter = None if self._meter is None else self._meter.meter
-        parts = kwargs["optimizer"], kwargs["lr_scheduler"]
+        parts = self._optimizer, kwargs["lr_scheduler"]
         follows = getattr(args, "sync_ref_model", False)
         reference = getattr(self._trainer, "ref_model", None) if follows else None
         self._live = TrainerState(model, *parts, self._schedule, self._average, meter, reference)
@@ -303,6 +305,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         score: Score | None = math.nan  # weights that are not finite have no score, and cannot be sampled from
         if not broken:
+            # A schedule-free one has other weights for it; the trainer goes back to those of training by itself.
+            getattr(self._optimizer, "eval", bool)()
             with undisturbed(model):
                 score = self._evaluate(model, state.global_step)
         usable = decided_by_first(detect(), lambda: {"usable": score is not None})["usable"]

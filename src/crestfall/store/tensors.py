@@ -50,6 +50,11 @@ def parts_of(tensor: Any, where: str) -> Parts | None:
     import torch
 
     kind = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
+    if type(tensor).__name__ == "ShardedTensor":
+        raise InputError(
+            f"{where}: cannot store a ShardedTensor; shard the model with fully_shard, or leave FSDP's state_dict_type "
+            "at FULL_STATE_DICT"
+        )
     if tensor.is_nested:
         raise InputError(f"{where}: cannot store a nested tensor; give the guard the tensors in it")
     if hasattr(tensor, "__tensor_flatten__"):

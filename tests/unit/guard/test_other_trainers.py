@@ -99,6 +99,25 @@ def test_a_mean_is_handed_on_at_the_end(tmp_path: Path) -> None:
         assert torch.allclose(weight, (seen.weights[2][name] + seen.weights[4][name]) / 2, atol=1e-6)
 
 
+def test_a_schedule_free_optimizer_is_evaluated_and_handed_on_as_such(tmp_path: Path) -> None:
+    pytest.importorskip("schedulefree")
+    seen = Seen()
+
+    def evaluate(model: Any, step: int) -> float:
+        assert not any(group["train_mode"] for group in trainer.optimizer.param_groups)
+        seen(model, step)
+        return FALL[step]
+
+    callback = CrestfallCallback(evaluate=evaluate, control={"name": "early_stop", "patience": 2})
+    trainer = sft(tmp_path, [callback], max_steps=5, optim="schedule_free_adamw", lr_scheduler_type="constant")
+    trainer.train()
+    assert callback.decision is not None
+    assert callback.decision.target_step
+    kept = seen.weights[callback.decision.target_step]
+    assert all(torch.equal(p, kept[name]) for name, p in trainer.model.named_parameters())
+    assert not any(group["train_mode"] for group in trainer.optimizer.param_groups)
+
+
 def test_completions_from_before_an_average_are_thrown_away(tmp_path: Path) -> None:
     script = {2: Decision("continue", None, "mean", {}, average=(1, 2))}
     callback = CrestfallCallback(evaluate=Seen(), control=Scripted(script), max_snapshots=6)

@@ -1,4 +1,4 @@
-"""FSDP2 on real gloo processes: every rank keeps its own shards; a rollback and a restart are bit for bit."""
+"""FSDP on real gloo processes: every rank keeps its own shards; a rollback and a restart are bit for bit."""
 
 import json
 import multiprocessing
@@ -97,6 +97,38 @@ def second_run(tmp_path: Path) -> dict[str, Any]:
     return {"target": decision.target_step, "done": done, "back": whole(model, optimizer)}
 
 
+def first_of_fsdp(tmp_path: Path) -> list[list[str]]:
+    """The weights and this rank's moments at the peak, after a rollback from memory, and after one from the disk."""
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    def made(control: Any) -> tuple[Any, Any, Guard]:
+        torch.manual_seed(0)
+        layers = torch.nn.Sequential(torch.nn.Linear(9, 7), torch.nn.ReLU(), torch.nn.Linear(7, 3))
+        model = FullyShardedDataParallel(layers, device_id=torch.device("cpu"))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+        return model, optimizer, Guard(tmp_path / "fsdp", control=control, state={"m": model, "o": optimizer})
+
+    def numbers(model: Any, optimizer: Any) -> list[str]:
+        moments = [value for state in optimizer.state.values() for value in state.values()]
+        return [float(x).hex() for tensor in (*model.state_dict().values(), *moments) for x in tensor.flatten()]
+
+    model, optimizer, guard = made(EarlyStop(patience=1, then="go_on"))
+    out = []
+    for step in range(PEAK + 2):
+        if step:
+            train(model, optimizer, step)
+        if step == PEAK:
+            out.append(numbers(model, optimizer))
+        guard.carry_out(guard.observe(step, select=SCORES[step], n=480))
+    out.append(numbers(model, optimizer))
+    guard.close()
+    model, optimizer, guard = made(EarlyStop(patience=2))
+    train(model, optimizer, PEAK + 2)
+    guard.carry_out(guard.observe(PEAK + 2, select=SCORES[PEAK + 2], n=480))
+    guard.close()
+    return [*out, numbers(model, optimizer)]
+
+
 def refused(tmp_path: Path) -> str:
     """A full state on rank 0 alone, as torch's full_state_dict option gives it."""
     from crestfall.core.errors import ConfigError
@@ -126,6 +158,12 @@ def test_rollback_and_restart_with_two_and_with_one_process(tmp_path: Path) -> N
 def _forget_the_last_observation(journal: Path) -> None:
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:-1]))
+
+
+def test_the_first_fsdp_goes_back_with_every_rank_s_own_moments(tmp_path: Path) -> None:
+    for peak, from_memory, from_disk in in_processes(first_of_fsdp, 2, tmp_path):
+        assert from_memory == peak
+        assert from_disk == peak
 
 
 def test_a_state_gathered_on_rank_0_is_refused(tmp_path: Path) -> None:
