@@ -31,6 +31,8 @@ class CodeEvaluation:
         samples: samples per problem. Below 16 the noise of pass@1 hides falls of 10 points.
         temperature: sampling temperature; use that of training.
         max_new_tokens: token limit. Longer completions are cut off and usually fail: see `eval_truncated`.
+        at_once: completions that are sampled in one batch, at least those of one problem. Where the memory does not
+            suffice it is halved from then on.
         seed: seed of the samples. Every step draws others, so that its noise is independent.
         prompt: the text that the model continues; by default the problem's prompt in the tokenizer's chat template, if
             any.
@@ -49,6 +51,7 @@ class CodeEvaluation:
         samples: int = 16,
         temperature: float = 0.7,
         max_new_tokens: int = 512,
+        at_once: int = 64,
         seed: int = 0,
         prompt: Callable[[Problem], str] | None = None,
         program: Callable[[Problem, str], str] | None = None,
@@ -58,24 +61,20 @@ class CodeEvaluation:
             raise ConfigError("CodeEvaluation: at least one problem is needed")
         self._problems, self._tokenizer = list(problems), tokenizer
         self._samples, self._temperature, self._max_new_tokens = samples, temperature, max_new_tokens
-        self._seed = seed
+        self._together, self._seed = max(1, at_once // samples), seed
         self._prompt = prompt or self._chat
         self._program = program or program_of
         self._grader = grader or CodeGrader()
 
     def __call__(self, model: Any, step: int) -> Mapping[str, Any] | None:
         ranks = detect()
-        mine = range(ranks.rank, len(self._problems), ranks.size)
-        pairs, owners, cut = [], [], 0
-        for i in mine:
-            problem = self._problems[i]
-            completions, truncated = self._sample(model, problem, step)
-            pairs += [(problem, self._program(problem, text)) for text in completions]
-            owners += [i] * len(completions)
-            cut += truncated
+        mine = self._problems[ranks.rank :: ranks.size]
+        texts, cut = self._sampled(model, mine, step)
+        owners = [problem for problem in mine for _ in range(self._samples)]
+        pairs = [(problem, self._program(problem, text)) for problem, text in zip(owners, texts, strict=True)]
         passed, infra = [0] * len(self._problems), 0
-        for i, grade in zip(owners, self._grader.grade_batch(pairs), strict=True):
-            passed[i] += grade.passed
+        for i, grade in enumerate(self._grader.grade_batch(pairs)):
+            passed[ranks.rank + i // self._samples * ranks.size] += grade.passed
             infra += grade.ungraded
         *passed, cut, infra = _summed(ranks, [*passed, cut, infra])
         if infra:
@@ -88,17 +87,41 @@ class CodeEvaluation:
         total = len(self._problems) * self._samples
         return {"select": passed, "n": self._samples, "eval_truncated": cut / total}
 
-    def _sample(self, model: Any, problem: Problem, step: int) -> tuple[list[str], int]:
-        """Completions of one problem and how many of them were cut off."""
+    def _sampled(self, model: Any, problems: Sequence[Problem], step: int) -> tuple[list[str], int]:
+        """Completions of each problem in turn, and how many of them were cut off."""
         import torch
 
-        tokens = self._tokenizer(self._prompt(problem), return_tensors="pt", add_special_tokens=False).to(model.device)
+        texts, cut, start = list[str](), 0, 0
+        while start < len(problems):
+            some = problems[start : start + self._together]
+            try:
+                new, truncated = self._sample(model, some, step)
+            except torch.OutOfMemoryError:
+                if self._together == 1:
+                    raise
+                self._together = max(1, len(some) // 2)
+                continue
+            texts, cut, start = texts + new, cut + truncated, start + len(some)
+        return texts, cut
+
+    def _sample(self, model: Any, problems: Problem | Sequence[Problem], step: int) -> tuple[list[str], int]:
+        """The same in one batch."""
+        import torch
+
+        problems = [problems] if isinstance(problems, Problem) else problems
+        prompts = [self._tokenizer(self._prompt(p), add_special_tokens=False)["input_ids"] for p in problems]
+        ends, width = self._ends(model), max(map(len, prompts))
+        padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else ends[0]
+        ids = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
+        mask = torch.tensor(
+            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device
+        )
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-            torch.manual_seed(seed_of("code evaluation", self._seed, step, problem.task_id))
+            torch.manual_seed(seed_of("code evaluation", self._seed, step, problems[0].task_id))
             # Said in full: a model's generation_config may bring filters and penalties along.
             out = model.generate(
-                input_ids=tokens["input_ids"],
-                attention_mask=tokens["attention_mask"],  # and no token_type_ids, which most decoders refuse
+                input_ids=ids,
+                attention_mask=mask,  # and no token_type_ids, which most decoders refuse
                 do_sample=True,
                 temperature=self._temperature,
                 top_p=1.0,
@@ -106,13 +129,12 @@ class CodeEvaluation:
                 repetition_penalty=1.0,
                 num_return_sequences=self._samples,
                 max_new_tokens=self._max_new_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
+                pad_token_id=padding,
                 use_cache=True,
             )
-        new = out[:, tokens["input_ids"].shape[1] :]
-        ended = torch.isin(new, torch.tensor(self._ends(model), device=new.device)).any(dim=1)
-        texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
-        return texts, int((~ended).sum())
+        new = out[:, width:]
+        ended = torch.isin(new, torch.tensor(ends, device=new.device)).any(dim=1)
+        return self._tokenizer.batch_decode(new, skip_special_tokens=True), int((~ended).sum())
 
     def _ends(self, model: Any) -> list[int]:
         """Tokens that end a completion: the tokenizer's, and those at which the model's `generate` stops."""

@@ -59,6 +59,24 @@ def test_a_completion_that_stops_at_another_end_is_not_cut_off() -> None:
     assert result["eval_truncated"] <= 0.25  # the padding token alone ends nothing
 
 
+def test_problems_are_sampled_together_as_they_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny_trl.model().eval(), tiny_trl.tokenizer()
+    longer = [Problem(f"{i}", "w2 " * i + "w3", PROBLEMS[0].tests, key=f"{i}") for i in range(1, 6)]
+    options: dict[str, Any] = {"samples": 2, "max_new_tokens": 3, "temperature": 1e-6}
+    alone = CodeEvaluation(longer, tokenizer, at_once=1, **options)._sampled(model, longer, 0)
+    generate, sizes = model.generate, []
+
+    def short_of_memory(**given: Any) -> Any:
+        sizes.append(len(given["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError
+        return generate(**given)
+
+    monkeypatch.setattr(model, "generate", short_of_memory)
+    assert CodeEvaluation(longer, tokenizer, at_once=8, **options)._sampled(model, longer, 0) == alone
+    assert sizes == [4, 2, 2, 1]
+
+
 def test_a_grader_at_fault_says_nothing_of_the_model() -> None:
     class Broken:
         def grade_batch(self, pairs: list[Any]) -> list[Grade]:
