@@ -64,8 +64,10 @@ class WeightAverage:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._count = int(state["count"])
-        weights = self._weights()
-        self._average = {name: value.to(weights[name].device) for name, value in state["average"].items()}
+        weights = self._weights()  # without those that are frozen by now
+        self._average = {
+            n: value.to(weights[n].device) if n in weights else value for n, value in state["average"].items()
+        }
 
 
 def trainable(model: Any) -> dict[str, Any]:

@@ -56,10 +56,14 @@ class State:
     """Capture and restore are the user's own."""
 
     def __init__(self, objects: Mapping[str, Any], schedule: Schedule = "back") -> None:
-        self.items = _flat(objects)
+        self._objects, self.rates_stay = objects, schedule == "on"
+        self._find()
+
+    def _find(self) -> None:
+        """Look through the lists and dicts, which may have changed."""
+        self.items = _flat(self._objects)
         for path, item in self.items.items():
             _check(item, f"state[{path!r}]")
-        self.rates_stay = schedule == "on"
         self.modules = {path: item for path, item in self.items.items() if _is_module(item)}
         self.tensors = {path: item for path, item in self.items.items() if _is_tensor(item)}
         self.optimizers = {path: item for path, item in self.items.items() if is_optimizer(item)}
@@ -72,6 +76,7 @@ class State:
         """What differs from rank to rank as it should: a restart does without another rank's."""
 
     def capture(self) -> Tree:
+        self._find()
         return {path: _capture(item, f"state[{path!r}]") for path, item in self.items.items()}
 
     def restore(self, tree: Tree) -> None:

@@ -174,10 +174,18 @@ class StepMeter:
             logprobs: see `Logprobs`. Some four samples of each problem in the batch are enough.
 
         Raises:
-            ConfigError: the pace measures KL and there are no log-probs, or the last step has not been ended.
+            ConfigError: the pace measures KL and there are no log-probs, the last step has not been ended, or the
+                optimizer trains other parameters too.
         """
         if self._step is not None:
             raise ConfigError("StepMeter: before() was called twice without after()")
+        known = {id(parameter) for parameter in self._parameters}
+        groups = self._optimizer.param_groups
+        if any(p.requires_grad and id(p) not in known for group in groups for p in group["params"]):
+            raise ConfigError(
+                "StepMeter: the optimizer trains parameters that the meter does not have, and could not pull them "
+                "back: make it with all of them (copies in float32, if these are what the optimizer trains)"
+            )
         if self.pace.measure == "kl":
             if logprobs is None:
                 raise ConfigError("StepMeter: pace 'kl' needs log-probs: before(lambda: ...); pace 'norm' needs none")
@@ -185,8 +193,8 @@ class StepMeter:
         inner = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate wraps it
         back = inner if getattr(self.pace, "moments", "kept") == "put_back" else None
         self._step = WeightStep(self._parameters, back)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
-        for group in self._optimizer.param_groups:
+        self._rates = [group["lr"] for group in groups]
+        for group in groups:
             group["lr"] = group["lr"] * self.scale
 
     def after(self) -> Measured:

@@ -40,8 +40,12 @@ class TrainerState(State):
         self.trained = TrainedWeights(model)
         parts = {"model": self.trained, "optimizer": optimizer, "scheduler": scheduler}
         beside = {"average": average, "pace": meter, "reference": reference}
+        self._model = model
         super().__init__(parts | {name: item for name, item in beside.items() if item is not None}, schedule)
-        self.modules = {"model": model}
+
+    def _find(self) -> None:
+        super()._find()
+        self.modules = {"model": self._model}
 
     def lacks(self, stored: Outline) -> str:
         """Why weights of a stored snapshot do not go into the model, or not all that it trains are there."""

@@ -124,5 +124,9 @@ def test_misuse_is_one_clear_line() -> None:
         loop.meter.before(loop.logprobs)
     with pytest.raises(ConfigError, match="measures nothing"):
         Loop(0.1, "none")
+    loop.meter.after()
+    loop.optimizer.add_param_group({"params": [torch.zeros(2, requires_grad=True)]})
+    with pytest.raises(ConfigError, match="trains parameters that the meter does not have"):
+        loop.meter.before(loop.logprobs)
     with pytest.raises(ConfigError, match="did you mean 'kl'"):
         Loop(0.1, "kll")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crestfall import Guard
+from crestfall import Guard, WeightAverage
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.core.types import Decision
 
@@ -235,3 +235,35 @@ def test_a_parameter_group_that_is_added_costs_the_snapshots_of_before_and_one_l
     assert len(said) == 1
     assert "o has parameter groups of [2, 2] here and [2] there" in said[0]
     assert guard.decision.target_step == 2
+
+
+def test_a_list_that_grows_is_seen(tmp_path: Path) -> None:
+    buffer = [torch.zeros(2)]
+    guard = Guard(tmp_path, control=Scripted({4: Decision("rollback", 2, "back")}), state={"buffer": buffer})
+    guard.observe(1, select=0.5)
+    buffer.append(torch.ones(2))
+    with pytest.warns(CrestfallWarning, match="the state has changed: it holds buffer"):
+        guard.observe(2, select=0.6)
+    for tensor in buffer:
+        tensor += 5
+    guard.carry_out(guard.observe(4, select=0.4))
+    assert [tensor.tolist() for tensor in buffer] == [[0, 0], [1, 1]]
+    guard.close()
+
+
+def test_an_average_of_a_layer_that_is_frozen_by_now_goes_back(tmp_path: Path) -> None:
+    model = network()
+    average = WeightAverage(model)
+    state = {"m": model, "average": average}
+    guard = Guard(tmp_path, control=Scripted(BACK), state=state)
+    average.update()
+    guard.observe(1, select=0.5)
+    model[0].requires_grad_(False)
+    with torch.no_grad():
+        model[2].weight += 1
+    average.update()
+    guard.carry_out(guard.observe(3, select=0.3))
+    guard.close()
+    assert average.state_dict()["count"] == 1
+    average.hand_on()
+    assert torch.equal(model[2].weight, average.state_dict()["average"]["2.weight"])

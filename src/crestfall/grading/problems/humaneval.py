@@ -90,8 +90,10 @@ def _code(row: Row) -> str:
 
 
 def _language(row: Row) -> str | None:
-    """The programming language that a row names."""
-    named = row.data.get("language") or row.data.get("lang") or id_of(row, "task_id").partition("/")[0]
+    """The programming language that a row names; what stands before its number may be anything, if it is Python."""
+    named = row.data.get("language") or row.data.get("lang")
+    if not named and _last_function(row.data.get("prompt")) is None:
+        named = id_of(row, "task_id").partition("/")[0]
     name = str(named).lower()
     return name if name in _OTHER_LANGUAGES or name in ("python", "py") else None
 

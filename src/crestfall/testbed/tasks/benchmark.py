@@ -121,10 +121,12 @@ def _pools(source: Benchmark) -> Pools:
 def _problems(source: Benchmark, rows: dict[str, Row]) -> Iterator[Problem]:
     """The problems as they stand in the file; `rows` gets theirs, if the source poses from rows."""
     seen: set[str] = set()
+    why = ""
     for row in source.rows():
         try:
             problem = source.read(row)
-        except NoTests:  # data sets hold some rows that nothing could grade
+        except NoTests as error:  # data sets hold some rows that nothing could grade
+            why = why or f": {error}"
             continue
         if problem is None:
             continue
@@ -136,4 +138,4 @@ def _problems(source: Benchmark, rows: dict[str, Row]) -> Iterator[Problem]:
             rows[problem.task_id] = row
         yield problem
     if not seen:
-        raise InputError(f"{source.where}: no problems in it")
+        raise InputError(f"{source.where}: no problems in it{why}")
