@@ -16,7 +16,7 @@ LOGS = Path(__file__).parent.parent / "golden" / "logs"
 FILES = sorted(p for p in LOGS.rglob("*") if p.is_file() and p.name not in ("meta.yaml", "mlflow.runName"))
 IMPORTERS = components("importer")
 # Written by the test that needs it, or in a binary format that golden files do not hold.
-WITHOUT_FILE = {"tensorboard", "wandb", "swanlab", "sqlite", "npz", "parquet", "checkpoints"}
+WITHOUT_FILE = {"tensorboard", "wandb", "swanlab", "sqlite", "arrays"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(LOGS)))

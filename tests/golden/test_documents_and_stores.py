@@ -250,3 +250,14 @@ def test_arrays_of_numpy_and_arrow(tmp_path: Path) -> None:
     feather.write_feather(sys.modules["pyarrow"].table({"step": STEPS, "reward": UP_AND_DOWN}), tmp_path / "x.feather")
     (t,) = load([tmp_path / "x.feather"])
     assert t.values_S.tolist() == UP_AND_DOWN
+
+
+def test_each_evaluation_of_a_checkpoint_has_its_own_number_of_samples(tmp_path: Path) -> None:
+    for step, score in ((20, 0.5), (100, 0.25), (200, 0.125)):
+        for name, n in (("mmlu", 400), ("gsm8k", 100)):
+            written(tmp_path, f"step_{step}/{name}.json", json.dumps({"accuracy": score * n / 400, "n": n}))
+    (t,) = load([tmp_path])
+    assert (t.metric, list(t.others)) == ("gsm8k/accuracy", ["mmlu/accuracy"])
+    assert t.standard_errors_S is not None
+    assert t.standard_errors_S[0] == pytest.approx((0.125 * 0.875 / 100) ** 0.5, rel=0.02)
+    assert t.others["mmlu/accuracy"].standard_errors_S[0] == pytest.approx(0.5 / 400**0.5, rel=0.02)

@@ -46,16 +46,6 @@ class Parting:
     judged: bool
     noise_known: bool
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "p_value": self.p_value,
-            "difference": self.difference,
-            "points": self.points,
-            "judged": self.judged,
-            "noise_known": self.noise_known,
-        }
-
 
 @dataclass(frozen=True)
 class Diff:

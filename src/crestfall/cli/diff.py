@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,8 @@ def to_json(a: Analysis, b: Analysis, d: Diff) -> dict[str, Any]:
     return {
         "a": {key: one[key] for key in keys},
         "b": {key: other[key] for key in keys},
-        "differs": d.score.to_json(),
-        "signals": {name: p.to_json() for name, p in d.signals},
+        "differs": asdict(d.score),
+        "signals": {name: asdict(p) for name, p in d.signals},
         "signals_compared": d.compared,
         "first": d.first,
     }

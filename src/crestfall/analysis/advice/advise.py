@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crestfall.analysis.advice.case import Case
@@ -26,7 +26,7 @@ class Suspect:
         return {
             "cause": c.name,
             "title": c.title,
-            "evidence": [e.to_json() for e in self.evidence],
+            "evidence": [asdict(e) for e in self.evidence],
             "source": c.source,
             "refuted_by": c.refuted_by,
             "change": c.change,

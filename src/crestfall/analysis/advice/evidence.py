@@ -9,7 +9,6 @@ used where the level by itself cannot be right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -32,16 +31,6 @@ class Evidence:
     after: float
     p_value: float | None
     text: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "signal": self.signal,
-            "step": self.step,
-            "before": self.before,
-            "after": self.after,
-            "p_value": self.p_value,
-            "text": self.text,
-        }
 
 
 def rose(case: Case, name: str, until: int, least: float) -> Evidence | None:

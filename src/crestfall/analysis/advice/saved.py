@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
+from crestfall.core.signals import word_set
 from crestfall.store.jsonl import lines_of, objects
 from crestfall.store.layout import CHECKPOINTS, DONE_FILE, SNAPSHOT_FILE, is_run
 
@@ -31,29 +32,11 @@ NAMES: tuple[tuple[str, str], ...] = (
 
 _PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern, _ in NAMES)
 _OURS = re.compile(r"campaign-(\d+)-step-(\d+)")
-_WEIGHTS = frozenset(
-    [
-        ".safetensors",
-        ".bin",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".distcp",
-        ".zip",
-        ".npz",
-        ".npy",
-        ".msgpack",
-        ".gguf",
-        ".h5",
-        ".pkl",
-        ".tar",
-        ".model",
-        ".params",
-        ".orbax",
-    ]
+_WEIGHTS = word_set(
+    ".safetensors .bin .pt .pth .ckpt .distcp .zip .npz .npy .msgpack .gguf .h5 .pkl .tar .model .params .orbax"
 )
 _DIGIT = re.compile(r"\d")
-_FILES = frozenset([".ckpt", ".pt", ".pth", ".zip", ".safetensors", ".tar", ".bin"])
+_FILES = word_set(".ckpt .pt .pth .zip .safetensors .tar .bin")
 """Suffixes of checkpoints that are a file."""
 _UNDER_WAY = re.compile(r"(^|[-_.])(tmp|temp|partial|incomplete)([-_.]|$)|^\.", re.IGNORECASE)
 _PLACES = (
@@ -69,9 +52,7 @@ _PLACES = (
     "_crestfall",
 )
 """Folders that are looked into beside a folder above the log's own."""
-_PARTS = frozenset(
-    (*_PLACES, *["actor", "critic", "_actor", "_critic", "policy", "value", "trainer", "snapshots", "hf"])
-)
+_PARTS = word_set("actor critic _actor _critic policy value trainer snapshots hf") | {*_PLACES}
 """Folders between a run's and its checkpoints: they tell no runs apart, and neither do numbers."""
 UP = 3
 """How many folders above the log's own are looked into: `output/runs/NAME/events...` belongs to `output`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,3 +82,17 @@ class Importer(Protocol):
     def read(self, paths: Sequence[Path]) -> list[History]:
         """The runs in the files of one group. Raises InputError that names file and line for what cannot be read."""
         ...
+
+
+class OneFile(ABC):
+    """An importer that reads every file by itself."""
+
+    def group(self, path: Path) -> Hashable:
+        return path
+
+    def read(self, paths: Sequence[Path]) -> list[History]:
+        (path,) = paths
+        return self.read_one(path)
+
+    @abstractmethod
+    def read_one(self, path: Path) -> list[History]: ...

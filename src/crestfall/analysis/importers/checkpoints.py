@@ -21,7 +21,7 @@ from crestfall.analysis.importers.arrays import parquet_frame
 from crestfall.analysis.importers.base import HEAD_BYTES, History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.console import rows_in
-from crestfall.analysis.importers.frame import COUNTS, About, histories_or_error
+from crestfall.analysis.importers.frame import About, counts, histories_or_error
 from crestfall.analysis.importers.jsonl import cells_of
 from crestfall.analysis.importers.numbers import NUMBERED, floats, named_step
 from crestfall.analysis.importers.table import columns_of, delimiter_of
@@ -157,4 +157,4 @@ def _scores(data: Any) -> dict[str, Any]:
         return {}
     numbers = {k: v for k, v in flat(data) if isinstance(v, int | float)}
     found = {k: v for k, v in numbers.items() if metrics.role_of(k) != "aside"}
-    return found | {k: v for k, v in numbers.items() if found and k.lower() in COUNTS and not isinstance(v, bool)}
+    return found | {k: v for k, v in numbers.items() if found and counts(k) is not None and not isinstance(v, bool)}

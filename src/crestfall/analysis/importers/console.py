@@ -7,14 +7,13 @@ NeMo-RL). A counter named on the line (`Step 3/80`, `rollout 3:`) is a cell of i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.chatter import without_chatter
 from crestfall.analysis.importers.frame import About, histories
@@ -37,7 +36,7 @@ EXPECTED = "rows of numbers with a score: dicts, key:value pairs or tables"
 
 @register("importer", "console")
 @dataclass(frozen=True)
-class Console:
+class Console(OneFile):
     """Console output: TRL, verl, slime, SkyRL, AReaL, OpenRLHF, NeMo-RL, prime-rl, torchtune and the like."""
 
     order: ClassVar[int] = 9
@@ -45,11 +44,7 @@ class Console:
     def claims(self, path: Path, head: bytes) -> bool:
         return is_text(head) and suffix_of(path) not in NO_LOG
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         found = read_lines(lines_of(text_with_points(read_text(path))), About(run_name(path), path, "console log"))
         if not found:
             raise InputError(f"{path}: not a log that crestfall knows; expected {EXPECTED}")

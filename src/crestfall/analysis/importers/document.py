@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.console import read_lines
 from crestfall.analysis.importers.frame import About, histories
@@ -20,7 +20,7 @@ from crestfall.core.registry import register
 
 @register("importer", "document")
 @dataclass(frozen=True)
-class Document:
+class Document(OneFile):
     """Notebooks (.ipynb), HTML and markdown with tables or log lines."""
 
     order: ClassVar[int] = 7
@@ -28,11 +28,7 @@ class Document:
     def claims(self, path: Path, head: bytes) -> bool:
         return suffix_of(path) in (".ipynb", ".html", ".htm", ".md", ".markdown")
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         text, kind = read_text(path), suffix_of(path)
         if kind == ".ipynb":
             frames, lines = _notebook(text, path)

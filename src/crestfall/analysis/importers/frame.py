@@ -23,6 +23,8 @@ from crestfall.core.errors import InputError
 
 COUNTS = ("n", "num_samples", "n_samples", "num_instances", "samples", "num_examples", "n_eval")
 """Columns that say how many graded samples are behind the scores of their row."""
+_COUNTS_BELOW = ("n", "num_instances")
+"""The same below a name (`gsm8k/n`), of the scores with that name."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,15 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
     """Per key: indices into the rows that have a step, values, and counts of samples."""
     place = np.full(frame.size, -1)
     place[steps.rows_R] = np.arange(len(steps))
-    counts = _counts(frame)
+    counted = _counts(frame)
     out = {}
     for key, (at, raws) in frame.cells.items():
-        if key in steps.counters or key in COUNTS or key.lower() in ASIDE:
+        if key in steps.counters or counts(key) in counted or key.lower() in ASIDE:
             continue
         values_R, which_R = floats(raws)
         of_R = None
-        if not len(values_R) and metrics.role_of(key) != "aside" and (counted := shares(raws)) is not None:
-            values_R, which_R, of_R = counted
+        if not len(values_R) and metrics.role_of(key) != "aside" and (passed := shares(raws)) is not None:
+            values_R, which_R, of_R = passed
         if not len(values_R):
             continue
         rows_R = np.asarray(at, dtype=np.int64)[which_R]
@@ -110,7 +112,8 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
             continue
         if _in_percent(key, values_R):
             values_R = values_R / 100
-        of_R = counts[rows_R] if of_R is None and counts is not None else of_R
+        own = counted.get(key.rpartition("/")[0], counted.get(""))
+        of_R = own[rows_R] if of_R is None and own is not None else of_R
         n_R = None if of_R is None else of_R[inside_R]
         out[key] = (index_R[inside_R], values_R[inside_R], n_R)
     return out
@@ -121,15 +124,23 @@ def _in_percent(key: str, values_R: FloatArray) -> bool:
     return named and metrics.role_of(key) != "aside" and float(np.nanmax(values_R, initial=0.0)) > 1
 
 
-def _counts(frame: Frame) -> IntArray | None:
-    key = next((key for key in frame.cells if key.lower() in COUNTS), None)
-    if key is None:
-        return None
-    values_R, which_R = floats(frame.cells[key][1])
-    counts_R = np.zeros(frame.size, dtype=np.int64)
-    good_R = np.isfinite(values_R) & (values_R >= 0) & (values_R < 2**53)
-    counts_R[np.asarray(frame.cells[key][0])[which_R][good_R]] = values_R[good_R].astype(np.int64)
-    return counts_R
+def counts(key: str) -> str | None:
+    """The name of the scores that a column counts the samples of, "" for all; None: it counts none."""
+    below, _, last = key.lower().rpartition("/")
+    return key[: len(below)] if last in (_COUNTS_BELOW if below else COUNTS) else None
+
+
+def _counts(frame: Frame) -> dict[str, IntArray]:
+    """Graded samples in each row (0: not told), per name of scores."""
+    found: dict[str, IntArray] = {}
+    for key, (at, raws) in frame.cells.items():
+        if (name := counts(key)) is None or name in found:
+            continue
+        values_R, which_R = floats(raws)
+        good_R = np.isfinite(values_R) & (values_R >= 0) & (values_R < 2**53)
+        found[name] = np.zeros(frame.size, dtype=np.int64)
+        found[name][np.asarray(at)[which_R][good_R]] = values_R[good_R].astype(np.int64)
+    return found
 
 
 def _by_step(column: Column) -> Column:

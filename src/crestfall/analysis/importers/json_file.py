@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import yaml
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.jsonl import cells_of
@@ -40,7 +40,7 @@ _ROWS = ("log_history", "history", "rows", "logs", "log", "metrics", "data", "re
 
 @register("importer", "json")
 @dataclass(frozen=True)
-class JsonFile:
+class JsonFile(OneFile):
     """One JSON or YAML document: rows, {metric: {step: value}}, {metric: [values]}."""
 
     order: ClassVar[int] = 6
@@ -50,11 +50,7 @@ class JsonFile:
             return True
         return suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"[")
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         data, *notes = _parsed(read_text(path), path)
         found = list(_runs(data, About(run_name(path), path, "JSON", notes=tuple(notes)), 0))
         if not found:

@@ -5,13 +5,13 @@ Nested objects are flattened; what stands below `data` or `metrics` alone is the
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.console import read_lines
 from crestfall.analysis.importers.frame import About, histories_or_error
@@ -28,7 +28,7 @@ CONTAINERS = ("data", "metrics", "values", "scalars", "stats", "logs")
 
 @register("importer", "jsonl")
 @dataclass(frozen=True)
-class Jsonl:
+class Jsonl(OneFile):
     """JSON lines: verl, prime-rl, tinker, W&B, LLaMA-Factory, ms-swift, Ray, plain."""
 
     order: ClassVar[int] = 5
@@ -40,11 +40,7 @@ class Jsonl:
         first = first_object(head)
         return lines or (first is not None and "log_history" not in first and b"\n{" in head)
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         frame = Frame()
         for _, row in objects(lines_of(content(path)), path, growing=True):
             frame.append(cells_of(row))

@@ -15,11 +15,10 @@ from operator import itemgetter
 from typing import Any
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.numbers import floats
+from crestfall.analysis.importers.numbers import NUMBER, floats
 from crestfall.analysis.importers.syntax import Cell, Parsed, parse
 
-_TOKEN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TOKENS = re.compile(rf"(?<![\w/@.\-])({_TOKEN})")
+_TOKENS = re.compile(rf"(?<![\w/@.\-])({NUMBER})")
 MOST_SHAPES = 20_000
 MOST_GROUPS = 90
 FEWEST_IN_A_LIST = 4
@@ -259,7 +258,7 @@ def _plan_of(line: str, parts: list[str]) -> _Plan | None:
     plain = alone and len(both) > 1 and all(at >= 0 and not raw for _, at, raw in both.values())
     literals = tuple(parts[::2])
     groups = len(literals) - 1
-    pattern = re.compile(f"({_TOKEN})".join(map(re.escape, literals))) if groups <= MOST_GROUPS else None
+    pattern = re.compile(f"({NUMBER})".join(map(re.escape, literals))) if groups <= MOST_GROUPS else None
     counters = [(key, at) for key, at, _ in both.values() if metrics.step_rank(key) is not None]
     return _Plan(
         parsed,

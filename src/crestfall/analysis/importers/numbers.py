@@ -10,14 +10,14 @@ import numpy as np
 
 from crestfall.analysis.trajectory import FloatArray, IntArray
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_WRAPPED = re.compile(rf"^(?:\w+\.)*\w+\(\s*({_NUMBER})\s*[,)]")
-_SPREAD = re.compile(rf"^({_NUMBER})\s*(?:±|\+/-|\+-|\(|\[).*$")
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_WRAPPED = re.compile(rf"^(?:\w+\.)*\w+\(\s*({NUMBER})\s*[,)]")
+_SPREAD = re.compile(rf"^({NUMBER})\s*(?:±|\+/-|\+-|\(|\[).*$")
 _THOUSANDS = re.compile(r"^[-+]?\d{1,3}(?:[, '’\u00a0\u202f]\d{3})+(?:\.\d+)?$")
 _BETWEEN_THOUSANDS = str.maketrans("", "", ", '’\u00a0\u202f")
 _EUROPEAN = re.compile(r"^[-+]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?(?:[eE][-+]?\d+)?\s*%?$")
 _DECIMAL_COMMA = re.compile(r"^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
-_COUNTED = re.compile(rf"^({_NUMBER})\s*([kKM]?)(?:\s*/\s*{_NUMBER}\s*[kKM]?)?$")
+_COUNTED = re.compile(rf"^({NUMBER})\s*([kKM]?)(?:\s*/\s*{NUMBER}\s*[kKM]?)?$")
 _OF = re.compile(r"^\s*(\d{1,9})\s*/\s*(\d{1,9})\s*$")
 NUMBERED = re.compile(
     r"(?:^|[/\\_.\s-])(?:global_?step|step|checkpoint|ckpt|iteration|iter|epoch)s?[-_=]?(\d+)(?=\D|$)", re.IGNORECASE

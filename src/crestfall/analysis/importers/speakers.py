@@ -38,13 +38,11 @@ def by_speaker(rows: list[Line]) -> list[tuple[str, list[Line], str]]:
     """(label, rows, note) of each run. One, with the label "", unless the same score comes from several speakers who
     take turns."""
     one = [("", rows, "")]
-    key = _main_score(rows)
-    if key is None:
+    kind = _main_kind(rows)
+    if kind is None:
         return one
-    kinds = Counter(row.keys for row in rows if key in row.keys)
-    kind = kinds.most_common(1)[0][0]  # speakers say the same things
     scored = [row for row in rows if row.keys == kind]
-    if _steps_differ(scored):
+    if _steps_differ(scored, kind):
         return one
     labels = [_label(row.head) for row in scored]
     counts = Counter(labels)
@@ -66,22 +64,24 @@ def by_speaker(rows: list[Line]) -> list[tuple[str, list[Line], str]]:
     return [(short[label], own_rows, note) for label, own_rows in own.items()]
 
 
-def _main_score(rows: Sequence[Line]) -> str | None:
+def _main_kind(rows: Sequence[Line]) -> tuple[str, ...] | None:
+    """The keys of most of the rows with the score that stands in most rows: speakers say the same things."""
     kinds = Counter(row.keys for row in rows)
     counts: Counter[str] = Counter()
     for keys, count in kinds.items():
         counts.update({key: count for key in keys if metrics.role_of(key) != "aside"})
-    return counts.most_common(1)[0][0] if counts else None
+    score = counts.most_common(1)[0][0] if counts else None
+    return next((keys for keys, _ in kinds.most_common() if score in keys), None)
 
 
-def _steps_differ(rows: Sequence[Line]) -> bool:
-    """Whether no two rows are of one step: one speaker."""
-    keys = [key for key in rows[0].keys if metrics.step_rank(key) is not None and not metrics.counts_weakly(key)]
-    if not keys:
+def _steps_differ(rows: Sequence[Line], kind: tuple[str, ...]) -> bool:
+    """Whether no two rows, all of one kind, are of one step: one speaker."""
+    ranks = [(rank, at) for at, key in enumerate(kind) if (rank := metrics.step_rank(key)) is not None]
+    ranks = [(rank, at) for rank, at in ranks if not metrics.counts_weakly(kind[at])]
+    if not ranks:
         return False
-    best = min(keys, key=lambda key: (metrics.step_rank(key) or 0, key))
-    steps = {row.values[row.keys.index(best)] for row in rows if best in row.keys}
-    return len(steps) == len(rows)
+    at = min(ranks)[1]
+    return len({row.values[at] for row in rows}) == len(rows)
 
 
 def _label(head: Sequence[str]) -> str:

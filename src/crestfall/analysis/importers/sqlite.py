@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.jsonl import cells_of
@@ -24,7 +24,7 @@ _MAGIC = b"SQLite format 3\x00"
 
 @register("importer", "sqlite")
 @dataclass(frozen=True)
-class Sqlite:
+class Sqlite(OneFile):
     """SQLite files: MLflow, trackio, and tables with a step column."""
 
     order: ClassVar[int] = 0
@@ -32,11 +32,7 @@ class Sqlite:
     def claims(self, path: Path, head: bytes) -> bool:
         return head.startswith(_MAGIC)
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         try:
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
                 found = list(_runs(db, path))

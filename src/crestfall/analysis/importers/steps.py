@@ -135,7 +135,8 @@ def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
     scored = np.zeros(frame.size, dtype=bool)
     for key, (at, raws) in frame.cells.items():
         if metrics.role_of(key) != "aside":
-            scored[[i for i, raw in zip(at, raws, strict=True) if not missing(raw)]] = True
+            numbers = len(floats(raws)[0]) == len(raws)
+            scored[at if numbers else [i for i, raw in zip(at, raws, strict=True) if not missing(raw)]] = True
     if not scored.any():
         scored[:] = True
     covers = {c.key: int(scored[c.rows_R].sum()) for c in found}

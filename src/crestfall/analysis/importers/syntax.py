@@ -13,27 +13,26 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.numbers import NUMBERED
+from crestfall.analysis.importers.numbers import NUMBER, NUMBERED
 from crestfall.analysis.importers.text import flat
 from crestfall.core.signals import word_set
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PY_PAIR = re.compile(
-    rf"""['"]?([A-Za-z_][^'":{{}}]*)['"]?\s*:\s*(?:(?:\w+\.)*\w+\()?['"]?({_NUMBER}|nan|inf|-inf|NaN|\d+/\d+)['"]?(?=\s*[,)}}\]\n])"""
+    rf"""['"]?([A-Za-z_][^'":{{}}]*)['"]?\s*:\s*(?:(?:\w+\.)*\w+\()?['"]?({NUMBER}|nan|inf|-inf|NaN|\d+/\d+)['"]?(?=\s*[,)}}\]\n])"""
 )
 _QUOTED_LINE = re.compile(r"""\s*[{("]*\s*(?:['"][^'"]+['"]\s*:\s*[^\s'"{}]*[\s,})"]*)*""")
 """A line of a dict that is printed over several."""
 _PAIR = re.compile(
     rf"(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_(][\w./@%()-]*){{0,3}})\s*[:=]\s*"
-    rf"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(|\[)?(?P<value>{_NUMBER}(?:%|/\d+(?=[\s,;)\]]|$))?|nan\b|-?inf\b)(?![\w/]|:\S|\.\d|-\d)"
+    rf"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\(|\[)?(?P<value>{NUMBER}(?:%|/\d+(?=[\s,;)\]]|$))?|nan\b|-?inf\b)(?![\w/]|:\S|\.\d|-\d)"
 )
 _SPACED = re.compile(
     rf"(?:^|(?<=[\s|,;(>\]]))(?P<key>[A-Za-z_][\w./@%-]*(?:\([^()=:]*\))?(?: [A-Za-z_][\w./@%-]*){{0,2}})[ \t]+"
-    rf"(?:(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|tensor|array|Array)\()?(?P<value>{_NUMBER}(?:%|/\d+(?![\d.]))?)(?:/{_NUMBER})?(?=[\s,;|)]|$)"
+    rf"(?:(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|tensor|array|Array)\()?(?P<value>{NUMBER}(?:%|/\d+(?![\d.]))?)(?:/{NUMBER})?(?=[\s,;|)]|$)"
 )
 _AT_MARK = re.compile(
     rf"(?P<key>[A-Za-z_][\w./@%-]*(?: [A-Za-z_][\w./@%-]*){{0,2}})[ ,]+(?:at|after|@|for|in|of) (?:\w+ ){{0,2}}"
-    rf"(?:step|iteration|iter|epoch|episode|update|round|checkpoint)s?\s*#?\s*\d+(?:/\d+)?\s*[:=]\s*(?P<value>{_NUMBER}%?)(?![\w/.])",
+    rf"(?:step|iteration|iter|epoch|episode|update|round|checkpoint)s?\s*#?\s*\d+(?:/\d+)?\s*[:=]\s*(?P<value>{NUMBER}%?)(?![\w/.])",
     re.IGNORECASE,
 )
 """`Average reward at step 3: 0.5`"""
@@ -47,7 +46,7 @@ _MARK = re.compile(
 )
 _WORDS = {"eval": "eval_step", "evaluation": "eval_step", "perf": "perf_step", "iter": "iteration", "itr": "iteration"}
 _WORDS |= {"ep": "episode", "ckpt": "checkpoint", "updates": "update"}
-_FIRST_NUMBER = re.compile(_NUMBER)
+_FIRST_NUMBER = re.compile(NUMBER)
 _OF_TOTAL = re.compile(r"\[\s*(\d+)\s*/\s*\d+\s*\]")
 _WITHIN_EPOCH = re.compile(r"\]?\s*\(\s*(\d+)\s*/\s*\d+\s*\)")
 """minimind's `Epoch:[1/2](10/600)`."""
@@ -63,7 +62,7 @@ _EDGES = {edge: re.compile(rf"\s*{re.escape(edge)}\s*") for edge in "│┃║|"
 _ACTOR = re.compile(r"\s*\([^()]*pid=\d+[^()]*\)")
 """Ray's prefix."""
 _BORDER = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\))?\s*(?:[╭╰┌└┏┗╔╚├┡┢+]|-{5,}|={5,}\s*$)")
-_COLUMNS = re.compile(rf"^\s*([A-Za-z_][\w./@%()-]*(?: [\w./@%()-]+){{0,4}})(?:\s{{2,}}|\s*\t\s*)({_NUMBER})\s*$")
+_COLUMNS = re.compile(rf"^\s*([A-Za-z_][\w./@%()-]*(?: [\w./@%()-]+){{0,4}})(?:\s{{2,}}|\s*\t\s*)({NUMBER})\s*$")
 _UNIT = re.compile(r"\s*(?:\(.*\)|[a-z]{1,8}|±.*)?\s*$")
 _HELD_OUT = re.compile(r"\b(eval|evaluation|evaluated|evaluating|valid|validation|validated|test)\b", re.IGNORECASE)
 _EVALUATED = re.compile(r"\b[Ee]valuat(?:ed|ing|ion)\s+(?:results?\s+)?(?:on |of |for )?([A-Za-z][\w./-]*)")
@@ -210,7 +209,7 @@ def _boxed(line: str, boxed: re.Match[str]) -> Parsed | None:
     ((key, _), (value, _)) = pairs[0]
     if not value and len(pairs) == 1:
         return Parsed("title", prefix=key if key.endswith("/") else "")
-    cells = [Cell(k, v, at) for (k, _), (v, at) in pairs if re.fullmatch(_NUMBER + "%?", v)]
+    cells = [Cell(k, v, at) for (k, _), (v, at) in pairs if re.fullmatch(NUMBER + "%?", v)]
     return Parsed("part", tuple(cells), syntax="block") if cells else NOTHING
 
 

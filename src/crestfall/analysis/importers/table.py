@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.numbers import ASIDE, NUMBERED, floats, with_points
@@ -38,7 +38,7 @@ FEWEST_TURNED = 3
 
 @register("importer", "table")
 @dataclass(frozen=True)
-class Table:
+class Table(OneFile):
     """Delimited tables: CSV, TSV, `;`: plain, W&B and TensorBoard exports, stable-baselines3, Ray, Lightning."""
 
     order: ClassVar[int] = 8
@@ -57,11 +57,7 @@ class Table:
         named = len(header) > 1 and any(metrics.step_rank(cell) is not None for cell in header)
         return named and len(row) == len(header) and not len(floats(header)[0]) and len(floats(row)[0]) > 0
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         header, columns = columns_of(path)
         found = []
         for run, own in _by_run(header, run_name(path)).items():

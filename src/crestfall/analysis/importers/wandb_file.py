@@ -6,12 +6,11 @@ The records are read by wandb's own protocol classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crestfall.analysis.importers.base import History
+from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.jsonl import cells_of
@@ -22,7 +21,7 @@ from crestfall.core.registry import register
 
 @register("importer", "wandb")
 @dataclass(frozen=True)
-class WandbFile:
+class WandbFile(OneFile):
     """W&B local run files (.wandb)."""
 
     order: ClassVar[int] = 0
@@ -30,11 +29,7 @@ class WandbFile:
     def claims(self, path: Path, head: bytes) -> bool:
         return path.suffix == ".wandb"
 
-    def group(self, path: Path) -> Hashable:
-        return path
-
-    def read(self, paths: Sequence[Path]) -> list[History]:
-        (path,) = paths
+    def read_one(self, path: Path) -> list[History]:
         try:
             from wandb.proto.wandb_internal_pb2 import Record
         except ImportError as error:
