@@ -79,7 +79,7 @@ DOCUMENTS: dict[str, tuple[str, str | bytes, int, int, int]] = {
         60,
         60,
     ),
-    "at a step": ("x.log", lines(lambda s, v: f"Average reward at step {s}: {v}\n"), 1, 60, 60),
+    "a counter inside a name": ("x.log", lines(lambda s, v: f"Average reward at step {s}: {v}\n"), 1, 60, 60),
     "completions in the console": ("x.log", lines(trl), 10, 600, 60),
     "nanochat": ("x.log", lines(nanochat), 5, 55, 11),
     "an evaluation before training": ("x.log", lines(verl), 0, 55, 12),
