@@ -30,11 +30,11 @@ class WeightAverage:
         self._average: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, weights: Callable[[], Mapping[str, Any]]) -> Self:
-        """The plain mean of the tensors that a function names."""
-        mean = cls(None)
-        mean._weights = weights
-        return mean
+    def of(cls, weights: Callable[[], Mapping[str, Any]], decay: float | None = None) -> Self:
+        """An average of the tensors that a function names."""
+        average = cls(None, decay)
+        average._weights = weights
+        return average
 
     def update(self) -> None:
         """Take the weights in as they are now: once before training, then after every step."""
@@ -68,6 +68,17 @@ class WeightAverage:
         self._average = {
             n: value.to(weights[n].device) if n in weights else value for n, value in state["average"].items()
         }
+
+    def tensors(self) -> dict[str, Any]:
+        """A copy of the state in tensors alone, as a testbed's snapshot holds it: {"weights": by name, "count"}."""
+        import torch
+
+        weights = {name: value.clone() for name, value in self._average.items()}
+        return {"weights": weights, "count": torch.tensor(self._count)}
+
+    def load_tensors(self, state: Mapping[str, Any]) -> None:
+        weights = {name: value.clone() for name, value in state["weights"].items()}
+        self.load_state_dict({"count": state["count"], "average": weights})
 
 
 def trainable(model: Any) -> dict[str, Any]:

@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.core.types import Rollouts, Snapshot
+from crestfall.guard.average import WeightAverage
 from crestfall.guard.step_meter import MOST_PER_TOKEN, k3, output_layer
-from crestfall.testbed.engines import optimizers
 from crestfall.testbed.engines.agreement import Agreement, halves_of
-from crestfall.testbed.engines.average import WeightAverage
-from crestfall.testbed.engines.batch import Batch, Tally, aligned, by_row, rows_for
-from crestfall.testbed.engines.observed import Observed
-from crestfall.testbed.engines.optimizer import Optimizer
+from crestfall.testbed.engines.batch import Batch, Observed, Tally, aligned, by_row, rows_for
+from crestfall.testbed.engines.optimizer import Optimizer, begin, end
 from crestfall.testbed.engines.paced import PACED_BY, Paced
 from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct, first_of
@@ -63,8 +61,7 @@ class NativeEngine(SamplingEngine):
         self.base = self.weights()
         self.start = self.base
         self.importance: Weights | None = None
-        hand_on = config.campaign.hand_on
-        self.average = None if hand_on == "weights" else WeightAverage(hand_on, config.campaign.ema_decay, self.base)
+        self.average = self._no_average()
 
     @classmethod
     def create(cls, config: RunConfig, threads: int = 1, measured: int = 4) -> NativeEngine:
@@ -86,8 +83,9 @@ class NativeEngine(SamplingEngine):
         self.scale_learning_rate(learning_rate_scale)
         if self.rule.ewc.held_at() == "start":
             self.importance = None
+        self.average = self._no_average()
         if self.average is not None:
-            self.average.reset(self.start)
+            self.average.update()
         if self.rule.optimizer_state == "fresh":
             self.optimizer.reset()
             self.rule_state, self.kl_state = self.rule.init(), self.rule.kl.init()
@@ -103,7 +101,7 @@ class NativeEngine(SamplingEngine):
             "update": _tensors(self.rule_state),
             "kl": _tensors(self.kl_state),
             "pace": self.pace.snapshot(),
-            "average": {} if self.average is None else self.average.state(),
+            "average": {} if self.average is None else self.average.tensors(),
         }
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -121,7 +119,13 @@ class NativeEngine(SamplingEngine):
         for name, value in snapshot["policy"].items():
             self.parameters[name].copy_(value)
         if self.average is not None and snapshot.get("average"):
-            self.average.load(snapshot["average"])
+            self.average.load_tensors(snapshot["average"])
+
+    def _no_average(self) -> WeightAverage | None:
+        """An average of weights that has seen none yet, where the campaign ends in one."""
+        options = self.config.campaign
+        decay = options.ema_decay if options.hand_on == "ema" else None
+        return None if options.hand_on == "weights" else WeightAverage.of(lambda: self.parameters, decay)
 
     @contextmanager
     def _as(self, weights: Weights) -> Iterator[None]:
@@ -163,7 +167,7 @@ class NativeEngine(SamplingEngine):
         )
         signals |= self._observe_kl(signals)
         if self.average is not None:
-            self.average.add(self.parameters)
+            self.average.update()
         return {**signals, "update_norm": step.length()}
 
     def _batch(self, unique: Rows, advantages: Advantages, rewarded_PG: NDArray[np.bool_]) -> Batch:
@@ -181,7 +185,7 @@ class NativeEngine(SamplingEngine):
         observed, tally = Observed(batch.rows, passed_PG.reshape(-1)[batch.rows.first_R]), Tally()
         held = self._held()
         norms: list[float] = []
-        optimizers.begin(self.optimizer.adam)
+        begin(self.optimizer.adam)
         for epoch, part in product(range(self.rule.epochs), list(self._minibatches(batch.rows))):
             if norms and self.rule.pace.enough(lambda: self._moved(first_of(batch.rows, PACED_BY))):
                 break
@@ -194,7 +198,7 @@ class NativeEngine(SamplingEngine):
             if held is not None:
                 tally.see_pull(self.rule.ewc.pull(self.parameters, *held))
             norms.append(self.optimizer.step())
-        optimizers.end(self.optimizer.adam)
+        end(self.optimizer.adam)
         signals = {**observed.signals(), **tally.signals(updates=len(norms))}
         return {
             **signals,

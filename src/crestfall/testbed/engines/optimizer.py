@@ -1,21 +1,40 @@
-"""An optimizer with warm-up, schedule and clipping, its state as a flat mapping of tensors that a snapshot can hold."""
+"""The optimizers that an update may name, with warm-up, schedule and clipping.
+
+The learning rate of an update is the configured one times factors, each with one owner:
+
+factor      owner                                          goes on after a rollback
+warmup      the rule, by updates since Adam was fresh      from the snapshot
+schedule    the rule, by the campaign's step counter       yes: the counter is not turned back
+control     controllers: a campaign's plan x rollbacks     yes, in the campaigns that follow too
+pace        the rule's pace                                from the snapshot
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from crestfall.testbed.engines import optimizers
-from crestfall.testbed.engines.learning_rate import LearningRate
+from crestfall.core.extras import require
 from crestfall.testbed.updates.base import UpdateRule
+
+GROUP_STATE = {
+    "adamw": (),
+    "schedule_free": ("k", "weight_sum", "lr_max"),
+    "prodigy": ("k", "d", "d_max", "d_numerator"),
+}
+"""Numbers that an optimizer keeps for all weights together."""
 
 _GROUP = "_group"
 """No parameter's name: what an optimizer keeps for all of them."""
 
 
 class Optimizer:
+    """Its state is a flat mapping of tensors that a snapshot can hold."""
+
     def __init__(self, rule: UpdateRule, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         self.rule, self.parameters = rule, dict(parameters)
         self.rate = LearningRate(rule)
@@ -23,12 +42,12 @@ class Optimizer:
 
     def reset(self) -> None:
         """Forget all moments."""
-        self.adam = optimizers.made(self.rule, self.parameters.values())
+        self.adam = made(self.rule, self.parameters.values())
         self.updates = 0
 
     def forget(self) -> None:
         """Forget all moments, and go on counting updates."""
-        self.adam = optimizers.made(self.rule, self.parameters.values())
+        self.adam = made(self.rule, self.parameters.values())
 
     def zero(self) -> None:
         self.adam.zero_grad(set_to_none=True)
@@ -75,4 +94,78 @@ class Optimizer:
 
     @property
     def _numbers(self) -> tuple[str, ...]:
-        return optimizers.GROUP_STATE[self.rule.optimizer]
+        return GROUP_STATE[self.rule.optimizer]
+
+
+@dataclass
+class LearningRate:
+    """The factors in force. Every step's record names them (signals `rate_*`, `pace`), so that a rate can be
+    explained."""
+
+    rule: UpdateRule
+    schedule: float = 1.0
+    control: float = 1.0
+    pace: float = 1.0
+
+    @property
+    def shortened(self) -> float:
+        """Intended multiplier of the length of steps, whatever their size: a pace keeps to it."""
+        return self.control * self.schedule
+
+    def factor(self, updates: int) -> float:
+        """The product of all factors, for the update after so many since Adam's state was fresh."""
+        return self.rule.rate_factor * self.control * self.schedule * self.pace * self._warmup(updates)
+
+    def at(self, updates: int) -> float:
+        """The learning rate of that update; for an optimizer that finds its own, what that is multiplied by."""
+        return (1.0 if self.rule.optimizer == "prodigy" else self.rule.learning_rate) * self.factor(updates)
+
+    def signals(self, updates: int) -> dict[str, float]:
+        """Signals of the last of so many updates. The pace has a signal of its own."""
+        last = updates - 1
+        return {
+            "learning_rate": self.at(last),
+            "rate_warmup": self._warmup(last),
+            "rate_schedule": self.schedule,
+            "rate_control": self.control,
+        }
+
+    def _warmup(self, updates: int) -> float:
+        return min(1.0, (updates + 1) / max(1, self.rule.warmup_updates))
+
+
+def made(rule: UpdateRule, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """A fresh one. Raises MissingExtraError where its package is not installed."""
+    options: dict[str, Any] = {
+        "lr": rule.learning_rate,
+        "betas": (rule.beta1, rule.beta2),
+        "eps": rule.epsilon,
+        "weight_decay": rule.weight_decay,
+    }
+    out: torch.optim.Optimizer
+    match rule.optimizer:
+        case "adamw":
+            out = torch.optim.AdamW(list(parameters), **options)
+        case "schedule_free":
+            require("schedulefree")
+            from schedulefree import AdamWScheduleFree
+
+            out = AdamWScheduleFree(list(parameters), **options)
+        case "prodigy":
+            require("prodigyopt")
+            from prodigyopt import Prodigy
+
+            out = Prodigy(list(parameters), **options | {"lr": 1.0}, safeguard_warmup=rule.warmup_updates > 0)
+    return out
+
+
+def begin(optimizer: Any) -> None:
+    """Before the updates of a step: schedule-free AdamW takes gradients at other weights than it is evaluated at."""
+    if hasattr(optimizer, "train"):
+        optimizer.train()
+
+
+def end(optimizer: Any) -> None:
+    """After them."""
+    if hasattr(optimizer, "eval"):
+        optimizer.eval()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from crestfall.core.errors import ConfigError
 from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
-from crestfall.testbed.engines.rule import check_rule
+from crestfall.testbed.updates.base import UpdateRule
 
 if TYPE_CHECKING:
     from crestfall.testbed.config import RunConfig
@@ -41,3 +42,12 @@ class Native:
         from crestfall.testbed.engines.native import NativeEngine
 
         return NativeEngine.create(config, threads=self.threads, measured=self.measured)
+
+
+def check_rule(config: RunConfig) -> None:
+    """Raises ConfigError for an update that does not derive from `UpdateRule`."""
+    if not isinstance(config.update, UpdateRule):
+        name = config.update.name
+        raise ConfigError(
+            f"engine {config.engine.name} takes rules that derive from UpdateRule; update {name!r} does not"
+        )

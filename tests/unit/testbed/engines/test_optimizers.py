@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crestfall.core.errors import MissingExtraError
-from crestfall.testbed.engines import optimizers
+from crestfall.testbed.engines import optimizer as optimizers
 from crestfall.testbed.updates.reinforce import Reinforce
 from table_policy import make, rollouts
 

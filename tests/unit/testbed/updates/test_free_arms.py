@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from crestfall.core.rng import stream
+from crestfall.guard.average import WeightAverage
 from crestfall.store.checkpoints import flat
 from crestfall.testbed.config import run_config
-from crestfall.testbed.engines.average import WeightAverage
 from crestfall.testbed.engines.sampling import rewarded
 from crestfall.testbed.updates.random_reward import random_flips, random_reward
 from crestfall.testbed.updates.reinforce import Reinforce
@@ -80,32 +80,32 @@ def test_signals_still_tell_what_passed():
         assert random[name] == pytest.approx(plain[name])
 
 
-@pytest.mark.parametrize("kind", ["mean", "ema"])
-def test_averages_against_the_formula(kind):
+@pytest.mark.parametrize("decay", [None, 0.75])
+def test_averages_against_the_formula(decay):
     weights = [torch.tensor([float(x), -2.0 * x * x]) for x in (1, 4, 2, 8)]
-    average = WeightAverage(kind, 0.75, {"x": weights[0]})
-    for w in weights[1:]:
-        average.add({"x": w})
+    now = {"x": weights[0].clone()}
+    average, other = (WeightAverage.of(lambda: now, decay) for _ in range(2))
+    for w in weights:
+        now["x"].copy_(w)
+        average.update()
     want = torch.stack(weights).mean(0)
-    if kind == "ema":
+    if decay is not None:
         want = weights[0]
         for w in weights[1:]:
             want = 0.75 * want + 0.25 * w
-    torch.testing.assert_close(average.weights["x"], want)
-    other = WeightAverage(kind, 0.75, {"x": torch.zeros(2)})
-    other.load(average.state())
+    torch.testing.assert_close(average.tensors()["weights"]["x"], want)
+    other.load_tensors(average.tensors())
     for one in (average, other):
-        one.add({"x": weights[0]})
-    assert torch.equal(average.weights["x"], other.weights["x"])
-    average.reset({"x": weights[0]})
-    assert torch.equal(average.weights["x"], weights[0])
+        one.update()
+    assert torch.equal(average.tensors()["weights"]["x"], other.tensors()["weights"]["x"])
 
 
 def test_an_average_that_is_loaded_stays_on_its_device():
     """Snapshots are read to the CPU, and the weights to be averaged with may be elsewhere."""
-    average = WeightAverage("mean", 0.0, {"x": torch.zeros(2, device="meta")})
-    average.load({"weights": {"x": torch.ones(2)}, "count": torch.tensor(3)})
-    assert (average.weights["x"].device.type, average.count) == ("meta", 3)
+    average = WeightAverage.of(lambda: {"x": torch.zeros(2, device="meta")})
+    average.load_tensors({"weights": {"x": torch.ones(2)}, "count": torch.tensor(3)})
+    state = average.tensors()
+    assert (state["weights"]["x"].device.type, int(state["count"])) == ("meta", 3)
 
 
 def test_an_engine_averages_what_its_steps_left_and_a_snapshot_holds_it():

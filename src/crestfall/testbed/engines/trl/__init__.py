@@ -25,7 +25,7 @@ from crestfall.core.errors import ConfigError
 from crestfall.core.extras import require
 from crestfall.core.registry import register
 from crestfall.testbed.engines.base import Engine
-from crestfall.testbed.engines.rule import check_rule
+from crestfall.testbed.engines.select import check_rule
 from crestfall.testbed.engines.trl.options import TrlOptions
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from crestfall.core.errors import ConfigError, MissingExtraError
-from crestfall.testbed.engines.learning_rate import LearningRate
+from crestfall.testbed.engines.optimizer import LearningRate
 from crestfall.testbed.engines.trl.loss import loss_options, loss_scale
 
 try:
