@@ -7,6 +7,7 @@ its verdict says otherwise.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, StdioCase, StdioTests
@@ -183,6 +184,14 @@ ANSWERS = [
     Answer("an empty fence", "```python\n```", "no_code"),
     Answer("a comment in a fence", _fenced("# to do\n"), "no_code"),
     Answer("another language", _fenced("function double(n) { return 2 * n }\n", "javascript"), "no_code"),
+    Answer("a tool's parameter on a line", f'Writing.\n<invoke name="w">\n<parameter name="content">{DEF}</parameter>'),
+    Answer("JSON in a fence behind prose", f"Here:\n```json\n{json.dumps({'why': 'sum', 'code': DEF})}\n```\nDone."),
+    Answer("JSON of files", json.dumps({"files": [{"path": "s.py", "content": DEF}]})),
+    Answer("JSON beside Python", f'```json\n{{"code": "1"}}\n```\n{_fenced(DEF)}'),
+    Answer("a notebook", json.dumps({"cells": [{"cell_type": "markdown", "source": ["# x"]},
+                                               {"cell_type": "code", "source": DEF.splitlines(True)}]})),
+    Answer("code element in a sentence", f"The answer is <code>{DEF}</code>"),
+    Answer("the prompt's turn before it", f"[INST] Double it. [/INST] {_fenced(DEF)}</s>"),
     # --- standard input ---
     Answer("stdin", _fenced(READ), problem="stdin"),
     Answer("stdin bare", READ, problem="stdin"),

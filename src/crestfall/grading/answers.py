@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 # Thinking, as the families of models mark it. A tag in quotes is somebody's text about tags.
 _THINK = re.compile(
@@ -25,7 +26,9 @@ _TOKEN = rf"(?:<\|{_NAME}\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|EOT
 _END = re.compile(rf"^[ \t]{{0,8}}{_TOKEN}|{_TOKEN}(?=[ \t]{{0,8}}$|<)", re.M)
 _BEGIN = re.compile(
     r"\s*(?:(?:<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<bos>|<s>|<\|start_header_id\|>assistant<\|end_header_id\|>"
-    r"|<\|im_start\|>assistant|<start_of_turn>model|<｜Assistant｜>|<\|assistant\|>|<\|start\|>assistant)\s*)+"
+    r"|<\|im_start\|>assistant|<start_of_turn>model|<｜Assistant｜>|<\|assistant\|>|<\|start\|>assistant"
+    r"|\[INST\].*?\[/INST\])\s*)+",
+    re.S,
 )
 
 # Marks around an answer: (opening, closing, whether the first such part counts). A base model that is shown examples
@@ -39,9 +42,12 @@ _MARKS = (
     (r"<\|begin_of_solution\|>", r"<\|end_of_solution\|>", False),
     (r"<code>", r"</code>", False),
     (r"<python>", r"</python>", False),
+    (r"<parameter(?: name)?=\"?(?:content|code|file_text|program|solution)\"?>", r"</parameter>", False),
     (r"<!\[CDATA\[", r"\]\]>", False),
 )
 _JSON_MARKS = (("```json", "```"), ("<tool_call>", "</tool_call>"))
+
+_CODE_NAMES = ("code", "solution", "program", "answer", "content")
 
 
 def answer_of(text: str) -> str:
@@ -59,24 +65,36 @@ def answer_of(text: str) -> str:
 
 
 def _of_json(text: str) -> str:
-    """The code of an answer in JSON (`{"code": "..."}`, a tool's call), as models write that are asked for
-    structure."""
+    """The code of an answer in JSON (`{"code": "..."}`, a tool's call, a notebook), as models write that are asked for
+    structure. A block of Python beside it is the answer instead."""
     body = text.strip()
     for opening, closing in _JSON_MARKS:
-        if body.startswith(opening):
-            body = body.removeprefix(opening).removesuffix(closing).strip()
-    if not (body.startswith("{") and body.endswith("}")):
+        if opening in body and "```py" not in body:
+            body = body.rpartition(opening)[2].partition(closing)[0].strip()
+    if not body.startswith(("{", "[")):
         return text
     try:
-        data = json.loads(body)
-        inner = data.get("arguments", data.get("parameters", data.get("input")))
-        inner = json.loads(inner) if isinstance(inner, str) else inner
+        code = _code_in(json.loads(body))
     except (ValueError, RecursionError):
         return text
-    data |= inner if isinstance(inner, dict) else {}
+    return text if code is None else code
+
+
+def _code_in(data: Any) -> str | None:
+    """The first text under a name like `code` in JSON, however deep; the code cells of a notebook. Raises ValueError:
+    arguments of a call that are not JSON."""
+    if isinstance(data, list):
+        cells = [cell.get("source", "") for cell in data if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+        if cells:
+            return "\n".join("".join(cell) + "\n" for cell in cells)
+        return next((code for item in data if (code := _code_in(item)) is not None), None)
+    if not isinstance(data, dict):
+        return None
     texts = {name.lower(): value for name, value in data.items() if isinstance(value, str)}
-    words = ("code", "solution", "program", "answer")
-    return next((value for word in words for name, value in texts.items() if word in name), text)
+    inner = [json.loads(texts[name]) for name in ("arguments", "parameters", "input") if texts.get(name, "")[:1] == "{"]
+    deeper = _code_in([*inner, *data.values()])
+    named = [value for word in _CODE_NAMES for name, value in texts.items() if word in name]
+    return deeper if deeper is not None else next(iter(named), None)
 
 
 def _final(text: str) -> str:

@@ -90,6 +90,7 @@ def inline_code(text: str, check: Checker, names: frozenset[str]) -> list[str]:
     """Code in the middle of prose, the last resort: in single backticks, or behind a colon. It has to define one of
     the names, or read standard input where there are none."""
     found = [match[1] for match in _INLINE.finditer(text)]
+    found += [html.unescape(part.partition("</code>")[0]) for part in text.split("<code>")[1:]]
     found += [line.partition(": ")[2] for line in text.split("\n") if ": " in line[:400]]
     return [code + "\n" for code in found if _wanted(code, names) and check.code(code)]
 

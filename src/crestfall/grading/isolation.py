@@ -34,12 +34,13 @@ _METHODS = frozenset(name for kind in _VALUE_TYPES for name in dir(kind) if not 
 _OTHERS = """T all any argmax argmin astype dtype flat flatten max mean min ndim ravel reshape shape size sum tolist
 choice choices gauss randint random randrange sample shuffle uniform args""".split()  # noqa: SIM905
 _ATTRIBUTES = _METHODS.union(_OTHERS)  # of values, arrays, random generators and exceptions
-_SYS = {"maxsize", "float_info", "setrecursionlimit", "version_info", "getsizeof"}
+_SYS = {"maxsize", "float_info", "version_info", "getsizeof"}
 _EXCEPTIONS = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 )
 _CALLING = {"functools", "itertools", "pytest"}  # what is given to their functions is called
 _RAISING = {"raises", "assertRaises", "assertRaisesRegex"}
+_FAILING = re.compile("assert|fail|raises|warns|exit|quit|doctest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def placement(
     if solution is not None:
         names.functions = {node.name for node in solution.body if isinstance(node, ast.FunctionDef)}
     refusal = missing_module(tree, names, packages)
+    if not refusal and tree.body and not any(map(_can_fail, ast.walk(tree))):
+        refusal = "the tests assert nothing: every program that runs would pass"
     if refusal:
         return Placement(refusal=refusal)
     try:
@@ -90,6 +93,7 @@ class _Reader(ast.NodeVisitor):
     def __init__(self, names: Names) -> None:
         self._names = names
         self._instances: set[str] = set()
+        self._results: set[str] = set()
 
     # --- statements
 
@@ -163,12 +167,26 @@ class _Reader(ast.NodeVisitor):
                 else:
                     self._part(target)
             return
+        if any(isinstance(part, ast.Call) and self._names.of_program(part.func) for part in ast.walk(node.value)):
+            self._results.update(part.id for part in node.targets if isinstance(part, ast.Name))
         for target in node.targets:
             if isinstance(target, ast.Attribute) and root(target) not in ("self", "cls"):
                 self._part(target)
             else:
                 self.visit(target)
         self.visit(node.value)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """A method called for what it does to a value that the program gave. Sorting a list shows nothing of it."""
+        func = getattr(node.value, "func", None)
+        if isinstance(func, ast.Attribute) and func.attr != "sort" and _owner(func) in self._results:
+            raise Handles("what the program gave is changed")
+        self.visit(node.value)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load) and _owner(node) in self._results:
+            raise Handles("what the program gave is changed")
+        self.generic_visit(node)
 
     def _part(self, node: ast.AST) -> None:
         """What is assigned to: a part of an object that is being built (`root.left.left`), or an item."""
@@ -279,6 +297,23 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Delete(self, node: ast.Delete) -> None:
         raise Handles("del")
+
+
+def _can_fail(node: ast.AST) -> bool:
+    """Whether this is made to fail a program: an assertion that does not always hold, or a call of something that
+    asserts."""
+    if isinstance(node, ast.Assert):
+        always = isinstance(node.test, ast.Constant) and node.test.value
+        return not always and not (isinstance(node.test, ast.Tuple) and node.test.elts)
+    word = getattr(node, "attr", getattr(node, "id", getattr(node, "name", None)))
+    return isinstance(node, ast.Raise) or (isinstance(word, str) and _FAILING.search(word) is not None)
+
+
+def _owner(node: ast.AST) -> str:
+    """The variable of which this is a part: of `grid[0].append`, `grid`."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_type(node: ast.expr) -> bool:

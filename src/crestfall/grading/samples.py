@@ -15,21 +15,23 @@ from crestfall.grading.texts import texts_of
 from crestfall.store.rows import Row, read_rows
 
 Form = Literal["completion", "solution", "response"]
-# By what it is called, the first that is there: the rest of a prompt, an answer that holds a program, a whole program.
-# What only a model writes comes first: rows of a data set, with their own `solution`, are often handed on with it.
+# By what it is called, the first that is there, alone or as a plural: the rest of a prompt, an answer that holds a
+# program, a whole program. What only a model writes comes first: rows of a data set, with their own `solution`, are
+# often handed on with it.
+_FORMS: tuple[tuple[Form, str], ...] = (
+    ("completion", "completion"),
+    ("response", "response generation sample prediction generated_text generated model_output choice candidate"),
+    ("response", "filtered_resp resp rollout pred gen"),
+    ("solution", "solution program code code_list"),
+    ("response", "output output_list answer message content text result conversation"),
+)
 FIELDS: dict[str, Form] = {
-    **dict.fromkeys(("completion", "completions"), "completion"),
-    **dict.fromkeys(("response", "responses", "generation", "generations", "sample", "samples"), "response"),
-    **dict.fromkeys(("prediction", "predictions", "generated_text", "model_output", "choices"), "response"),
-    **dict.fromkeys(("candidates", "filtered_resps", "resps"), "response"),
-    **dict.fromkeys(("solution", "solutions", "program", "programs", "code", "code_list"), "solution"),
-    **dict.fromkeys(("output", "outputs", "output_list", "answer", "message", "messages"), "response"),
-    **dict.fromkeys(("content", "text", "result", "conversations", "conversation"), "response"),
+    name: form for form, names in _FORMS for word in names.split() for name in (word, f"{word}s")
 }
 # What is in the names of other fields that hold a text of a model.
 _WORDS: dict[str, Form] = {
     **dict.fromkeys(("code", "solution", "program"), "solution"),
-    **dict.fromkeys(("response", "generation", "completion", "prediction", "answer", "output"), "response"),
+    **dict.fromkeys(("response", "generat", "completion", "prediction", "answer", "output"), "response"),
 }
 IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task")
 
@@ -84,7 +86,11 @@ def read_samples(path: Path) -> list[Written]:
 
 def _written(row: Row) -> list[Written]:
     name = next((name for name in FIELDS if row.has(name)), None) or _by_a_part_of_its_name(row)
-    if name is None and row.data and all(isinstance(value, list) for value in row.data.values()):
+    named = any(row.has(key) for key in IDS)
+    inner = [] if named else row.data.get(name or "")
+    if isinstance(inner, list) and inner and all(isinstance(data, dict) and data.keys() & set(IDS) for data in inner):
+        return [sample for data in inner for sample in _written(replace(row, data=data))]
+    if name is None and not named and all(isinstance(value, (list, str)) for value in row.data.values()):
         by_task = [{"task_id": task_id, "samples": texts} for task_id, texts in row.data.items()]
         return [sample for data in by_task for sample in _written(replace(row, data=data))]
     if name is None:

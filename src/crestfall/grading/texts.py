@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from crestfall.core.errors import InputError
 # these, what a program is called in an object of its own, as Inspect and structured answers have it.
 _INSIDE = (
     *("body", "choices", "candidates", "message", "messages", "output", "content", "text"),
-    *("completion", "response", "code", "solution", "program", "generated_text", "answer"),
+    *("completion", "response", "code", "solution", "program", "generated_text", "answer", "kwargs"),
 )
 
 
@@ -35,9 +36,10 @@ def texts_of(value: Any) -> list[str | None]:
             value = [{"role": item["from"], "content": item["value"]} for item in value]
         if any("role" in item for item in value):
             said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool", "human")]
-            return texts_of(said[-1].get("content")) if said else [None]
+            return texts_of(said[-1]) if said else [None]
         if all(_is_part(item) for item in value):
             written = [item["text"] for item in value if isinstance(item.get("text"), str)]
+            written += [_called(item["input"]) for item in value if item["type"] == "tool_use" and "input" in item]
             return ["".join(written)] if written else [None]
     return [text for item in value for text in texts_of(item)]
 
@@ -47,14 +49,21 @@ def text_of(value: Any) -> str:
     return next((text for text in texts_of(value) if text is not None), "")
 
 
+def _called(arguments: Any) -> str:
+    """A call of a tool, as models write it that have no field for it."""
+    return f"\n<tool_call>\n{json.dumps(arguments)}\n</tool_call>\n"
+
+
 def _is_part(item: Mapping[str, Any]) -> bool:
     """Whether this is a piece of one message: text, thinking, a call of a tool. A choice of `completions` is none."""
     return "type" in item and "message" not in item
 
 
 def _of_object(value: Mapping[str, Any]) -> list[str | None]:
-    if not value or value.get("error"):
+    if not value or value.get("error") or value.keys() == {"promptFeedback"}:
         return [None]
+    if not value.get("content") and isinstance(calls := value.get("tool_calls"), list) and calls:
+        return ["".join(_called(call.get("function")) for call in calls if isinstance(call, Mapping))]
     if isinstance(value.get("parts"), list):
         return ["".join(str(part.get("text") or "") for part in value["parts"] if isinstance(part, Mapping))]
     name = next((name for name in _INSIDE if value.get(name) is not None), None)

@@ -102,6 +102,8 @@ def _array(file: io.BufferedReader, path: Path) -> Iterator[Row]:
     number = 0
     try:
         for number, data in enumerate(elements(file), 1):
+            if data and isinstance(data, list) and all(isinstance(text, str) for text in data):
+                data = {"task_id": number - 1, "samples": data}  # BigCode's generations: a list for each problem
             if not isinstance(data, dict):
                 kind = type(data).__name__
                 raise InputError(

@@ -156,6 +156,19 @@ def test_own_lines_may_hold_the_data_sets_tests(write, tests):
         assert [(case.args, case.expected) for case in problem.tests.cases] == [((1,), 2)]
 
 
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"stdin": ["1"], "stdout": ["2"]},
+        [{"input": {"stdin": "1"}, "output": {"stdout": "2"}}],
+    ],
+    ids=["lists", "SandboxFusion's"],
+)
+def test_standard_input_by_its_name(write, tests):
+    (problem,) = load_problems(write({"task_id": "a", "tests": tests}))
+    assert [(case.stdin, case.stdout) for case in problem.tests.cases] == [("1", "2")]
+
+
 def test_rows_without_an_id_get_their_number(write):
     bare = {key: value for key, value in HUMANEVAL.items() if key != "task_id"}
     assert [problem.task_id for problem in load_problems(write(bare, bare))] == ["0", "1"]

@@ -103,6 +103,13 @@ SAMPLES = {
     "completions": ({"completions": [RIGHT, RIGHT]}, ["passed", "passed"]),
     "beside a data set's solution": ({"solution": WRONG, "code": WRONG, "response": RIGHT, "text": "Double it."}, ["passed"]),
     "pandas's nothing": ({"response": float("nan"), "solution": RIGHT}, ["no_code"]),
+    "a call of a tool, Anthropic's": ({"response": [{"type": "text", "text": "Now."}, {"type": "tool_use", "name": "submit", "input": {"code": RIGHT}}]}, ["passed"]),
+    "a call of a tool, OpenAI's": ({"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "submit", "arguments": json.dumps({"code": RIGHT})}}]}}]}, ["passed"]),
+    "rollouts": ({"rollouts": [{"text": RIGHT, "reward": 1}, {"text": WRONG, "reward": 0}]}, ["passed", "wrong_answer"]),
+    "generated": ({"generated": [RIGHT]}, ["passed"]),
+    "pred": ({"pred": RIGHT}, ["passed"]),
+    "LangChain": ({"response": {"lc": 1, "kwargs": {"content": RIGHT}}}, ["passed"]),
+    "blocked by Gemini": ({"response": {"promptFeedback": {"blockReason": "SAFETY"}}}, ["no_code"]),
     "several conversations": ({"responses": [[{"role": "assistant", "content": RIGHT}], [{"role": "assistant", "content": WRONG}]]}, ["passed", "wrong_answer"]),
 }  # fmt: skip
 
@@ -114,6 +121,22 @@ def test_samples_as_people_have_them(name, folder):
     write("s.jsonl", [row if ids else {"task_id": "t/0", **row}])
     grade("--out", "r.jsonl", "--allow-missing")
     assert [line["verdict"] for line in lines()] == verdicts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"t/0": RIGHT}),
+        json.dumps({"samples": [{"task_id": "t/0", "solution": RIGHT}]}),
+        json.dumps({"samples": [{"task_id": "t/0", "solution": RIGHT}]}, indent=2),
+        json.dumps([[RIGHT]]),
+    ],
+    ids=["texts by task", "rows inside of an object", "the same over lines", "BigCode's lists by number"],
+)
+def test_one_object_or_list_for_all_samples(text, folder):
+    Path("s.jsonl").write_text(text)
+    grade("--out", "r.jsonl", "--allow-missing")
+    assert [line["verdict"] for line in lines()] == ["passed"]
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,51 @@ STYLES = {
         "def f(n): print('hello', n)",
         "def f(n): print(n)",
     ),
+    "capfd": (
+        IN,
+        "def test_f(capfd):\n    f('x')\n    assert capfd.readouterr().out == 'hello x\\n'",
+        "def f(x): print('hello', x)",
+        "def f(x): print(x)",
+    ),
+    "caplog": (
+        IN,
+        "import logging\ndef test_f(caplog):\n    with caplog.at_level(logging.INFO):\n        f('x')\n"
+        "    assert 'hello x' in caplog.text and caplog.messages == ['hello x']\n"
+        "    assert caplog.records[0].levelname == 'INFO'\n    caplog.clear()\n    assert not caplog.records",
+        "import logging\ndef f(x): logging.getLogger(__name__).info('hello %s', x)",
+        "def f(x): pass",
+    ),
+    "a decorator that gives a mock": (
+        IN,
+        "from unittest.mock import patch\n@patch('solution.g', return_value=3)\n@patch('solution.h', 2)\n"
+        "def test_f(g, tmp_path):\n    assert f() == 5\n    g.assert_called_once()",
+        "def g(): raise OSError\nh = 1\ndef f(): return g() + h",
+        "def g(): raise OSError\nh = 1\ndef f(): return 5",
+    ),
+    "depth of recursion": (
+        IN,
+        "import sys\nsys.setrecursionlimit(5000)\nassert f(3000) == 3000",
+        "def f(n): return n and 1 + f(n - 1)",
+        "def f(n): return 1",
+    ),
+    "a row that is another one": (
+        IN,
+        "g = f(2)\ng[0][0] = 1\nassert g == [[1, 0], [0, 0]]",
+        "def f(n): return [[0] * n for _ in range(n)]",
+        "def f(n): return [[0] * n] * n",
+    ),
+    "a result that is kept": (
+        IN,
+        "a = f()\na.append(1)\nassert f() == []",
+        "def f(): return []",
+        "x = []\ndef f(): return x",
+    ),
+    "sorted result": (
+        OUT,
+        "a = f(3)\na.sort()\nassert a == [0, 1, 2]",
+        "def f(n): return [*range(n)][::-1]",
+        "def f(n): return [*range(n + 1)]",
+    ),
     "monkeypatch": (
         IN,
         "def test_f(monkeypatch):\n    monkeypatch.setattr('builtins.input', lambda *a: '5')\n    assert f() == 5",
@@ -520,6 +565,10 @@ UNSUPPORTED = {
     "all skipped": "import pytest\n@pytest.mark.skip\ndef test_f():\n    assert f(1) == 1",
     "all skipped, inside": "import pytest, sys\n@pytest.mark.skip\ndef test_f():\n    assert sys.x",
     "syntax": "assert f(1) ==",
+    "printed verdicts": "print('PASS' if f(1) == 2 else 'FAIL')",
+    "a comparison that nobody looks at": "def test_f():\n    return f(1) == 2",
+    "a check that returns": "def check(candidate):\n    return candidate(1) == 2",
+    "an assertion that always holds": "assert (f(1) == 2, 'wrong')",
 }
 
 

@@ -32,7 +32,10 @@ TOLERANCE = 1e-5
 _INSIDE = ("ground_truth", "test_cases", "tests", "input_output", "verification_info", "unit_tests", "test_list")
 _CODE = ("assert_case", "functional", "test_code", "test", "asserts", "assert_code")
 NAMES = ("fn_name", "func_name", "function_name", "entry_point")
-PAIRS = (("inputs", "outputs"), ("input", "output"), ("test_input", "test_output"), ("test_inputs", "test_outputs"))
+PAIRS = (
+    *(("inputs", "outputs"), ("input", "output"), ("stdin", "stdout")),
+    *(("test_input", "test_output"), ("test_inputs", "test_outputs")),
+)
 _INPUTS = ("input", "stdin", "inputs", "in", "args")
 _OUTPUTS = ("output", "stdout", "outputs", "expected_output", "expected_stdout", "expected", "out")
 _CALLS = ("functional", "function_call", "call", "call_based")
@@ -173,7 +176,10 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
 
 
 def _first(case: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((case[name] for name in names if case.get(name) is not None), None)
+    value = next((case[name] for name in names if case.get(name) is not None), None)
+    if isinstance(value, Mapping) and len(value) == 1 and (inner := value.keys() & {"stdin", "stdout"}):
+        return value[inner.pop()]  # SandboxFusion's
+    return value
 
 
 def _calls(name: str, inputs: Sequence[Any], outputs: Sequence[Any], where: str, typed: bool = True) -> CallTests:

@@ -17,7 +17,7 @@ from crestfall.grading.sandbox.assertions import Unsupported
 
 _MISSING = object()
 # Fixtures of pytest and its plugins that are not here: a test's one argument of another name is the function it tests.
-FOREIGN = {"benchmark", "caplog", "capfd", "mocker", "recwarn", "tmp_path_factory"}
+FOREIGN = {"benchmark", "mocker", "recwarn", "tmp_path_factory"}
 
 
 def hook(owner: Any, name: str) -> None:
@@ -28,10 +28,12 @@ def hook(owner: Any, name: str) -> None:
 
 
 def _wanted(function: Any) -> list[str]:
-    """Arguments that a test or a fixture has to be given."""
+    """Arguments that a test or a fixture has to be given: those that `mock.patch` gives come first."""
     parameters = inspect.signature(function).parameters.values()
     plain = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return [name for name in plain if name != "self"]
+    default = getattr(sys.modules.get("unittest.mock"), "DEFAULT", None)
+    patched = sum(not p.attribute_name and p.new is default for p in getattr(function, "patchings", ()))
+    return [name for name in plain if name != "self"][patched:]
 
 
 class Module:
@@ -198,6 +200,42 @@ class _Captured(tuple):  # type: ignore[type-arg]
     err = property(lambda self: self[1])
 
 
+def _caplog() -> Any:
+    """The fixture `caplog`. Modules that few tests need are imported by these alone: each makes every fork dearer."""
+    import logging
+
+    class Log(logging.Handler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.records: list[logging.LogRecord] = []
+            self.emit, self.clear = self.records.append, self.records.clear  # type: ignore[method-assign]
+            self._levels = contextlib.ExitStack()
+            logging.getLogger().addHandler(self)
+
+        messages = property(lambda self: [record.getMessage() for record in self.records])
+        record_tuples = property(lambda self: [(r.name, r.levelno, r.getMessage()) for r in self.records])
+        text = property(lambda self: "".join(f"{r.levelname} {r.name}: {r.getMessage()}\n" for r in self.records))
+
+        @contextlib.contextmanager
+        def at_level(self, level: int | str, logger: str | None = None) -> Iterator[None]:
+            own = logging.getLogger(logger)
+            old = own.level
+            own.setLevel(level)
+            try:
+                yield
+            finally:
+                own.setLevel(old)
+
+        def set_level(self, level: int | str, logger: str | None = None) -> None:
+            self._levels.enter_context(self.at_level(level, logger))
+
+        def undo_all(self) -> None:
+            self._levels.close()
+            logging.getLogger().removeHandler(self)
+
+    return Log()
+
+
 class MonkeyPatch:
     """The fixture `monkeypatch`."""
 
@@ -266,6 +304,8 @@ def _tmp_path() -> Any:
 
 _BUILTIN: dict[str, Callable[[], Any]] = {
     "capsys": Capture,
+    "capfd": Capture,
+    "caplog": _caplog,
     "monkeypatch": MonkeyPatch,
     "tmp_path": _tmp_path,
     "tmpdir": _tmp_path,
