@@ -340,8 +340,8 @@ for base in {os.path.dirname(os.__file__), '/usr/lib/python3', '/lib/python3', '
 assert not found, len(found)
 """
 FILES["installed packages"] = (PACKAGES + F, {V.WRONG_ANSWER, V.RUNTIME_ERROR})
-FILES["null device changed"] = ("import os\nos.chmod('/dev/null', 0o600)" + F, {V.RUNTIME_ERROR})
-FILES["null device touched"] = ("import os\nos.utime('/dev/null')" + F, {V.RUNTIME_ERROR})
+FILES["null device changed"] = ("import os\nos.chmod('/dev/null', 0o600)" + F, REFUSED)
+FILES["null device touched"] = ("import os\nos.utime('/dev/null')" + F, REFUSED)
 
 CATALOGUE = {
     f"{group}: {name}": entry

@@ -55,6 +55,33 @@ def test_nothing_forged_passes(grader, name):
     assert grader.grade(problem, f"{HONEST}# {name}").passed
 
 
+UNITTEST = f"""import unittest
+from solution import Stack
+class T(unittest.TestCase):
+    def test_a(self):
+{chr(10).join("        " + line for line in TESTS.split(chr(10)))}
+"""
+FUNCTION = (
+    f"from solution import Stack\ndef test_a():\n{chr(10).join('    ' + line for line in TESTS.split(chr(10)))}\n"
+)
+
+
+@pytest.mark.parametrize("tests", [UNITTEST, FUNCTION])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import unittest\nunittest.defaultTestLoader.loadTestsFromTestCase = lambda kind: []",
+        "import builtins\nbuiltins.issubclass = lambda a, b: False\nbuiltins.isinstance = lambda *a: False",
+        "import unittest\nunittest.TestSuite.run = lambda self, result: None",
+        "import unittest\nunittest.TestCase.__unittest_skip__ = True",
+    ],
+)
+def test_tests_that_did_not_run_are_missed(grader, tests, source):
+    grade = grader.grade(Problem("t", "", CodeTests(tests), "t"), f"{source}\nclass Stack: pass")
+    assert not grade.passed
+    assert grade.verdict is not Verdict.INFRA
+
+
 @pytest.mark.parametrize(
     "tests", ["assert f(2) == 4", "def check(c):\n    assert c(2) == 4", "assert abs(f(2) - 4) < 1e-6"]
 )

@@ -69,12 +69,17 @@ def test_no_file_outside_is_changed(grader, change, tmp_path):
     """On a file of this test's, which a program may not even see, and on one of Python's with what changes nothing."""
     import this
 
-    source = "import fcntl, os\nown = {!r}\ntry:\n    {}\nexcept OSError:\n    print(7)"
+    source = "import fcntl, os\nown = {!r}\ntry:\n    {}\nexcept OSError:\n    pass\nprint(7)"
     harmless = [] if "truncate" in change or "rename" in change else [this.__file__]
-    (tmp_path / "own").write_text("x")
-    for path in [str(tmp_path / "own"), *harmless]:
-        grade = grader.grade(SEVEN, source.format(path, change))
-        assert grade.passed, (path, grade)
+    own = tmp_path / "own"
+    own.write_text("x")
+    own.chmod(0o600)
+    for path in [str(own), *harmless]:
+        before = os.stat(path)
+        assert grader.grade(SEVEN, source.format(path, change)).passed
+        after = os.stat(path)
+        for what in ("st_mode", "st_mtime_ns", "st_ctime_ns", "st_size", "st_nlink"):
+            assert getattr(before, what) == getattr(after, what), what
 
 
 FILLING = {

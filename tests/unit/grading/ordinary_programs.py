@@ -121,6 +121,10 @@ WITH_SCRATCH = {
     "    print(int(f.read()) + int(input()))",
     "/tmp": "open('/tmp/x', 'w').write(input())\nprint(int(open('/tmp/x').read()) + int(input()))",
     "working directory": "open('x', 'w').write(input())\nprint(int(open('x').read()) + int(input()))",
+    "copies": "import os, shutil\nopen('x', 'w').write(input())\nshutil.copy('x', 'y')\nshutil.copy2('y', 'z')\n"
+    "os.chmod('z', 0o600)\nprint(int(open('z').read()) + int(input()))",
+    "shelve": "import shelve\nwith shelve.open('s') as d: d['a'] = int(input())\n"
+    "with shelve.open('s') as d: print(d['a'] + int(input()))",
     "sqlite": "import sqlite3\nc = sqlite3.connect('x.db')\n"
     "print(c.execute('select ? + ?', (int(input()), int(input())))"
     ".fetchone()[0])",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+ALL_SKIPPED = "every test is skipped"
 HOLD, NOTE, ALLCLOSE = "__hold__", "__note__", "__allclose__"
 
 

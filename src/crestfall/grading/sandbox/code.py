@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Unsupported
 from crestfall.grading.sandbox.decode import Malformed, parse
 from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
@@ -97,10 +97,10 @@ def _run_inside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[st
     line = program.line(patient=True)
     if line is None:
         return "", "during the tests"
-    return _report(parse(line), code.least, nonce, tests)
+    return _report(parse(line), code, nonce, tests)
 
 
-def _report(message: Any, least: int, nonce: str, tests: Tests) -> tuple[str, str]:
+def _report(message: Any, code: TestCode, nonce: str, tests: Tests) -> tuple[str, str]:
     """What a program's process says of its tests, as far as it adds up. Raises Malformed."""
     if not isinstance(message, list) or len(message) != 6 or message[:2] != ["t", nonce]:
         raise Malformed("no report of the tests")
@@ -113,9 +113,14 @@ def _report(message: Any, least: int, nonce: str, tests: Tests) -> tuple[str, st
         if result[1] not in VERDICTS:
             raise Malformed("a test without a verdict")
         tests.append((result[0], result[1], result[2]))
+    if kind == "unsupported" and ALL_SKIPPED in text and code.labels:
+        raise Malformed("tests were skipped that no mark skips")
     failed = next(((verdict, detail) for _, verdict, detail in tests if verdict != "passed"), None)
     if kind != "passed" or failed is not None:
         return failed if kind == "passed" and failed is not None else (kind, text)
-    if checks < least:
-        raise Malformed(f"a report of {checks} assertions, where there are {least} or more")
+    if checks < code.least:
+        raise Malformed(f"a report of {checks} assertions, where there are {code.least} or more")
+    for label in code.labels:
+        if not any(name.startswith(label) for name, _, _ in tests):
+            raise Malformed(f"a report without the test {label}")
     return "passed", ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from crestfall.grading.sandbox.assertions import Assertions, Unsupported
+from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Unsupported
 from crestfall.grading.sandbox.fixtures import Module, hook
 from crestfall.grading.sandbox.harness import is_of_program
 
@@ -100,7 +100,7 @@ def run(
             del log.results[before:]  # one entry for a test, whatever it asserts
             log.results.append((label, error))
     if module.skipped and not ran and not log.checks:
-        raise Unsupported("every test is skipped")
+        raise Unsupported(ALL_SKIPPED)
 
 
 def _skips() -> tuple[type[BaseException], ...]:
@@ -151,5 +151,5 @@ def _run_case(kind: Any, case: Any) -> None:
     unittest.TestSuite([case]).run(result)
     if caught:
         raise caught[0]
-    if result.unexpectedSuccesses:
-        raise AssertionError("unexpected success")
+    if result.unexpectedSuccesses or not result.testsRun:
+        raise AssertionError("unexpected success" if result.testsRun else "the test did not run")

@@ -208,7 +208,8 @@ def _caplog() -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.records: list[logging.LogRecord] = []
-            self.emit, self.clear = self.records.append, self.records.clear  # type: ignore[method-assign]
+            self.emit = self.records.append  # type: ignore[assignment]
+            self.clear = self.records.clear
             self._levels = contextlib.ExitStack()
             logging.getLogger().addHandler(self)
 

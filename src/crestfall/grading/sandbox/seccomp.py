@@ -12,9 +12,19 @@ import struct
 from dataclasses import dataclass
 
 from crestfall.grading.sandbox import linux
-from crestfall.grading.sandbox.syscalls import ALLOWED, AUDIT_ARCH, CHANGING, DEADLY, MAKING, NUMBERS, REFUSED, WRITING
+from crestfall.grading.sandbox.syscalls import (
+    ABSENT,
+    ALLOWED,
+    AUDIT_ARCH,
+    CHANGING,
+    DEADLY,
+    MAKING,
+    NUMBERS,
+    REFUSED,
+    WRITING,
+)
 
-ENOSYS, EPERM, EACCES = 38, 1, 13
+ENOSYS, EPERM, EACCES, ENOTSUP = 38, 1, 13, 95
 ALLOW = 0x7FFF0000
 KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS: the whole process dies of SIGSYS
 
@@ -121,6 +131,8 @@ def base_filter(may_write: bool) -> bytes:
         program.on(name, ALLOW)
     for name in REFUSED:
         program.on(name, errno(EACCES))
+    for name in ABSENT:
+        program.on(name, errno(ENOTSUP))
     for name in DEADLY:
         program.on(name, KILL)
     return program.assemble()
@@ -130,7 +142,8 @@ def contestant_filter(pid: int, may_change: bool) -> bytes:
     """For one program's process, on top of the base: threads, but no processes; signals to itself alone.
 
     `may_change`: modes and times of files, which Landlock leaves to the owner: of Python's own files too, where these
-    can be seen from outside a file system of our own.
+    can be seen from outside a file system of our own. There nothing is changed, and no error is told: `shutil.copy`
+    and `shelve` would end with it.
 
     A signal may carry the process's own `pid`; groups (0, negative), everybody (-1) and other processes are deadly.
     """
@@ -149,7 +162,7 @@ def contestant_filter(pid: int, may_change: bool) -> bytes:
     for name in ("pidfd_open", "pidfd_send_signal", "wait4", "waitid", "seccomp"):
         program.on(name, errno(EPERM))
     for name in () if may_change else CHANGING:
-        program.on(name, errno(EACCES))
+        program.on(name, errno(0))
     program.on("memfd_create", errno(ENOSYS))  # memory that no limit counts
     program.on_args("fcntl", [Test(1, _JEQ, command, errno(EPERM)) for command in (F_SETPIPE_SZ, F_NOTIFY)], ALLOW)
     # Not the one that lets it outlive the grader, for one.

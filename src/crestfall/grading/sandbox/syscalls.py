@@ -60,6 +60,9 @@ REFUSED = _names(
     """
 )
 
+# Fails with ENOTSUP, as on a file system without extended attributes: `shutil.copy2` then goes on without.
+ABSENT = _names("listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr")
+
 # No honest use in a graded program: the process dies of SIGSYS and the verdict is `violation`.
 DEADLY = _names(
     """
@@ -74,7 +77,8 @@ DEADLY = _names(
 
 # name, x86-64, aarch64 ("-": the machine has no such call)
 _TABLE = """
-    ioctl 16 29, socketpair 53 199,
+    ioctl 16 29, socketpair 53 199, getxattr 191 8, lgetxattr 192 9, fgetxattr 193 10, listxattr 194 11,
+    llistxattr 195 12, flistxattr 196 13,
     accept 43 202, accept4 288 242, access 21 -, acct 163 89, add_key 248 217, adjtimex 159 171,
     alarm 37 -, arch_prctl 158 -, bind 49 200, bpf 321 280, brk 12 214, capget 125 90, capset 126 91,
     chdir 80 49, chmod 90 -, chown 92 -, chroot 161 51, clock_adjtime 305 266, clock_getres 229 114,

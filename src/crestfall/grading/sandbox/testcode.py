@@ -12,7 +12,7 @@ from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions
 from crestfall.grading.sandbox.discovery import uncalled
 from crestfall.grading.sandbox.remote import Conversation
-from crestfall.grading.sandbox.rewrite import least_checks, module_names, rewritten
+from crestfall.grading.sandbox.rewrite import least_checks, least_tests, module_names, rewritten
 
 
 class Untested(Exception):
@@ -36,13 +36,15 @@ class Names(dict[str, Any]):
 
 class TestCode:
     """A plan's test code, parsed and compiled once. Args: `helpers`: trusted source that stands before the program (a
-    prompt's own functions). `least` and `modules`: as `least_checks` and `module_names` find them."""
+    prompt's own functions). `least`, `labels` and `modules`: as `least_checks`, `least_tests` and `module_names` find
+    them."""
 
     def __init__(self, source: str, entry: str | None, helpers: str, every: bool = False) -> None:
         pytest_shim.provide()  # first: a module that is not there would be taken for the program
         tree = ast.parse(source)
         self.collected = uncalled(tree)
         self.least, self.modules = least_checks(tree), module_names(tree)
+        self.labels = least_tests(tree, self.collected)
         words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         self.mentions = frozenset(words & {"StopIteration", "SystemExit"})
         self.code = rewritten(tree, entry, every)  # last, for it changes the tree

@@ -219,7 +219,8 @@ class Zygote:
         while True:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
             if pidfd in ready:
-                return ENDED
+                self._looked = 0.0  # it may have written since
+                return ENDED if not self._supervisor.files or self._room() else FULL
             if listener in ready:
                 self._supervisor.answer()
                 ready.discard(listener)
