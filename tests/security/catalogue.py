@@ -167,7 +167,7 @@ FILES = {
         "fill the disk": "for i in range(64): open(f'x{i}', 'wb').write(bytes(1 << 20))",
         "inodes": "for i in range(10**6): open(f'x{i}', 'w').close()",
         "truncate Python": "import os\nos.truncate(os.__file__, 0)",
-        "change Python": "import os\nos.chmod(os.__file__, 0)",
+        "change Python": "import os\nos.chmod(os.__file__, 0o1644)\nassert os.stat(os.__file__).st_mode & 0o1000",
     }.items()
 }
 

@@ -20,3 +20,11 @@ for _category in (SyntaxWarning, DeprecationWarning):
 def parse_foreign(source: str) -> ast.Module:
     """As `ast.parse`. Raises SyntaxError, ValueError, RecursionError or MemoryError, as it does."""
     return ast.parse(source, FILENAME)
+
+
+def parsed(source: str) -> ast.Module | None:
+    """`parse_foreign`; None for what does not parse."""
+    try:
+        return parse_foreign(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable
 from functools import lru_cache
 
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 
 # Longer ones are compared as text: parsing costs more than is to be learnt.
 _MAX_PARSED = 50_000
@@ -26,11 +26,13 @@ def canonical(program: str) -> str:
     """A text that equal programs share; the program itself where it does not parse."""
     if len(program) > _MAX_PARSED:
         return program
+    tree = parsed(program)
+    if tree is None:
+        return program
     try:
-        tree = parse_foreign(program)
         _rename(tree)
         return ast.dump(tree)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (MemoryError, RecursionError):
         return program
 
 

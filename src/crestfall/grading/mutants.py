@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
@@ -56,9 +56,8 @@ class Mutant:
 def mutants_of(program: str, most: int, seed: int = 0) -> list[Mutant]:
     """At most so many mutants of a program, drawn at random from all of one change; none of a program that does not
     parse. Each differs from the program and from the others as text."""
-    try:
-        tree = parse_foreign(program)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    tree = parsed(program)
+    if tree is None:
         return []
     original = ast.unparse(tree)
     found: dict[str, Mutant] = {}

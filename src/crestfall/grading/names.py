@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 from crestfall.grading.sandbox.rewrite import is_solution
+from crestfall.grading.source import bound, given
 
 # Modules whose functions work on values, or (unittest, pytest) whose use here is known.
 VALUE_MODULES = frozenset(
@@ -20,12 +21,7 @@ _CLASS_MAKERS = {"namedtuple", "NamedTuple", "TypedDict", "Enum", "IntEnum", "Fl
 
 
 def parse(stub: str) -> ast.Module | None:
-    for body in ("", "\n    pass\n"):
-        try:
-            return parse_foreign(stub + body)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-    return None
+    return next((tree for body in ("", "\n    pass\n") if (tree := parsed(stub + body)) is not None), None)
 
 
 @dataclass
@@ -47,9 +43,9 @@ class Names:
         names = cls(entry=entry and entry.partition("(")[0])
         helpers = parse(stub)
         if helpers is not None:
-            names.helpers = {n for node in helpers.body for n in _bound(node)} - {names.entry or ""} | {"CACHE"}
+            names.helpers = given(helpers) - {names.entry or ""} | {"CACHE"}
         for node in ast.walk(tree):
-            names.bound.update(_bound(node))
+            names.bound.update(bound(node))
             if isinstance(node, ast.Import):
                 names.modules.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -57,7 +53,7 @@ class Names:
                 if node.name == "check" and isinstance(node, ast.FunctionDef) and node.args.args:
                     names.bound.discard(node.args.args[0].arg)
             elif isinstance(node, ast.Assign) and _makes_own(node.value):
-                names.own.update(n for target in node.targets for n in _bound(target))
+                names.own.update(n for target in node.targets for part in ast.walk(target) for n in bound(part))
         names.bound.discard(names.entry or "")
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         names.modules |= (used - names.bound - {names.entry or ""}) & sys.stdlib_module_names
@@ -81,24 +77,6 @@ class Names:
     def makes_object(self, node: ast.AST) -> bool:
         """Is this a call of a class of the program?"""
         return isinstance(node, ast.Call) and self.of_program(node.func) and self.is_class(root(node.func))
-
-
-def _bound(node: ast.AST) -> set[str]:
-    """Names that one node binds."""
-    if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
-        return {node.id}
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return {node.name}
-    if isinstance(node, ast.arg):
-        return {node.arg}
-    if isinstance(node, ast.ExceptHandler) and node.name:
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-    if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-    return set()
 
 
 def _makes_own(value: ast.expr) -> bool:

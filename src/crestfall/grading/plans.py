@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crestfall.core.errors import InputError
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 from crestfall.core.types import CallTests, Problem, StdioTests
 from crestfall.grading.isolation import placement
 from crestfall.grading.limits import Limits
@@ -94,14 +94,8 @@ def _in_place(problem: Problem, tests: CallTests) -> bool | None:
     if tests.in_place is not None or problem.reference is None:
         return tests.in_place
     name = tests.entry_point.rpartition(".")[2]
-    try:
-        functions = [
-            node
-            for node in ast.walk(parse_foreign(problem.reference))
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
-        ]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    inner = [node for function in functions for node in ast.walk(function)]
+    nodes = ast.walk(parsed(problem.reference) or ast.Module([], []))
+    functions = (node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    inner = [node for function in functions if function.name == name for node in ast.walk(function)]
     returns = any(isinstance(node, (ast.Return, ast.Yield)) and node.value is not None for node in inner)
     return False if returns else None

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 
 MAX_PARSED = 200_000
 """Longer texts are not parsed: their tree would take a gigabyte."""
@@ -86,11 +86,8 @@ class Checker:
 
 
 def _parsed(text: str) -> ast.Module | None:
-    try:
-        tree = parse_foreign(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
-    return None if _stray(tree) else tree
+    tree = parsed(text)
+    return None if tree is None or _stray(tree) else tree
 
 
 def _stray(tree: ast.Module) -> bool:
@@ -160,7 +157,7 @@ def given(tree: ast.Module) -> set[str]:
     waiting: list[ast.AST] = [tree]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):
-            names |= _bound(node)
+            names |= bound(node)
             if not isinstance(node, (*_SCOPES, ast.ClassDef)):
                 waiting.append(node)
     return names
@@ -169,14 +166,15 @@ def given(tree: ast.Module) -> set[str]:
 def needed(tree: ast.Module) -> set[str]:
     """The names that a program uses and gives nowhere, builtins aside."""
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    return used - set().union(*map(_bound, ast.walk(tree))) - _BUILTINS
+    return used - set().union(*map(bound, ast.walk(tree))) - _BUILTINS
 
 
-def _bound(node: ast.AST) -> set[str]:
+def bound(node: ast.AST) -> set[str]:
+    """Names that one node binds."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return {name}
-        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
             return {name}
         case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
             return {(alias.asname or alias.name).split(".")[0] for alias in aliases}

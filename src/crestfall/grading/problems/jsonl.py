@@ -20,9 +20,8 @@ from crestfall.core.errors import InputError
 from crestfall.core.syntax import parse_foreign
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
-from crestfall.grading.problems.truth import NAMES, truth_of
+from crestfall.grading.problems.truth import NAMES, checked, plain
 from crestfall.grading.sandbox.header import LEETCODE
-from crestfall.store.jsonl import loads
 from crestfall.store.rows import Row
 
 TOLERANCE = 1e-6
@@ -67,7 +66,7 @@ def _limits(row: Row) -> ProblemLimits:
 
 
 def _tests(row: Row) -> Tests:
-    tests = _unpacked(row.data["tests"])
+    tests = plain(row.data["tests"])  # a list in a string would be code that does nothing
     name = next((row.data[key] for key in NAMES if row.data.get(key)), None)
     if isinstance(tests, str):
         return CodeTests(tests, name)
@@ -76,7 +75,7 @@ def _tests(row: Row) -> Tests:
     if not isinstance(tests, (list, dict)):
         raise row.error("tests", "a list of tests, or code")
     if _as_data_sets(tests):
-        return _with_options(row, _truth(row, tests, name))
+        return _with_options(row, checked(tests, row.where, name))
     if isinstance(tests[0], dict) and "stdin" in tests[0]:
         return _with_options(row, StdioTests(tuple(_stdio(row, index, test) for index, test in enumerate(tests))))
     cases = [_call(row, index, test) for index, test in enumerate(tests)]
@@ -84,16 +83,6 @@ def _tests(row: Row) -> Tests:
         raise row.error("entry_point", "the name of the function that is called")
     tests = _with_options(row, CallTests(name, tuple(cases), "json"))
     return _as_quixbugs(tests) if row.has("buggy", "correct") else tests
-
-
-def _truth(row: Row, tests: Any, name: Any) -> Tests:
-    """Tests of a data set's shape. Rows of our own are not left out for tests that are broken."""
-    try:
-        return truth_of(tests, row.where, name).tests
-    except NoTests as error:
-        if str(error).endswith(": no tests"):
-            raise
-        raise InputError(str(error)) from None
 
 
 def _with_options(row: Row, tests: Tests) -> Tests:
@@ -113,16 +102,6 @@ def _with_options(row: Row, tests: Tests) -> Tests:
         raise row.error("in_place", "true or false")
     compared = cast(Literal["exact", "json"], compare)
     return replace(tests, compare=compared, tolerance=tolerance, in_place=in_place)
-
-
-def _unpacked(tests: Any) -> Any:
-    """A JSON string of a list is that list: as code it would be a list that nobody looks at."""
-    if not isinstance(tests, str) or not tests.lstrip().startswith(("[", "{")):
-        return tests
-    try:
-        return loads(tests)
-    except ValueError:
-        return tests
 
 
 def _checker(row: Row) -> str | None:

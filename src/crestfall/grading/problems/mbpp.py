@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 from crestfall.core.types import CodeTests, Problem
 from crestfall.grading.problems.base import id_of
 from crestfall.store.rows import Row
@@ -39,9 +39,9 @@ def problem(row: Row) -> Problem:
 
 def tested_name(tests: str, reference: str) -> str | None:
     """The function of `reference` that the tests call; the last one defined where they call several."""
-    try:
-        defined = [node.name for node in parse_foreign(reference).body if isinstance(node, ast.FunctionDef)]
-        used = {node.id for node in ast.walk(parse_foreign(tests)) if isinstance(node, ast.Name)}
-    except SyntaxError:
+    program, code = parsed(reference), parsed(tests)
+    if program is None or code is None:
         return None
+    defined = [node.name for node in program.body if isinstance(node, ast.FunctionDef)]
+    used = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
     return next((name for name in reversed(defined) if name in used), None)

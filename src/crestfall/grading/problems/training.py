@@ -4,17 +4,15 @@ rows of any other kind that hold tests under one of the usual names."""
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from crestfall.core.errors import InputError
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 from crestfall.core.types import Problem, StdioTests
 from crestfall.grading.problems.base import NoTests, first_python, id_of, text_of
-from crestfall.grading.problems.truth import NAMES, PAIRS, truth_of
+from crestfall.grading.problems.truth import NAMES, PAIRS, plain, truth_of
 from crestfall.store.rows import Row
 
 _SPECS = ("reward_model", "reward_spec")
@@ -58,7 +56,7 @@ def problem(row: Row) -> Problem:
         raise NoTests(str(error)) from None
     if row.data.get("checker") and isinstance(truth.tests, StdioTests):
         truth = replace(truth, tests=replace(truth.tests, checker=_python(row, "checker")))
-    extra = _plain(row.data.get("extra_info"))
+    extra = plain(row.data.get("extra_info"))
     own = id_of(row, *_IDS)
     index = extra.get("index") if isinstance(extra, Mapping) and own == str(row.line - 1) else None
     number = own if index is None else str(index)
@@ -70,7 +68,7 @@ def problem(row: Row) -> Problem:
 def _truth(row: Row) -> Any:
     """The ground truth; None where there is nothing of the kind, an empty list where it is empty."""
     for name in _SPECS:
-        if isinstance(spec := _plain(row.data.get(name)), Mapping):
+        if isinstance(spec := plain(row.data.get(name)), Mapping):
             return spec.get("ground_truth") or []
     for inputs, outputs in PAIRS:
         if inputs != "input" and row.has(inputs, outputs):  # those are an example's, in rows of instructions
@@ -78,38 +76,21 @@ def _truth(row: Row) -> Any:
     given = [row.data[name] for name in _TRUTHS if row.has(name)]
     if not given:
         return None
-    return _plain(next((value for value in given if value not in (None, "", [])), []))
+    return plain(next((value for value in given if value not in (None, "", [])), []))
 
 
 def _python(row: Row, name: str) -> str:
     """A field that has to hold a program of ours. Raises NoTests: it holds another language's, or none at all."""
     text = row.data[name]
-    try:
-        if isinstance(text, str) and parse_foreign(text).body:
-            return text
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        pass
+    if isinstance(text, str) and (tree := parsed(text)) is not None and tree.body:
+        return text
     raise NoTests(f"{row.where}: its {name} is no Python")
-
-
-def _plain(value: Any) -> Any:
-    """JSON, or a Python literal, as some data sets print it."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        pass
-    try:
-        return ast.literal_eval(value) if value[:1] in "{[" else value
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
 
 
 def _name(row: Row) -> str | None:
     """The function that the tests call: KodCode says it in `test_info`, DeepCoder in `metadata`."""
-    info = _plain(row.data.get("test_info"))
-    first = info[0] if isinstance(info, list) and info else _plain(row.data.get("metadata"))
+    info = plain(row.data.get("test_info"))
+    first = info[0] if isinstance(info, list) and info else plain(row.data.get("metadata"))
     name = (first.get("function_name") or first.get("func_name")) if isinstance(first, Mapping) else None
     return name or next((row.data[key] for key in (*NAMES, "class_name") if row.data.get(key)), None)
 
@@ -117,6 +98,6 @@ def _name(row: Row) -> str | None:
 def _reference(row: Row) -> str | None:
     given = row.data.get("solutions")
     if isinstance(given, str):
-        given = _plain(given)
+        given = plain(given)
     ones = [row.data.get(name) for name in _REFERENCES]
     return first_python(given if isinstance(given, list) else [given]) or first_python(ones)

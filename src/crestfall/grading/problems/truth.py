@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crestfall.core.errors import InputError
-from crestfall.core.syntax import parse_foreign
+from crestfall.core.syntax import parsed
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.packed import unpacked
@@ -75,7 +75,7 @@ def truth_of(value: Any, where: str, name: str | None = None) -> Truth:
         NoTests: it holds none, or as many inputs as no outputs.
         InputError: none of the shapes.
     """
-    value = _plain(value, where)
+    value = plain(value)
     if isinstance(value, Mapping):
         return _of_object(value, where, name)
     if isinstance(value, str):
@@ -94,27 +94,39 @@ def truth_of(value: Any, where: str, name: str | None = None) -> Truth:
     raise InputError(f"{where}: tests of no known shape: {str(value)[:60]!r}")
 
 
-def _plain(value: Any, where: str) -> Any:
-    """Arrays as lists (parquet files and verl give numpy's), JSON and packed tests as what they say."""
+def checked(value: Any, where: str, name: str | None) -> Tests:
+    """The tests of a row that is not to be left out for broken ones. Raises NoTests: it has none; InputError."""
+    try:
+        return truth_of(value, where, name).tests
+    except NoTests as error:
+        if str(error).endswith(": no tests"):
+            raise
+        raise InputError(str(error)) from None
+
+
+def plain(value: Any) -> Any:
+    """Arrays as lists (parquet files and verl give numpy's); JSON, Python's literals (as some data sets print them) and
+    packed tests as what they say. Raises ValueError: packed tests that are broken."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if isinstance(value, (str, bytes)):
-        text = value.decode() if isinstance(value, bytes) else value
-        try:
-            return loads(text)
-        except ValueError:
-            return unpacked(text) if _is_packed(text) else text
-    return value
-
-
-def _is_packed(text: str) -> bool:
-    return len(text) > 16 and text[:2] == "eJ"  # zlib's first bytes in base64
+    if not isinstance(value, (str, bytes)):
+        return value
+    text = value.decode() if isinstance(value, bytes) else value
+    try:
+        return loads(text)
+    except ValueError:
+        if len(text) > 16 and text[:2] == "eJ":  # zlib's first bytes in base64
+            return unpacked(text)
+    try:
+        return ast.literal_eval(text) if text[:1] in ("{", "[") else text
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
     name = next((value[key] for key in NAMES if value.get(key)), name)
     for inputs, outputs in PAIRS:
-        if inputs in value and outputs in value and _plain(value[inputs], where) not in ([], None):
+        if inputs in value and outputs in value and plain(value[inputs]) not in ([], None):
             return Truth(_of_lists(value[inputs], value[outputs], where, name))
     for key in _CODE:
         code = value.get(key)
@@ -129,7 +141,7 @@ def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
 
 
 def _of_lists(inputs: Any, outputs: Any, where: str, name: str | None) -> Tests:
-    inputs, outputs = _plain(inputs, where), _plain(outputs, where)
+    inputs, outputs = plain(inputs), plain(outputs)
     if not isinstance(inputs, Sequence) or not isinstance(outputs, Sequence) or isinstance(inputs, str):
         raise NoTests(f"{where}: inputs and outputs are no lists")
     if len(inputs) != len(outputs):
@@ -147,7 +159,7 @@ def _of_lists(inputs: Any, outputs: Any, where: str, name: str | None) -> Tests:
 def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> Tests:
     kinds = set()
     for case in cases:
-        own = _plain(case.get("metadata"), where)
+        own = plain(case.get("metadata"))
         own = own if isinstance(own, Mapping) else {}
         name = next((value for key in NAMES if (value := case.get(key) or own.get(key))), name)
         kinds.add(str(case.get("testtype") or case.get("type") or "").lower())
@@ -254,10 +266,9 @@ def _number(value: Any) -> str:
 
 
 def _code(text: str, where: str, name: str | None) -> CodeTests:
-    try:
-        empty = not parse_foreign(text).body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise InputError(f"{where}: tests of no known shape: {text[:60]!r}") from None
-    if empty:
+    tree = parsed(text)
+    if tree is None:
+        raise InputError(f"{where}: tests of no known shape: {text[:60]!r}")
+    if not tree.body:
         raise NoTests(f"{where}: no tests")
     return CodeTests(text, name)
