@@ -143,6 +143,18 @@ def test_keyword_arguments_and_methods(grader):
 IN_PLACE = "def f(a): a.reverse()"
 
 
+def test_an_argument_that_cannot_change_is_no_result(grader):
+    assert not grader.grade(calls(CallCase((1,), 1)), "def f(x): print(x)").passed
+
+
+@pytest.mark.parametrize(
+    ("value", "right"), [("Decimal('0.3')", True), ("Fraction(3, 10)", True), ("Decimal('sNaN')", False)]
+)
+def test_other_numbers_count_by_their_value(grader, value, right):
+    source = f"from decimal import Decimal\nfrom fractions import Fraction\ndef f(x): return [{value}]"
+    assert grader.grade(calls(CallCase((1,), [0.3]), tolerance=1e-6), source).passed is right
+
+
 def test_results_in_place(grader):
     problem = calls(CallCase(([1, 2],), [2, 1]))
     assert grader.grade(problem, IN_PLACE).passed

@@ -93,7 +93,8 @@ def _verdict(plan: dict[str, Any], index: int, given: Any, first: list[Any]) -> 
     """`first`: the first argument as the call left it, of a call that returned None."""
     args, _, *accepted = plan["cases"][index]
     results = [given]
-    if first and (plan["in_place"] or (plan["in_place"] is None and accepted[0] is not None)):
+    mutable = args and isinstance(args[0], (list, dict, set))  # else it is what it was
+    if first and (plan["in_place"] or (plan["in_place"] is None and mutable and accepted[0] is not None)):
         results = first if plan["in_place"] else [given, *first]
     if plan["compare"] == "evalplus":
         right = evalplus.same(args, accepted[0], given, plan["tolerance"], plan["oracle"])

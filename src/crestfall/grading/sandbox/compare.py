@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+
+_NUMBERS = (int, float, Decimal, Fraction)
 
 
 def equal(expected: Any, given: Any, mode: str = "exact", tolerance: float = 0.0) -> bool:
@@ -68,9 +72,8 @@ def as_json(value: Any) -> Any:
 
 
 def _close(expected: Any, given: Any, tolerance: float) -> bool:
-    numbers = (int, float)
-    if isinstance(expected, float) or (tolerance and isinstance(given, float)):
-        if not isinstance(expected, numbers) or not isinstance(given, numbers):
+    if isinstance(expected, float) or (tolerance and isinstance(given, (float, Decimal, Fraction))):
+        if not isinstance(expected, _NUMBERS) or not isinstance(given, _NUMBERS):
             return False
         if math.isnan(expected):
             return math.isnan(given)
@@ -85,7 +88,7 @@ def _close(expected: Any, given: Any, tolerance: float) -> bool:
     return bool(expected == given)
 
 
-def _near(a: float, b: float, tolerance: float) -> bool:
+def _near(a: Any, b: Any, tolerance: float) -> bool:
     try:
         return a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
     except OverflowError:  # an int beyond all floats, which is near none
