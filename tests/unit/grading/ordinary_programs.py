@@ -83,6 +83,24 @@ PROGRAMS = {
     "    with mp.Pool(2) as p: print(sum(p.map(int, open(0))))",
     "process and queue": "import multiprocessing as mp\ndef f(q): q.put(int(input()) + int(input()))\n"
     "q = mp.Queue()\np = mp.Process(target=f, args=(q,))\np.start()\nprint(q.get())\np.join()\nassert p.exitcode == 0",
+    "queue until None": "import multiprocessing as mp\nq = mp.Queue()\ndef f(q):\n"
+    "    for _ in range(2): q.put(int(input()))\n    q.put(None)\np = mp.Process(target=f, args=(q,))\np.start()\n"
+    "t = 0\nwhile (x := q.get()) is not None: t += x\np.join()\nq.close()\nq.join_thread()\n"
+    "assert q.empty() and q.qsize() == 0\nprint(t)",
+    "joinable queue": "import multiprocessing as mp\nq, out = mp.JoinableQueue(), mp.SimpleQueue()\ndef w():\n"
+    "    while True:\n"
+    "        out.put(q.get())\n        q.task_done()\nmp.Process(target=w, daemon=True).start()\n"
+    "q.put(int(input()))\nq.put(int(input()))\nq.join()\nprint(out.get() + out.get())",
+    "value with its lock": "from multiprocessing import Array, Process, Value\nv, a = Value('i', 0), Array('d', 2)\n"
+    "def f(i, n):\n    with v.get_lock(): v.value += n\n    a[i] = n\n"
+    "ps = [Process(target=f, args=(i, int(input()))) for i in range(2)]\n[p.start() for p in ps]\n"
+    "[p.join() for p in ps]\nassert sum(a) == 7\nprint(v.value)",
+    "process class": "import multiprocessing as mp\nclass W(mp.Process):\n    def __init__(s, q):\n"
+    "        super().__init__()\n        s.q = q\n    def run(s): s.q.put(int(input()) + int(input()))\nq = mp.Queue()\nw = W(q)\nw.start()\n"
+    "print(q.get())\nw.join()\nassert w.exitcode == 0 and not w.is_alive()",
+    "locks of processes": "import multiprocessing as mp\ne, l, r, s, b = mp.Event(), mp.Lock(), mp.RLock(), "
+    "mp.Semaphore(2), mp.Barrier(1)\nwith l, r, r, s, mp.Condition() as c: pass\ne.set()\nassert e.wait(1)\nb.wait()\n"
+    + ADD,
     "shared value": "import multiprocessing as mp\nv, l = mp.Value('i', 0), mp.Lock()\ndef f(n):\n"
     "    with l: v.value += n\nps = [mp.Process(target=f, args=(int(x),)) for x in open(0)]\n"
     "[p.start() for p in ps]\n[p.join() for p in ps]\nprint(v.value)",

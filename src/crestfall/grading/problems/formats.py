@@ -8,14 +8,13 @@ from pathlib import Path
 
 from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.types import Problem
-from crestfall.grading.problems import apps, bigcodebench, contests, humaneval, jsonl, livecodebench, mbpp, training
+from crestfall.grading.problems import apps, contests, humaneval, jsonl, livecodebench, mbpp, training
 from crestfall.grading.problems.base import NoTests
 from crestfall.store.rows import Row, read_rows
 
 # In this order: an own line may carry fields of another format beside its `tests`.
 FORMATS = {
-    "HumanEval, LeetCodeDataset": humaneval,
-    "BigCodeBench": bigcodebench,
+    "HumanEval, LeetCodeDataset, BigCodeBench": humaneval,
     "MBPP": mbpp,
     "LiveCodeBench": livecodebench,
     "APPS, TACO": apps,

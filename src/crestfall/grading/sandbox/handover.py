@@ -6,8 +6,6 @@ import builtins
 import pickle
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -134,12 +132,6 @@ def sendable(value: Any) -> Any:
         return {...: (kind.__name__, [(sendable(key), sendable(item)) for key, item in value.items()])}
     if kind is deque:
         return {...: ("deque", [sendable(item) for item in value])}
-    if kind is range:
-        return {...: ("range", (value.start, value.stop, value.step))}
-    if kind is Decimal:
-        return {...: ("Decimal", str(value))}
-    if kind is Fraction:
-        return {...: ("Fraction", (value.numerator, value.denominator))}
     try:
         return {...: pickle.dumps(value)}
     except Exception as error:

@@ -1,5 +1,5 @@
-"""`multiprocessing` for programs that may not start processes: its processes are threads, its locks and its memory this
-process's own.
+"""`multiprocessing` for programs that may not start processes: its processes are threads, with the locks and queues of
+threads, and its memory is this process's own.
 
 What a program computes is the same; what it would not share between processes (globals) is shared here. Nothing is
 imported before the program does: a finder changes the modules of the standard library right after their import.
@@ -8,6 +8,7 @@ imported before the program does: a finder changes the modules of the standard l
 from __future__ import annotations
 
 import importlib.machinery
+import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -15,61 +16,14 @@ from importlib.abc import Loader, MetaPathFinder
 from types import ModuleType
 from typing import Any
 
-RECURSIVE_MUTEX = 0
 
+class Queue(queue.Queue):  # type: ignore[type-arg]
+    """`multiprocessing.Queue` and its kin between threads."""
 
-class ThreadLock:
-    """`_multiprocessing.SemLock` within one process."""
+    def close(self) -> None:
+        """Nothing is left to be sent."""
 
-    SEM_VALUE_MAX = 2**31 - 1
-    handle = 0
-
-    def __init__(self, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> None:
-        self.kind, self.maxvalue, self.name = kind, maxvalue, None  # without a name nobody has to track and unlink it
-        self._free = threading.Semaphore(value)
-        self._owner: int | None = None
-        self._held = 0
-
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        if self.kind == RECURSIVE_MUTEX and self._is_mine():
-            self._held += 1
-            return True
-        if not (self._free.acquire(True, timeout and max(timeout, 0)) if block else self._free.acquire(False)):
-            return False
-        self._owner, self._held = threading.get_ident(), 1
-        return True
-
-    def release(self) -> None:
-        if self.kind == RECURSIVE_MUTEX:
-            if not self._is_mine():
-                raise AssertionError("attempt to release recursive lock not owned by thread")
-            self._held -= 1
-            if self._held:
-                return
-        elif self._get_value() >= self.maxvalue:
-            raise ValueError("semaphore or lock released too many times")
-        self._owner, self._held = None, 0
-        self._free.release()
-
-    __enter__ = acquire
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def _count(self) -> int:
-        return self._held
-
-    def _is_mine(self) -> bool:
-        return self._held > 0 and self._owner == threading.get_ident()
-
-    def _get_value(self) -> int:
-        return int(self._free._value)
-
-    def _is_zero(self) -> bool:
-        return self._get_value() == 0
-
-    def _after_fork(self) -> None:
-        pass
+    join_thread = cancel_join_thread = close
 
 
 class ThreadPopen:
@@ -109,10 +63,16 @@ class ThreadPopen:
 
 
 def _context(module: ModuleType) -> None:
+    """Locks are those of threads, and queues too."""
     for name in ("Process", "ForkProcess", "SpawnProcess", "ForkServerProcess"):
         getattr(module, name)._Popen = staticmethod(ThreadPopen)
+    made: dict[str, Any] = {name: getattr(threading, name) for name in _LOCKS}
+    made |= {"Queue": Queue, "JoinableQueue": Queue, "Manager": Manager}
+    for name, kind in made.items():
+        setattr(module.BaseContext, name, lambda self, *args, kind=kind, **kwargs: kind(*args, **kwargs))
 
-    module.BaseContext.Manager = lambda self: Manager()
+
+_LOCKS = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 
 
 class Manager:
@@ -171,10 +131,6 @@ def _refuse(*args: object) -> int:
     raise Refused(1, "this sandbox starts no other programs")
 
 
-def _lock(module: ModuleType) -> None:
-    module.SemLock = ThreadLock  # type: ignore[attr-defined]
-
-
 def _fork(module: ModuleType) -> None:
     """An error, as where no such program is installed, and not the end of the process."""
     module.fork_exec = _refuse  # type: ignore[attr-defined]
@@ -185,7 +141,6 @@ def _subprocess(module: ModuleType) -> None:
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {
-    "_multiprocessing": _lock,
     "_posixsubprocess": _fork,
     "subprocess": _subprocess,
     "multiprocessing.context": _context,

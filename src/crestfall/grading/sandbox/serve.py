@@ -3,7 +3,7 @@
 A request is `(verb, target, *operands)`; the target is the number of an object that was sent as a reference. The answer
 is `["v", value]`, `["v", value, args]` where a call has changed its arguments, or what `raised` gives.
 Operands may hold references back: `{...: number}` (a dict whose key is Ellipsis, which no test value is), name a type:
-`{...: "int"}`, say what a value is made of: `{...: ("Decimal", "0.1")}`, or hold a pickle of one of the tests' own:
+`{...: "int"}`, say what a container is made of: `{...: ("deque", [1])}`, or hold a pickle of one of the tests' own:
 `{...: b"..."}`.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import builtins
 import collections
-import importlib
 import marshal
 import operator
 import pickle
@@ -122,12 +121,6 @@ def _referred(to: Any, kept: dict[int, Any]) -> Any:
         return getattr(collections, name)(dict(parts))
     if name == "deque":
         return collections.deque(parts)
-    if name == "range":
-        return range(*parts)
-    if name == "Decimal":
-        return importlib.import_module("decimal").Decimal(parts)
-    if name == "Fraction":
-        return importlib.import_module("fractions").Fraction(*parts)
     raise NameError(name)
 
 

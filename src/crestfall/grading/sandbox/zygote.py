@@ -53,25 +53,8 @@ CHANNEL = 3  # a program's descriptor of its channel, behind the standard stream
 PID_MARK = 0x3A5C71E9  # stands for the program's process id in the filter, until there is one
 
 # Imported before the first fork, so that no program pays for them: what solutions to programming problems import most.
-WARM = (
-    "typing",
-    "collections",
-    "collections.abc",
-    "re",
-    "math",
-    "itertools",
-    "functools",
-    "heapq",
-    "bisect",
-    "string",
-    "operator",
-    "copy",
-    "io",
-    "enum",
-    "abc",
-    "dataclasses",
-    "crestfall.grading.sandbox.serve",
-)
+WARM = """typing collections collections.abc re math itertools functools heapq bisect string operator copy io enum abc
+dataclasses crestfall.grading.sandbox.serve""".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True)
