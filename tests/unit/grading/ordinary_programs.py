@@ -96,11 +96,13 @@ PROGRAMS = {
     "ps = [Process(target=f, args=(i, int(input()))) for i in range(2)]\n[p.start() for p in ps]\n"
     "[p.join() for p in ps]\nassert sum(a) == 7\nprint(v.value)",
     "process class": "import multiprocessing as mp\nclass W(mp.Process):\n    def __init__(s, q):\n"
-    "        super().__init__()\n        s.q = q\n    def run(s): s.q.put(int(input()) + int(input()))\nq = mp.Queue()\nw = W(q)\nw.start()\n"
-    "print(q.get())\nw.join()\nassert w.exitcode == 0 and not w.is_alive()",
+    "        super().__init__()\n        s.q = q\n    def run(s): s.q.put(int(input()) + int(input()))\n"
+    "q = mp.Queue()\nw = W(q)\nw.start()\nprint(q.get())\nw.join()\nassert w.exitcode == 0 and not w.is_alive()",
     "locks of processes": "import multiprocessing as mp\ne, l, r, s, b = mp.Event(), mp.Lock(), mp.RLock(), "
     "mp.Semaphore(2), mp.Barrier(1)\nwith l, r, r, s, mp.Condition() as c: pass\ne.set()\nassert e.wait(1)\nb.wait()\n"
     + ADD,
+    "ended process": "import multiprocessing as mp, time\np = mp.Process(target=time.sleep, args=(60,))\np.start()\n"
+    "p.terminate()\np.join()\nassert p.exitcode == -15\n" + ADD,
     "shared value": "import multiprocessing as mp\nv, l = mp.Value('i', 0), mp.Lock()\ndef f(n):\n"
     "    with l: v.value += n\nps = [mp.Process(target=f, args=(int(x),)) for x in open(0)]\n"
     "[p.start() for p in ps]\n[p.join() for p in ps]\nprint(v.value)",

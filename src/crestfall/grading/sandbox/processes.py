@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ class ThreadPopen:
     def __init__(self, process: Any) -> None:
         self.returncode: int | None = None
         self.pid = self.sentinel = threading.get_native_id()
-        self._thread = threading.Thread(target=self._run, args=(process,), daemon=process.daemon)
+        self._thread = threading.Thread(target=self._run, args=(process,), daemon=True)
         self._thread.start()
 
     def _run(self, process: Any) -> None:
@@ -47,19 +48,24 @@ class ThreadPopen:
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
-            self.returncode = code
+            self.returncode = code if self.returncode is None else self.returncode
 
     def poll(self, flag: int = 0) -> int | None:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
-        self._thread.join(timeout)
+        if self.returncode is None:
+            self._thread.join(timeout)
         return self.returncode
 
     def terminate(self) -> None:
-        """A thread cannot be ended; the program's end ends it."""
+        """A thread cannot be ended: nobody waits for it any more, and the program's end ends it."""
+        self.returncode = -signal.SIGTERM if self.returncode is None else self.returncode
 
-    kill = close = terminate
+    kill = terminate
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _context(module: ModuleType) -> None:
