@@ -93,8 +93,7 @@ import os, re
 found, opened = [], []
 for pid in [os.getppid()] + [int(p) for p in os.listdir('/proc') if p.isdigit()]:
     try:
-        line = open(f'/proc/{pid}/cmdline').read()
-        if 'grading/sandbox' not in line or pid == os.getpid(): continue
+        if os.getsid(pid) != os.getsid(0) or pid == os.getpid(): continue  # another grader's
         open(f'/proc/{pid}/mem', 'rb')
         opened.append(pid)
     except OSError: pass
