@@ -297,10 +297,11 @@ def test_columns_that_differ_in_a_seed_are_runs(tmp_path: Path) -> None:
 
 
 def mlflow(db: sqlite3.Connection) -> None:
-    db.execute("create table runs(run_uuid text, name text, start_time integer)")
+    db.execute("create table runs(run_uuid text, name text, start_time integer, lifecycle_stage text)")
     db.execute("create table metrics(key text, value real, timestamp integer, run_uuid text, step integer, is_nan int)")
-    for start, (name, values) in enumerate((("owl", UP_AND_DOWN), ("fox", HELD))):
-        db.execute("insert into runs values (?, ?, ?)", (f"id-{name}", name, start))
+    for start, (name, values) in enumerate((("owl", UP_AND_DOWN), ("fox", HELD), ("gone", HELD))):
+        stage = "deleted" if name == "gone" else "active"
+        db.execute("insert into runs values (?, ?, ?, ?)", (f"id-{name}", name, start, stage))
         rows = [("reward", v, s, f"id-{name}", s, 0) for s, v in zip(STEPS, values, strict=True)]
         db.executemany("insert into metrics values (?, ?, ?, ?, ?, ?)", rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 import sys
@@ -216,7 +217,29 @@ def monitors(folder: Path) -> None:
         written(folder, f"{i}.monitor.csv", f'#{{"t_start": 1.0}}\nr,l,t\n{rows}\n')
 
 
-@pytest.mark.parametrize("write", [swanlab_backup, swanlab_logs, mmengine, monitors])
+def rotated(folder: Path) -> None:
+    pieces = [f"step {s} reward {v}\n" for s, v in POINTS]
+    written(folder, "train.log", "".join(pieces[40:]))
+    written(folder, "train.log.1", "".join(pieces[20:40]))
+    written(folder, "train.log.2.gz", gzip.compress("".join(pieces[:20]).encode()))
+
+
+def copied(folder: Path) -> None:
+    rows = [json.dumps(row) for row in ROWS]
+    written(folder, "metrics.jsonl", "\n".join(rows))
+    written(folder, "metrics.jsonl.bak", "\n".join(rows[:50]))
+
+
+def beside_data(folder: Path) -> None:
+    written(folder, "metrics.jsonl", "\n".join(json.dumps(row) for row in ROWS))
+    written(folder, "problems.csv", table("id,difficulty,pass_rate", lambda s, v: f"{s},{s % 5},{v}"))
+    samples = [{"question": "q", "answer": "a", "reward": 1.0, "index": s} for s in STEPS]
+    written(folder, "data/train.json", json.dumps(samples))
+    written(folder, "data/train.jsonl", "\n".join(map(json.dumps, samples)))
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+@pytest.mark.parametrize("write", [swanlab_backup, swanlab_logs, mmengine, monitors, rotated, copied, beside_data])
 def test_a_folder_is_one_run(write: Callable[[Path], None], tmp_path: Path) -> None:
     write(tmp_path)
     (t,) = load([tmp_path])

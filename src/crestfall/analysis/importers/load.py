@@ -17,6 +17,7 @@ from crestfall.analysis.importers.history import to_trajectories
 from crestfall.analysis.importers.metrics import role_of
 from crestfall.analysis.importers.names import merged, told_apart
 from crestfall.analysis.importers.pieces import joined
+from crestfall.analysis.importers.steps import COUNTED
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
 from crestfall.analysis.trajectory import Trajectory, read_run, read_study
@@ -149,7 +150,10 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
         except (InputError, MissingExtraError) as error:
             refused += [error] if sure else []
     for sure, histories in ((True, surely), (False, guessed)):
+        histories.sort(key=lambda history: COUNTED in history.notes)
         for history in joined(histories):
+            if found and COUNTED in history.notes:
+                continue  # beside logs with steps a table without them is none
             try:
                 judged = asked.of(history)
             except InputError as error:

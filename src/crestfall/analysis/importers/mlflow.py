@@ -45,6 +45,6 @@ class MLflow:
 def _run_of(path: Path) -> Path | None:
     """The run's folder, where a file lies below its `metrics`."""
     for parent in path.parents:
-        if parent.name == "metrics" and (parent.parent / "meta.yaml").is_file():
-            return parent.parent
+        if parent.name == "metrics" and (meta := parent.parent / "meta.yaml").is_file():
+            return None if "lifecycle_stage: deleted" in meta.read_text(encoding="utf-8") else parent.parent
     return None

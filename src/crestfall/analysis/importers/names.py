@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,26 +16,30 @@ ROUNDED = 6e-4
 
 
 def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Runs that stand twice in a folder, or in files of several formats (an event file beside a CSV), once: the one
-    with the most points remains and says what was left out."""
-    kept: list[Trajectory] = []
-    copies: dict[Hashable, Trajectory] = {}
+    """Runs that stand twice in a folder (a copy, an older copy), or in files of several formats (an event file beside a
+    CSV), once: the one with the most points remains and says what was left out."""
+    kept = _once(trajectories, lambda t: (t.source.parent, *_beginning(t)))
+    return _once(kept, lambda t: None) if len({_format(t) for t in kept}) > 1 else kept
+
+
+def _once(trajectories: Sequence[Trajectory], group: Callable[[Trajectory], Hashable]) -> list[Trajectory]:
+    """Those of one group, each once."""
+    kept: dict[Hashable, list[Trajectory]] = {}
     for t in trajectories:
-        copies[_points(t)] = _noted(copies[_points(t)], t) if _points(t) in copies else t
-    if len({_format(t) for t in trajectories}) < 2:
-        return list(copies.values())
-    for t in copies.values():
-        same = next((i for i, other in enumerate(kept) if _holds(other, t) or _holds(t, other)), None)
-        if same is None:
-            kept.append(t)
-            continue
-        longer, other = sorted((t, kept[same]), key=lambda one: (-len(one), _format(one) == "console log"))
-        kept[same] = _noted(longer, other)
-    return kept
+        some = kept.setdefault(group(t), [])
+        same = next((i for i, other in enumerate(some) if _holds(other, t) or _holds(t, other)), len(some))
+        some[same : same + 1] = [_longer(some[same], t) if same < len(some) else t]
+    order = {id(t): i for i, t in enumerate(trajectories)}
+    return sorted((t for some in kept.values() for t in some), key=lambda t: order.get(id(t), 0))
 
 
-def _noted(kept: Trajectory, other: Trajectory) -> Trajectory:
-    return replace(kept, notes=(*kept.notes, f"{other.source} is the same run: left out"))
+def _longer(*both: Trajectory) -> Trajectory:
+    longer, other = sorted(both, key=lambda one: (-len(one), _format(one) == "console log"))
+    return replace(longer, notes=(*longer.notes, f"{other.source} is the same run: left out"))
+
+
+def _beginning(t: Trajectory) -> tuple[Hashable, ...]:
+    return t.metric, t.steps_S[:FEWEST_TO_COMPARE].tobytes(), t.values_S[:FEWEST_TO_COMPARE].tobytes()
 
 
 def _holds(longer: Trajectory, other: Trajectory) -> bool:
@@ -44,20 +48,15 @@ def _holds(longer: Trajectory, other: Trajectory) -> bool:
         return False
     if longer.metric.rpartition("/")[2] != other.metric.rpartition("/")[2] or longer.source == other.source:
         return False
-    if _format(longer) == _format(other):
+    if _format(longer) == _format(other) and longer.source.parent != other.source.parent:
         return False
     if len(other) < FEWEST_TO_COMPARE or len(np.unique(other.values_S)) < FEWEST_TO_COMPARE:
         return False
     at_S = np.searchsorted(longer.steps_S, other.steps_S)
     if (at_S >= len(longer)).any() or not np.array_equal(longer.steps_S[at_S], other.steps_S):
         return False
-    return bool(np.allclose(longer.values_S[at_S], other.values_S, rtol=1e-6, atol=ROUNDED))
-
-
-def _points(t: Trajectory) -> Hashable:
-    """What copies of a run in one folder share."""
-    few = len(np.unique(t.values_S)) < FEWEST_TO_COMPARE
-    return id(t) if few else (t.source.parent, t.metric, t.steps_S.tobytes(), t.values_S.tobytes(), *t.signals)
+    within = 0.0 if _format(longer) == _format(other) else ROUNDED
+    return bool(np.allclose(longer.values_S[at_S], other.values_S, rtol=within / 600, atol=within))
 
 
 def _format(trajectory: Trajectory) -> str:

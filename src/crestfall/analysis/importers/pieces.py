@@ -14,6 +14,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
+from crestfall.analysis.importers.text import unpacked_name
 
 _VOICE = re.compile(
     r"(?<![A-Za-z])(?:local_?|global_?)?(?:rank|proc|process|worker|replica)[-_]?\d+|"
@@ -31,7 +32,9 @@ NEW_GROUND = 0.25
 def joined(histories: Sequence[History]) -> list[History]:
     """The runs, each once, in the order of their first files."""
     found = _together(histories, _voice, _averaged)
-    found = _together(found, lambda h: (h.format, h.source.parent, _NUMBER.sub("", h.source.name)), _continued)
+    found = _together(
+        found, lambda h: (h.format, h.source.parent, _NUMBER.sub("", unpacked_name(h.source))), _continued
+    )
     return _together(found, lambda h: (h.format, h.source.parent, _apart(h.name)[0]), _with_splits)
 
 

@@ -32,6 +32,8 @@ _SPLITS |= {"validation": "val", "test": "test", "dev": "dev"}
 _NAMES = ("metric", "attributepath", "tag", "key", "variable", "measure", "metricname", "name", "series", "scalar")
 _VALUES = ("value", "val", "scalar", "metricvalue", "floatvalue", "score", "values")
 _TASKS = word_set("task tasks benchmark dataset suite domain")
+TEXTS = word_set("input output prompt response completion question answer solution text")
+"""Columns of tables with a sample a row."""
 TIMES = word_set(
     "time times timestamp seconds sec secs s minutes min hours hour h elapsed runtime duration wall date eta"
 )

@@ -48,7 +48,7 @@ def _runs(db: sqlite3.Connection, path: Path) -> Iterator[History]:
     tables = {name: [row[1] for row in db.execute(f"pragma table_info({_quoted(name)})")] for name in names}
     columns = set(tables.get("metrics", ()))
     if {"run_uuid", "key", "value", "step"} <= columns:
-        yield from _mlflow(db, path)
+        yield from _mlflow(db, path, "lifecycle_stage" in tables.get("runs", ()))
     elif {"run_name", "step", "metrics"} <= columns:
         yield from _trackio(db, path)
     else:
@@ -60,8 +60,9 @@ def _runs(db: sqlite3.Connection, path: Path) -> Iterator[History]:
                 yield from histories(Frame.of(dict(zip(keys, row, strict=True)) for row in rows), _about(label, path))
 
 
-def _mlflow(db: sqlite3.Connection, path: Path) -> Iterator[History]:
-    for run, name in db.execute("select run_uuid, name from runs order by start_time, run_uuid").fetchall():
+def _mlflow(db: sqlite3.Connection, path: Path, staged: bool) -> Iterator[History]:
+    alive = "where lifecycle_stage <> 'deleted'" if staged else ""
+    for run, name in db.execute(f"select run_uuid, name from runs {alive} order by start_time, run_uuid").fetchall():
         history = History(name or run, path, "MLflow")
         points: dict[str, list[tuple[int, float]]] = {}
         for key, step, value, is_nan in db.execute(

@@ -9,7 +9,7 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.numbers import ASIDE, counters, floats, missing, named_step
-from crestfall.analysis.importers.runs import TIMES, names_each_row
+from crestfall.analysis.importers.runs import TEXTS, TIMES, names_each_row
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
 from crestfall.core.signals import words_of
@@ -17,6 +17,7 @@ from crestfall.core.signals import words_of
 LARGEST_STEP = 2.0**53
 BEFORE_TRAINING = -1
 """The step of an evaluation before the first, as some trainers number it. A counter has no smaller value."""
+COUNTED = "no step is logged: rows are counted"
 COVERS = 0.5
 """A counter is taken before a better named one that stands in less than half as many rows with a score."""
 
@@ -54,10 +55,12 @@ def choose_steps(frame: Frame, told_R: FloatArray | None, source: str) -> Steps:
     found = _counters(frame)
     names = frozenset(c.key for c in found)
     best = _best(frame, found)
+    if best is not None and metrics.numbers_rows(best.key) and _are_no_steps(frame):
+        best = None
     if told_R is not None:
         return _told(frame, told_R, best, names)
     if best is None:
-        best = None if _are_trials(frame) else _by_shape(frame)
+        best = None if _are_no_steps(frame) else _by_shape(frame)
         if best is None:
             return _numbered(frame, source)
         names |= {best.key}
@@ -110,15 +113,17 @@ def with_named_steps(frame: Frame) -> Frame:
     return frame
 
 
-def _are_trials(frame: Frame) -> bool:
-    """Whether a row is a trial of a search (Optuna's `params_lr`)."""
-    return any(words_of(key)[:1] in (["params"], ["param"]) for key in frame.cells)
+def _are_no_steps(frame: Frame) -> bool:
+    """Whether a row is a trial of a search (Optuna's `params_lr`), or a sample with its text."""
+    return any(words_of(key)[:1] in (["params"], ["param"]) for key in frame.cells) or any(
+        key.lower() in TEXTS and all(isinstance(raw, str) for raw in raws) for key, (_, raws) in frame.cells.items()
+    )
 
 
 def _by_shape(frame: Frame) -> _Counter | None:
     """The first column of whole numbers that go up from row to row, whatever its name; times are none."""
     for key, (at, raws) in frame.cells.items():
-        if set(words_of(key)) & TIMES or key.lower() in ASIDE or metrics.role_of(key) != "aside":
+        if set(words_of(key)) & (TIMES | {"id"}) or key.lower() in ASIDE or metrics.role_of(key) != "aside":
             continue
         values_R, which_R = floats(raws)
         whole = len(values_R) == frame.size > 3 and bool((np.diff(values_R) > 0).all())
@@ -197,11 +202,9 @@ def _numbered(frame: Frame, source: str) -> Steps:
     prose |= any(names_each_row(key, raws) for key, (_, raws) in frame.cells.items())
     scored = any(metrics.role_of(key) != "aside" for key in frame.cells)
     scored |= all(len(floats(raws)[0]) == frame.size for _, raws in cells)
-    if prose or _are_trials(frame) or not scored or frame.size < 3:
+    if prose or _are_no_steps(frame) or not scored or frame.size < 3:
         raise InputError(f"{source}: no step column; expected one such as step, global_step, iteration or epoch")
-    return Steps(
-        np.arange(frame.size), np.arange(1, frame.size + 1), frozenset(), ("no step is logged: rows are counted",)
-    )
+    return Steps(np.arange(frame.size), np.arange(1, frame.size + 1), frozenset(), (COUNTED,))
 
 
 def _filled(

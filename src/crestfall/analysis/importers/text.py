@@ -96,9 +96,14 @@ def suffix_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def unpacked_name(path: Path) -> str:
+    """The file's name without the suffix of a compression."""
+    return path.stem if path.suffix.lower() in COMPRESSED else path.name
+
+
 def stem_of(path: Path) -> str:
     """The file's name without the suffix and that of a compression."""
-    return Path(path.stem if path.suffix.lower() in COMPRESSED else path.name).stem
+    return Path(unpacked_name(path)).stem
 
 
 def run_name(path: Path) -> str:

@@ -19,7 +19,8 @@ QUIET = 10.0
 STEP = "{step}"
 UNDER_WAY = ".crestfall-under-way-"
 NOTE = ".crestfall-kept"
-"""In the folder: the names that are ours, one a line. Nothing else there is ever deleted."""
+"""In the folder: a name that is ours and the run that it is kept for, with a tab between them, one a line (of older
+versions a name alone: for every run). Nothing else there is ever deleted."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Keeper:
         """Protect what has become the best; lines that say what was done. Never raises OSError: what cannot be kept
         is said."""
         root, rest = self._places(view.source)
-        kept = Kept(root.with_name(f"{root.name}-kept"), rest)
+        kept = Kept(root.with_name(f"{root.name}-kept"), rest, view.key)
         try:
             return self._keep(view, kept, checkpoints(root, rest))
         except OSError as error:
@@ -103,13 +104,14 @@ class Keeper:
 
 @dataclass(frozen=True)
 class Kept:
-    """The folder of what is kept, which holds no other thing of ours."""
+    """The folder of what is kept. Several runs may share it: what one lets go stays while it is kept for another."""
 
     folder: Path
     rest: Path
+    run: str
 
     def all(self) -> list[Checkpoint]:
-        names = self._names()
+        names = {name for name, run in self._entries() if run in ("", self.run)}
         return [c for c in checkpoints(self.folder, self.rest) if c.place.as_posix() in names]
 
     def add(self, checkpoint: Checkpoint, copy: bool) -> str | None:
@@ -126,7 +128,7 @@ class Kept:
         except FileNotFoundError:
             return None
         else:
-            self._note({*self._names(), checkpoint.place.as_posix()})
+            self._note(self._entries() | {(checkpoint.place.as_posix(), self.run)})
             target.parent.mkdir(parents=True, exist_ok=True)
             _remove(target)
             partly.replace(target)
@@ -135,20 +137,25 @@ class Kept:
         return "hard links" if linked else "copy"
 
     def drop(self, checkpoint: Checkpoint) -> None:
-        _remove(self.folder / checkpoint.place)
-        for folder in (self.folder / checkpoint.place).parents:
-            if folder == self.folder or any(folder.iterdir()):
-                break
-            folder.rmdir()
-        self._note(self._names() - {checkpoint.place.as_posix()})
+        name = checkpoint.place.as_posix()
+        entries = self._entries() - {(name, self.run), (name, "")}
+        if not any(other == name for other, _ in entries):
+            _remove(self.folder / checkpoint.place)
+            for folder in (self.folder / checkpoint.place).parents:
+                if folder == self.folder or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+        self._note(entries)
 
-    def _names(self) -> set[str]:
+    def _entries(self) -> set[tuple[str, str]]:
         note = self.folder / NOTE
-        return set(note.read_text(encoding="utf-8").splitlines()) if note.is_file() else set()
+        lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+        return {(name, run) for name, _, run in (line.partition("\t") for line in lines)}
 
-    def _note(self, names: set[str]) -> None:
+    def _note(self, entries: set[tuple[str, str]]) -> None:
         partly = self.folder / f"{UNDER_WAY}note"
-        partly.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+        lines = ("\t".join(filter(None, entry)) + "\n" for entry in sorted(entries))
+        partly.write_text("".join(lines), encoding="utf-8")
         partly.replace(self.folder / NOTE)
 
 

@@ -14,9 +14,9 @@ from crestfall.analysis.watch.monitor import View
 from crestfall.core.errors import ConfigError
 
 
-def view(tmp_path: Path, values: dict[int, float]) -> View:
+def view(tmp_path: Path, values: dict[int, float], key: str = "key") -> View:
     steps_S, values_S = np.array(list(values)), np.array(list(values.values()))
-    return View("key", "run", "acc", tmp_path / "log.jsonl", steps_S, values_S, values_S, True, "")
+    return View(key, "run", "acc", tmp_path / "log.jsonl", steps_S, values_S, values_S, True, "")
 
 
 def save(tmp_path: Path, step: int, text: str = "") -> Path:
@@ -47,6 +47,27 @@ def test_the_best_outlives_the_trainer_s_clean_up(tmp_path: Path) -> None:
     assert kept(tmp_path) == ["global_step_20"]
     whole = tmp_path / "checkpoints-kept" / "global_step_20" / "actor" / "model.bin"
     assert whole.read_text() == "weights of 20"
+
+
+def test_runs_that_share_a_folder_keep_the_best_of_each(tmp_path: Path) -> None:
+    keep = keeper(tmp_path)
+    for step in (10, 20, 30):
+        save(tmp_path, step)
+        falls = {s: 0.9 - s / 100 for s in range(0, step + 1, 10)}
+        keep.look(view(tmp_path, falls, "a"))
+        keep.look(view(tmp_path, {s: 1 - v for s, v in falls.items()}, "b"))
+    shutil.rmtree(tmp_path / "checkpoints")
+    keep.look(view(tmp_path, falls, "a"))
+    assert kept(tmp_path) == ["global_step_10", "global_step_30"]
+
+
+def test_what_an_older_version_kept_is_let_go(tmp_path: Path) -> None:
+    save(tmp_path, 10)
+    keeper(tmp_path).look(view(tmp_path, {0: 0.1, 10: 0.5}))
+    (tmp_path / "checkpoints-kept" / NOTE).write_text("global_step_10\n")
+    save(tmp_path, 20)
+    keeper(tmp_path).look(view(tmp_path, {0: 0.1, 10: 0.5, 20: 0.6}))
+    assert kept(tmp_path) == ["global_step_20"]
 
 
 def test_links_cost_no_disk_and_copies_are_apart(tmp_path: Path) -> None:
