@@ -54,16 +54,8 @@ class Outcome:
     current: int = -1
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "decision": self.decision.to_json(),
-            "target": self.target,
-            "rate_factor": self.rate_factor,
-            "snapshot": self.snapshot,
-            "wanted": sorted(self.wanted),
-            "place": self.place,
-            "mean_of": list(self.mean_of),
-            "current": self.current,
-        }
+        plain = {"decision": self.decision.to_json(), "wanted": sorted(self.wanted), "mean_of": list(self.mean_of)}
+        return vars(self) | plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:

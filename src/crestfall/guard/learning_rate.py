@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 _IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
-_NUMBERS = ("eta_min", "eta_max", "min_lr", "lr_min")
+_IN_SCHEDULERS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "eta_min", "eta_max", "min_lr", "lr_min")
 _COUNTERS = ("k", "weight_sum", "lr_max", "scheduled_lr", "d", "d_max", "d_numerator")
 """What schedule-free optimizers and Prodigy remember in their groups; where they begin is in their defaults."""
 _PARTS = ("_schedulers", "after_scheduler", "scheduler", "lr_scheduler")
@@ -52,11 +51,10 @@ def _scale_scheduler(scheduler: Any, factor: float, seen: set[int]) -> None:
         return
     seen.add(id(scheduler))
     own = vars(scheduler)
-    for key in own.keys() & set(_LISTS):
+    for key in own.keys() & set(_IN_SCHEDULERS):
         if isinstance(own[key], list | tuple):
             setattr(scheduler, key, [rate * factor for rate in own[key]])
-    for key in own.keys() & set(_NUMBERS):
-        if isinstance(own[key], int | float):
+        elif isinstance(own[key], int | float):
             setattr(scheduler, key, own[key] * factor)
     for key in own.keys() & set(_PARTS):  # of SequentialLR, ChainedScheduler, a warm-up in front, accelerate's wrapper
         for part in own[key] if isinstance(own[key], list | tuple) else [own[key]]:

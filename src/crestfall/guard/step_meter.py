@@ -26,6 +26,7 @@ from torch import Tensor
 from crestfall.control.pace import Pace
 from crestfall.core.build import component
 from crestfall.core.errors import ConfigError
+from crestfall.guard.learning_rate import unwrapped
 
 Logprobs = Callable[[], Tensor | tuple[Tensor, Tensor]]
 """The log-probs of tokens that the policy sampled before the step, under the weights of now; of any shape. As a pair:
@@ -123,6 +124,47 @@ class WeightStep:
                 self._optimizer.state.pop(parameter, None)
 
 
+class Paced:
+    """A pace at work on some weights: its state, and the direction of the last step."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state at the start of a run."""
+        self.state = self.pace.init()
+        self.last: Tensor | None = None
+
+    @property
+    def scale(self) -> float:
+        """Current learning-rate multiplier."""
+        return self.pace.scale(self.state)
+
+    def begin(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer) -> WeightStep:
+        """Before the updates of a step."""
+        return WeightStep(parameters, optimizer if getattr(self.pace, "moments", "kept") == "put_back" else None)
+
+    def end(
+        self, step: WeightStep, kl: Callable[[], float], shortened: float = 1.0, output: Iterable[Tensor] = ()
+    ) -> Measured | None:
+        """After them: weights and moments are pulled back where the step was too long. None: the pace measures nothing.
+
+        Args:
+            shortened: what controllers and the schedule make of the learning rate, the pace left aside.
+            output: the parameters that make logits.
+        """
+        moved = step.length() != 0
+        settled = self.pace.settle(kl if self.pace.measure == "kl" else step.relative, step.keep, shortened)
+        if settled is None:
+            return None
+        if moved:  # a batch without a signal says nothing of the rate
+            self.state = self.pace.next(self.state, settled, shortened)
+        now = step.sketch()
+        cosine, self.last = cosine_of(self.last, now), now
+        return Measured(settled.proposed, settled.size, settled.share, self.scale, cosine, step.share_of(output))
+
+
 class StepMeter:
     """Keeps the updates of a training loop at one size, whatever its learning rate.
 
@@ -154,9 +196,8 @@ class StepMeter:
         if self.pace.halves:
             raise ConfigError("StepMeter: follow='agreement' needs gradients of half batches; engine native has them")
         self._optimizer, self._output = optimizer, list(output)
-        self._state = self.pace.init()
+        self._paced = Paced(self.pace)
         self._step: WeightStep | None = None
-        self._last: Tensor | None = None
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
         self._rates: list[Any] = []
@@ -165,7 +206,7 @@ class StepMeter:
     @property
     def scale(self) -> float:
         """Current learning-rate multiplier."""
-        return self.pace.scale(self._state)
+        return self._paced.scale
 
     def before(self, logprobs: Logprobs | None = None) -> None:
         """Right before `optimizer.step()`. Until `after` the learning rates of the optimizer are the scaled ones.
@@ -190,9 +231,7 @@ class StepMeter:
             if logprobs is None:
                 raise ConfigError("StepMeter: pace 'kl' needs log-probs: before(lambda: ...); pace 'norm' needs none")
             self._logprobs, self._old = logprobs, _evaluated(logprobs)
-        inner = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate wraps it
-        back = inner if getattr(self.pace, "moments", "kept") == "put_back" else None
-        self._step = WeightStep(self._parameters, back)
+        self._step = self._paced.begin(self._parameters, unwrapped(self._optimizer))
         self._rates = [group["lr"] for group in groups]
         for group in groups:
             group["lr"] = group["lr"] * self.scale
@@ -204,25 +243,19 @@ class StepMeter:
         shortened = self._shortened()
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
-        moved = self._step.length() != 0
-        size = self._kl if self.pace.measure == "kl" else self._step.relative
-        settled = self.pace.settle(size, self._step.keep, shortened)
-        assert settled is not None
-        if moved:  # a batch without a signal says nothing of the rate
-            self._state = self.pace.next(self._state, settled, shortened)
-        direction, share = self._step.sketch(), self._step.share_of(self._output)
-        cosine, self._last = cosine_of(self._last, direction), direction
+        measured = self._paced.end(self._step, self._kl, shortened, self._output)
+        assert measured is not None
         self._step = self._logprobs = self._old = None
-        return Measured(settled.proposed, settled.size, settled.share, self.scale, cosine, share)
+        return measured
 
     def state_dict(self) -> dict[str, float]:
         """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
-        return {**self._state, "configured": self._configured}
+        return {**self._paced.state, "configured": self._configured}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         kept = {name: float(value) for name, value in state.items()}
         self._configured = kept.pop("configured", self._configured)
-        self._state = kept
+        self._paced.state = kept
 
     def _shortened(self) -> float:
         """What schedule, warm-up and controllers leave of the configured rate: a meter that held steps at one size

@@ -305,7 +305,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         score: Score | None = math.nan  # weights that are not finite have no score, and cannot be sampled from
         if not broken:
-            # A schedule-free one has other weights for it; the trainer goes back to those of training by itself.
+            # A schedule-free optimizer has other weights for evaluations; the trainer goes back to those of training.
             getattr(self._optimizer, "eval", bool)()
             with undisturbed(model):
                 score = self._evaluate(model, state.global_step)

@@ -158,7 +158,7 @@ class NativeEngine(SamplingEngine):
         signals |= self._distances(few)
         signals["baseline_drift"] = self._drift(batch, advantages)
         signals |= self._train(batch, passed_PG)
-        signals |= self.pace.end(
+        signals |= self.pace.signals(
             step,
             lambda: self._moved(first_of(unique, PACED_BY)),
             self.optimizer.rate.shortened,

@@ -163,7 +163,7 @@ class TrlEngine(SamplingEngine):
         step = self.pace.begin(self.parameters.values(), self.adam)
         moved = self._distance_from_now(samples)
         signals |= self._train(parts, passed_PG.reshape(-1), moved)
-        signals |= self.pace.end(step, moved, self.trainer.rate.shortened, output=output_layer(self.parameters))
+        signals |= self.pace.signals(step, moved, self.trainer.rate.shortened, output=output_layer(self.parameters))
         return {**signals, "update_norm": step.length()}
 
     def _distance_from_now(self, samples: Samples) -> Callable[[], float]:
