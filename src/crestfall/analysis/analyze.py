@@ -34,7 +34,7 @@ class Judged:
     classification: Classification
     peak_step: int
     moves: bool
-    """Whether it has more than one value."""
+    """Whether the column has more than one value."""
 
     def to_json(self) -> dict[str, Any]:
         c = self.classification

@@ -1,4 +1,4 @@
-"""What became of a run: rise_and_collapse, collapse, crash_and_recovery, rise, flat, decline or too_few_points.
+"""Class of a run: rise_and_collapse, collapse, crash_and_recovery, rise, flat, decline or too_few_points.
 
 docs/classes.md explains the rule. A movement (the rise from start to peak, the fall from peak to end; on the smoothed
 curve, less the bias that noise gives a maximum) counts when it is real (its p-value against the plateau null is below

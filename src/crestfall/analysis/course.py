@@ -1,4 +1,4 @@
-"""How a fall went: which steps were as good as the peak, where the fall began and ended, and whether it had a cliff.
+"""Course of a fall: the steps as good as the peak, the beginning and the end of the fall, and whether it had a cliff.
 
 All of it is read off the smoothed curve, and compared with what noise alone does: steps are as good as the peak where
 the curve is within its noise of it, and a fall has a cliff where more than half of it is at one place, and more than on

@@ -58,8 +58,8 @@ class Diff:
 
     @property
     def first(self) -> str | None:
-        """What differed first: a signal's name, `score`, or nothing. At the same step the score goes last: it is
-        what the signals might explain."""
+        """Name of the first signal that differed, `score`, or None. At the same step the score goes last, since the
+        signals might explain it."""
         parted = [(p.step, 0, name) for name, p in self.signals if p.step is not None]
         if self.score.step is not None:
             parted.append((self.score.step, 1, "score"))
@@ -158,8 +158,8 @@ def _means(values_BS: FloatArray, width: int) -> FloatArray:
 
 
 def settings(a: Path, b: Path) -> dict[str, tuple[Any, Any]] | None:
-    """What two run directories were configured with that is not the same, by dotted key; what one of them lacks is
-    None. None in place of all: they are not both run directories."""
+    """Options that differ between two run directories: {dotted key: (value in a, value in b)}, None for an option that
+    one of them lacks. Returns None if one of the two is no run directory."""
     if not (is_run(a) and is_run(b)):
         return None
     one, other = (dict(_flat(read_run(path).config)) for path in (a, b))

@@ -1,4 +1,4 @@
-"""What did the companions do before the fall? For each signal the step at which its course broke, against the fall's.
+"""Signals that changed before a fall: for each, the step at which its course broke, compared with the fall's onset.
 
 The rule: from a quarter of the way to the fall (what goes on before is the start-up of a run, no warning) to its end, a
 signal is fitted by two straight lines, each with its own level and slope, at the break that leaves the smallest

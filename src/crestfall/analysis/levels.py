@@ -1,4 +1,4 @@
-"""How high was the start, the peak, the end, with the noise allowed for?
+"""Estimate the levels of the start, the peak and the end of a curve, corrected for noise.
 
 A maximum of noisy values lies above the level that it was drawn from. The parametric bootstrap says how far: noise of
 the curve's own size and autocorrelation is put on its best rise-then-fall fit, and the same estimate is made again.

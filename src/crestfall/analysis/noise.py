@@ -1,4 +1,4 @@
-"""How noisy is a curve? Its evaluation's own standard errors where they are known, else what the curve itself shows.
+"""Noise of a curve: the evaluation's own standard errors where they are known, else an estimate from the curve.
 
 Noise of a training log is not white: batches come in an order, policies drift. So besides the size there is an AR(1)
 correlation between neighbouring points, and everything that needs a null draws AR(1) noise.

@@ -1,4 +1,4 @@
-"""What would the numbers of a campaign be if nothing fell? Noise alone makes a gap, a collapse rate, an onset, a cliff.
+"""Null distributions of a campaign's statistics: the gap, collapse rate, onset and cliff that noise alone produces.
 
 Three ways a run may truly have gone, each evaluated with the run's own noise (same problems, same n, same choice of the
 peak on select and scoring on report):

@@ -1,5 +1,5 @@
-"""What could have been had? The trace oracle (the best stop of each campaign), the online rule applied afterwards to
-the same completed traces (what the paper says its trace oracle is), and the hindsight oracle (of the chain).
+"""Upper bounds on a controller: the trace oracle (the best stop of each campaign), the online rule applied afterwards
+to the same completed traces (what the paper says its trace oracle is), and the hindsight oracle (of the chain).
 
 The oracles pick a maximum, so on one and the same evaluation they are biased upwards; with a report set the step is
 picked on select and scored on report. Both readings are returned.

@@ -1,4 +1,4 @@
-"""What do the oracles read where nothing moves? A maximum over steps, and over a chain, of noise alone."""
+"""Values of the oracles where nothing changes: a maximum over steps, and over a chain, of noise alone."""
 
 from __future__ import annotations
 

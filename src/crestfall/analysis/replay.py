@@ -1,4 +1,4 @@
-"""What would this controller have done? Controllers run over curves that are already there.
+"""Replay: run a controller over the recorded curve of a finished run, to see what it would have decided.
 
 A replay ends at the controller's first action: what a run would have done after a stop, after a rollback, or with
 another learning rate, an optimizer that starts anew or averaged weights, is unknown. The controller is fed one record

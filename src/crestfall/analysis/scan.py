@@ -56,9 +56,9 @@ def fall_of(values_S: FloatArray, noise: Noise, replicates: int = REPLICATES) ->
 
 
 def _is_odd(values_S: FloatArray, sigma: float) -> bool:
-    """Whether a curve is one that no Gaussian noise explains, as a reward that is mostly 0, or a cliff: its second
-    differences are much larger than its robust noise. Of a short curve, which has few orders that its values could
-    stand in, where half of them are one value."""
+    """Whether Gaussian noise cannot explain a curve (a reward that is mostly 0, a cliff): its second differences are
+    much larger than its robust noise. A short curve, whose values have few permutations, is odd where half of the
+    values are equal."""
     if len(values_S) < FEW:
         return bool(np.unique(values_S, return_counts=True)[1].max() >= MOSTLY * len(values_S))
     return float(_scatter(values_S[None])[0]) > JUMPY * sigma
@@ -114,7 +114,7 @@ def _p_value(observed: float, null_B: FloatArray) -> float:
 
 
 def _critical(null_B: FloatArray) -> float:
-    """What the statistic must exceed for a p-value below 0.05."""
+    """Critical value of the statistic: above it the p-value is below 0.05."""
     beyond = int(np.ceil(SIGNIFICANCE / QUESTIONS * (1 + len(null_B)))) - 1
     return float(np.sort(null_B)[::-1][max(beyond - 1, 0)]) * (1 + TIED)
 

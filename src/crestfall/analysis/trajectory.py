@@ -178,7 +178,7 @@ class Run:
 
     @property
     def continued(self) -> bool:
-        """Whether it starts from another run's weights: no arm of a comparison, since it has had more training."""
+        """Whether the run starts from another run's weights. It has had more training: do not compare it as an arm."""
         return bool(self.config.get("chain", {}).get("start_from"))
 
     @property
@@ -199,7 +199,7 @@ class Study:
     config: Mapping[str, Any]
     runs: tuple[Run, ...]
     damaged: tuple[str, ...] = ()
-    """What is wrong with the cells that are left out."""
+    """Messages about the cells that are left out."""
 
     def by_method(self) -> dict[str, list[Run]]:
         methods: dict[str, list[Run]] = {}

@@ -1,1 +1,1 @@
-"""What to do about a run: which saved checkpoint to take, what most likely went wrong, what to change."""
+"""Advice on a run: the saved checkpoint to take, the most likely cause of a fall, the setting to change."""

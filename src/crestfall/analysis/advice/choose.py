@@ -1,4 +1,4 @@
-"""Which of the saved checkpoints to take: the one at the peak or, where none was saved there, the best of the rest."""
+"""Choose a saved checkpoint: the one at the peak or, where none was saved there, the best of the rest."""
 
 from __future__ import annotations
 

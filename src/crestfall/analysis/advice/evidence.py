@@ -1,4 +1,4 @@
-"""What counts as evidence: a companion that moved before the score did, or with it, against its own null.
+"""Evidence for a cause: a companion signal that moved before the score did, or with it, tested against its own null.
 
 Three kinds. `rose`: by a step the signal has risen from where it was, against a plateau with its own noise (the scan
 that judges scores), to a level that matters. `broke`: its course broke, against a straight line with AR(1) noise (the

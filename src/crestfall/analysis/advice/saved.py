@@ -55,9 +55,9 @@ _PLACES = (
 _PARTS = word_set("actor critic _actor _critic policy value trainer snapshots hf") | {*_PLACES}
 """Folders between a run's and its checkpoints: they tell no runs apart, and neither do numbers."""
 UP = 3
-"""How many folders above the log's own are looked into: `output/runs/NAME/events...` belongs to `output`."""
+"""Number of parent folders of the log to search: `output/runs/NAME/events...` belongs to `output`."""
 DOWN = 4
-"""How many levels below them: `weights/step_20`, `_crestfall/01/snapshots/000003-step-20`."""
+"""Number of levels to search below them: `weights/step_20`, `_crestfall/01/snapshots/000003-step-20`."""
 MOST_NAMED = 4
 """Runs that are named where it is not told which is the log's."""
 FEW_LOGS = 2
@@ -155,7 +155,7 @@ def _run_of(path: Path) -> str:
 
 
 def _below(root: Path, depth: int) -> Iterator[Saved]:
-    """What stands below `root`; nothing is looked for inside a checkpoint."""
+    """Checkpoints below `root`, down to `depth` levels; the search does not enter a checkpoint."""
     budget = MOST_ENTRIES
     waiting = [(root, depth)]
     while waiting and budget > 0:

@@ -1,4 +1,4 @@
-"""What an importer is: it says whether a file is its format, which files are one run, and what stands in them."""
+"""Protocol of an importer: recognise a file's format, group the files of one run, and read them into histories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from crestfall.analysis.trajectory import FloatArray, IntArray
 
 HEAD_BYTES = 1 << 16
-"""How much of a file an importer may look at to recognise it."""
+"""Number of bytes at the beginning of a file by which an importer recognises it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Importer(Protocol):
 
     name: ClassVar[str]
     order: ClassVar[int]
-    """Who is asked first: formats of one tool (0 to 4), then syntaxes (5 to 8), then guesses (9)."""
+    """Priority, lowest first: formats of one tool (0 to 4), then syntaxes (5 to 8), then guesses (9)."""
 
     def claims(self, path: Path, head: bytes) -> bool:
         """Is this file, by its name and its first bytes (decompressed), of this format? The first importer that says

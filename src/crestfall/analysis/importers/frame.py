@@ -29,8 +29,8 @@ _COUNTS_BELOW = ("n", "num_instances")
 
 @dataclass(frozen=True)
 class About:
-    """What the importer knows of the rows: the run's name, the file, the format's name, and the step of each row where
-    the log tells it outside the rows (NaN: not told)."""
+    """Facts about a table outside its rows: the run's name, the file, the format's name, and the step of each row where
+    the log states it elsewhere (NaN: not stated)."""
 
     name: str
     source: Path

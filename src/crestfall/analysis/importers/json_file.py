@@ -79,7 +79,7 @@ def _parsed(text: str, path: Path) -> tuple[Any, *tuple[str, ...]]:
 
 
 def _cut_off(text: str) -> tuple[Any, str] | None:
-    """What is whole of a document that breaks off after a row."""
+    """The complete rows of a document that breaks off, and a note; None if it does not end in a row."""
     whole = text[: text.rfind("}") + 1]
     for end in ("]", "]}", "]}}"):
         with suppress(ValueError):

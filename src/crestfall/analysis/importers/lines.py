@@ -27,8 +27,8 @@ _CLOCKS = frozenset(("elapsed_time", "remaining_time", "time", "timestamp", "dat
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the keys of a row say of it: whether a step counter (an epoch is none) or a score is among them, and whether
-    it is a row of an evaluation."""
+    """Properties of a row by its keys: whether they hold a step counter (an epoch is none) or a score, and whether the
+    row is of an evaluation."""
 
     counted: bool
     scored: bool
@@ -60,9 +60,9 @@ class Line:
 
 @dataclass(slots=True)
 class _Plan:
-    """How to take the numbers out of lines of one shape. `pattern`: such a line, a group for each token; `cells` and
-    `marks`: (key, token or -1, what follows the token or stands there always). `row`: keys and tokens of a row that
-    needs nothing from other lines. `follower`: what came after it the last time."""
+    """Plan for taking the numbers out of lines of one shape. `pattern`: matches such a line, one group per token;
+    `cells` and `marks`: (key, token or -1, text after the token or constant text). `row`: keys and tokens of a row that
+    needs nothing from other lines. `follower`: the plan of the line that came next the last time."""
 
     parsed: Parsed
     pattern: re.Pattern[str] | None

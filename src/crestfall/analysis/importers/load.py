@@ -108,7 +108,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _kept(path: Path, stack: ExitStack) -> Path:
-    """What a stream gives, as a file: importers look at its beginning first."""
+    """Copy a stream into a temporary file, since importers read its beginning first. Raises InputError."""
     if endless(path):
         raise InputError(f"{path}: a device that never ends, expected a log")
     data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()

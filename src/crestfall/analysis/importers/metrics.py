@@ -1,4 +1,4 @@
-"""What a key stands for, by the words in it: a step counter, an evaluation, a training reward or a part of one.
+"""Meaning of a key by the words in it: a step counter, an evaluation, a training reward or a part of one.
 
 Evaluations on held-out problems come before training rewards: a training reward can look healthy where held-out
 accuracy is not. Names are read by rule, since every tool and every project has its own.
@@ -110,13 +110,12 @@ def role_of(key: str) -> Role:
 
 
 def smaller_is_better(key: str) -> bool:
-    """Whether a key names a loss, an error or the like, of which analysis, which asks when scores fall, sees the
-    opposite."""
+    """Whether a key names a loss, an error or the like. The analysis looks for falling scores, so it negates these."""
     return role_of(key) == "aside" and bool(set(words_of(key)) & _SMALLER_IS_BETTER)
 
 
 def is_share(key: str) -> bool:
-    """Whether a key names a share, within [0, 1] or in percent, and no score or reward on a scale of its own."""
+    """Whether a key names a share, within [0, 1] or in percent, rather than a score or reward on another scale."""
     return role_of(key) != "aside" and bool(set(words_of(key)) & _SHARE) and not set(words_of(key)) & _REWARD
 
 
@@ -225,7 +224,7 @@ _NO_COUNTER = word_set(
 
 
 def counts_weakly(key: str) -> bool:
-    """Whether a counter tells the order of rows and is no number of steps: epochs, tokens and samples seen."""
+    """Whether a counter orders the rows without counting steps: epochs, tokens, samples seen."""
     return words_of(key)[-1:] in (["epoch"], ["epochs"]) or _is_amount(words_of(key))
 
 

@@ -43,7 +43,7 @@ def _beginning(t: Trajectory) -> tuple[Hashable, ...]:
 
 
 def _holds(longer: Trajectory, other: Trajectory) -> bool:
-    """Whether all points of `other` are points of `longer`, of the same metric; enough points to be no accident."""
+    """Whether all points of `other` are points of `longer`, of the same metric, and too many for a coincidence."""
     if longer.select is not None or other.select is not None or len(other) > len(longer):
         return False
     if longer.metric.rpartition("/")[2] != other.metric.rpartition("/")[2] or longer.source == other.source:

@@ -100,7 +100,7 @@ def _settings(frame: Frame, counter: str) -> list[str]:
 
 
 def names_each_row(key: str, raws: Sequence[Any]) -> bool:
-    """Whether a column gives every row a name of its own: a table of runs."""
+    """Whether a column gives every row a name of its own, as in a table of runs."""
     named = _last_word(key) in _RUN and all(isinstance(raw, str) for raw in raws) and not len(floats(raws)[0])
     return named and len(raws) > 2 and len(set(raws)) == len(raws)
 

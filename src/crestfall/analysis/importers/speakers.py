@@ -1,4 +1,4 @@
-"""Who wrote a line: several runs, or several processes of one, that print into the same console log.
+"""Source of each line where several runs, or several processes of one run, print into the same console log.
 
 `[run A] step 3 ...` and `[run B] step 3 ...` are two runs, `[rank0]` and `[rank1]` two voices of one. What stands
 before the numbers of a row says so, less what differs in every line (times, levels, counters).
@@ -22,7 +22,7 @@ _NOISE = re.compile(
     r"(?i:\b(?:train(?:ing)?[ _-]?)?(?:global[ _-]?)?"
     r"(?:step|iteration|iter|itr|rollout|update|epoch|episode|batch|round)\.?\s*[#:=]?\s*\[?\s*\d+(?:\s*/\s*\d+)?\]?)"
 )
-"""What differs from line to line whoever writes: dates, times, levels, places in the code, counters."""
+"""Text that differs between lines of one writer: dates, times, log levels, source locations, counters."""
 _EDGES = " \t-|>:,;=•*→"
 _NUMBERS = re.compile(r"\d+")
 _PID = re.compile(r"\bpid=\d+(?:, ip=[\d.]+)?")
@@ -89,13 +89,13 @@ def _label(head: Sequence[str]) -> str:
 
 
 def _take_turns(labels: Sequence[str]) -> bool:
-    """Whether speakers come back after others have spoken, more often than by a restart."""
+    """Whether the writers alternate more often than a restart explains."""
     changes = sum(a != b for a, b in pairwise(labels))
     return changes > 2 * len(set(labels))
 
 
 def _are_voices(labels: Sequence[str]) -> bool:
-    """Whether they are processes of one run: `rank 0`, `[default3]`, `(WorkerDict pid=7)`."""
+    """Whether the labels name processes of one run: `rank 0`, `[default3]`, `(WorkerDict pid=7)`."""
     bare = {_NUMBERS.sub("", _PID.sub("", label)) for label in labels}
     if len(bare) > 1:
         return False

@@ -1,4 +1,4 @@
-"""Which column counts the steps, and what step each row is of."""
+"""Find the column that counts the steps, and the step of each row."""
 
 from __future__ import annotations
 

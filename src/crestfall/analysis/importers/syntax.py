@@ -1,4 +1,4 @@
-"""What stands on one line of a console log: a row of numbers, a part of one, a counter, a progress bar, a heading.
+"""Parse one line of a console log: a row of numbers, a part of one, a counter, a progress bar, a heading.
 
 Nothing here knows of other lines. Where a value was found is kept, so that lines of the same shape need not be read
 again (`lines.py`).

@@ -115,7 +115,7 @@ class Kept:
         return [c for c in checkpoints(self.folder, self.rest) if c.place.as_posix() in names]
 
     def add(self, checkpoint: Checkpoint, copy: bool) -> str | None:
-        """How it was kept: `hard links` or `copy`. None: it changed meanwhile, and nothing was kept."""
+        """Keep a checkpoint. Returns `hard links` or `copy`, or None if it changed meanwhile and was not kept."""
         self.folder.mkdir(exist_ok=True)
         for left in self.folder.glob(f"{UNDER_WAY}*"):
             _remove(left)  # of a watch that was killed

@@ -1,4 +1,4 @@
-"""What a watch must not forget when it is killed: one small file per run."""
+"""State of a watch that survives a kill: one small file per run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Memory:
             data["past"] = past.to_json()
 
     def tell(self, stretch: int) -> bool:
-        """Whether nobody has been told of a fall in this stretch; from now on somebody has."""
+        """Mark the fall in this stretch as reported. Returns False if it had been reported before."""
         with self._changing() as data:
             first = bool(stretch > data.get("told", -1))
             data["told"] = max(stretch, data.get("told", -1))

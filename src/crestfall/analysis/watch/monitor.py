@@ -109,7 +109,7 @@ class Monitor:
         return replace(view, alarm=alarm, news=news, p_value=self._judge.p_value, stretch=self._past.stretch)
 
     def _unseen(self, run: Trajectory) -> str:
-        """What the controller cannot see yet for want of the noise."""
+        """Note on falls that the controller cannot detect yet because the noise is unknown; empty if there is none."""
         count = len(self._past.records)
         if _noise_known(run) or count > DIFFERENCES or not self._controller.needs_noise:
             return ""

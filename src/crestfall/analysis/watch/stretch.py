@@ -1,4 +1,4 @@
-"""What a watched log has shown so far, kept across rotation, truncation, and restarts of the job."""
+"""Records of a watched log so far, kept across rotation, truncation, and restarts of the job."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def merged(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
 
 
 def _common(old: Sequence[Record], new: Sequence[Record]) -> int:
-    """How many leading points are the same."""
+    """Number of leading records that are equal in both."""
     differ = ((a.step, a.value) != (b.step, b.value) for a, b in zip(old, new, strict=False))
     return next((i for i, different in enumerate(differ) if different), min(len(old), len(new)))
