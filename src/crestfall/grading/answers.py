@@ -1,4 +1,4 @@
-"""What of a model's text is its answer: no thinking, no next turn, nothing around the part that is marked as answer."""
+"""Find the answer in a model's text: drop the reasoning, later turns, and the text around a marked answer."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _code_in(data: Any) -> str | None:
 
 
 def _final(text: str) -> str:
-    """What stands in the final channel, where a model has channels."""
+    """Text of the final channel, where a model writes to channels; else the whole text."""
     finals = list(_FINAL.finditer(text)) if "<|channel|>" in text or text.startswith("analysis") else []
     return text[finals[-1].end() :] if finals else _CHANNEL.sub("", text)
 

@@ -1,4 +1,4 @@
-"""What does a set of tests fail to see? Asked before a model is trained on it, for a model finds out.
+"""Audit of a set of tests before a model is trained on it: the wrong programs that pass.
 
 References that fail their own tests, mutants of references that pass them, and tests that no mutant fails, per problem.
 A mutant that passes is a wrong program that would be rewarded, or one that computes the same as the reference: which of
@@ -70,7 +70,7 @@ def _audited(grader: CodeGrader, problem: Problem, most: int) -> Audited:
 
 
 def _tests(problem: Problem, grades: list[Grade]) -> int | None:
-    """How many tests there are: the cases, or, of test code, what the share of those passed says."""
+    """Number of tests: the cases or, for test code, the number that the shares of passed tests imply."""
     cases = getattr(problem.tests, "cases", None)
     if cases is not None:
         return len(cases)

@@ -1,4 +1,4 @@
-"""How many different programs there are among some: equal up to layout, comments, docstrings and chosen names.
+"""Count distinct programs, ignoring layout, comments, docstrings and chosen names.
 
 Two programs are the same if their syntax trees are, once the names that a program itself gives (parameters, variables,
 functions) are numbered in order of appearance. Programs that compute the same in other ways are different.

@@ -1,4 +1,4 @@
-"""Which code of an answer is the program. The rules are told in docs/grading.md, "Code in an answer".
+"""Extract the program from an answer. docs/grading.md explains the rules ("Code in an answer").
 
 1. Fenced blocks. Those tagged as Python if there are any, else those without a tag, or with one that is no language's.
    Without such blocks: what HTML or Python's prompt marks as code; the code that stands bare among the lines; then

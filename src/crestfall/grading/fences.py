@@ -52,15 +52,15 @@ class _Run:
     start: int
     end: int
     first: bool
-    """Whether nothing but indentation, list and quote marks stands before it on its line."""
+    """Whether only indentation, list marks and quote marks precede the fence on its line."""
     quoted: bool
     info: str
-    """What stands behind it on its line."""
+    """Text after the fence on its line."""
     kind: Kind
 
     @property
     def tagged(self) -> bool:
-        """Whether this reads as the beginning of a block of some language."""
+        """Whether the fence has the form of a block's beginning, with a language's tag."""
         return self.kind != "plain" and bool(self.info.strip())
 
 
@@ -156,7 +156,7 @@ def _program(text: str, run: _Run, stop: int, is_code: Callable[[str], bool]) ->
 
 
 def _bodies(text: str, run: _Run, stop: int) -> list[str]:
-    """What may be meant by a block: all below the fence's line; or that with what stands on this line, tag or not."""
+    """Possible contents of a block: the lines below the fence; the same with the text on its line, tag or no tag."""
     line_end = text.find("\n", run.end, stop)
     below = text[line_end + 1 : stop] if line_end >= 0 else ""
     whole = text[run.end : stop]

@@ -178,7 +178,7 @@ class CodeGrader:
         return running
 
     def _prepare(self, pairs: Iterable[tuple[Problem, str]]) -> tuple[Batch, list[bytes], list[Job]]:
-        """What is known of the pairs, their keys in order, and the programs that have to be run."""
+        """Returns the grades known already, the keys of the pairs in order, and the programs that have to be run."""
         batch, jobs, keys = Batch(), [], []
         for problem, program in pairs:
             plan = self._plan(problem)

@@ -1,5 +1,5 @@
-"""Where test code may run: outside the program's process, as long as it does nothing but hand values over and look at
-the values that come back; inside it, where it handles the program's objects.
+"""Decide where test code may run: outside the program's process as long as it only passes values and looks at the
+values that come back; inside it, where the tests handle the program's objects.
 
 The tests alone decide, never a program: a program that could choose would choose to have its own tests within reach.
 What is not known to be harmless counts as handling objects.
@@ -55,7 +55,7 @@ class Placement:
 def placement(
     code: str, entry: str | None, stub: str = "", reference: str | None = None, packages: Sequence[str] = ("numpy",)
 ) -> Placement:
-    """Where these tests are to run.
+    """Decide where these tests run.
 
     Args:
         entry: the name that the tests are about; `check`'s argument stands for it.
@@ -189,7 +189,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _part(self, node: ast.AST) -> None:
-        """What is assigned to: a part of an object that is being built (`root.left.left`), or an item."""
+        """Visit an assignment's target: an attribute of an object under construction (`root.left.left`), or an item."""
         if isinstance(node, ast.Attribute):
             base: ast.AST = node
             while isinstance(base, ast.Attribute):

@@ -1,4 +1,4 @@
-"""What each isolation layer stops, in words, for `crestfall grade --explain-sandbox`."""
+"""Descriptions of what each isolation layer stops, for `crestfall grade --explain-sandbox`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program may use before it is stopped, and how the grader is set up. Plain data: no logic of grading."""
+"""Resource limits of a program, and the grader's configuration. Plain data without grading logic."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Limits:
     workers: int = 2
     """Programs that run at the same time."""
     scratch_mib: int = 16
-    """What a program can write to files: the size of its file system, or, without a mount namespace, what it is stopped
-    at."""
+    """Size of the program's file system in MiB. Without a mount namespace: the total size of its files at which the
+    program is stopped."""
     packages: tuple[str, ...] = ()
     """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
     inside: bool = True

@@ -1,4 +1,4 @@
-"""What the names in test code stand for: the program's, the tests' own, modules."""
+"""Resolve the names in test code: the program's, the tests' own, modules."""
 
 from __future__ import annotations
 

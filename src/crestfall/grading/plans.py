@@ -90,7 +90,7 @@ def plan_of(problem: Problem, grader: Limits) -> Plan:
 
 
 def _in_place(problem: Problem, tests: CallTests) -> bool | None:
-    """What the tests say, else False where the reference returns something: then a program has to return it too."""
+    """`in_place` as the tests state it; else False if the reference returns a value: a program has to do so too."""
     if tests.in_place is not None or problem.reference is None:
         return tests.in_place
     name = tests.entry_point.rpartition(".")[2]

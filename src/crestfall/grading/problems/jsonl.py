@@ -116,7 +116,7 @@ def _checker(row: Row) -> str | None:
 
 
 def _as_data_sets(tests: Any) -> bool:
-    """Whether tests have a shape of the data sets: asserts, or inputs and outputs under other names than ours."""
+    """Whether tests have the form of a public data set: asserts, or inputs and outputs under that data set's names."""
     if isinstance(tests, dict):
         return True
     first = tests[0]

@@ -1,4 +1,4 @@
-"""What became of the assertions of test code: `rewrite` makes each of them tell."""
+"""Outcomes of the assertions in test code, reported by the calls that `rewrite` inserts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Assertions:
         return self.failed and not self.held and not noted
 
     def names(self) -> dict[str, Any]:
-        """What rewritten tests call."""
+        """Functions that rewritten tests call, by name."""
         return {HOLD: self.hold, NOTE: self.note, ALLCLOSE: allclose}
 
 

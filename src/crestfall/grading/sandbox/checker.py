@@ -62,7 +62,7 @@ def _function(namespace: dict[str, Any]) -> Callable[..., Any] | None:
 
 
 def _answer(function: Callable[..., Any], source: str, texts: tuple[str, str, str]) -> Any:
-    """What a function says: one that returns nothing anywhere says no by an assertion that fails."""
+    """Answer of a checker function. One without any `return VALUE` rejects an output by a failing assertion."""
     try:
         answer = _call(function, *texts)
     except AssertionError:

@@ -101,7 +101,7 @@ def _run_inside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[st
 
 
 def _report(message: Any, code: TestCode, nonce: str, tests: Tests) -> tuple[str, str]:
-    """What a program's process says of its tests, as far as it adds up. Raises Malformed."""
+    """Verdict and detail from the report of a program's process, checked for consistency. Raises Malformed."""
     if not isinstance(message, list) or len(message) != 6 or message[:2] != ["t", nonce]:
         raise Malformed("no report of the tests")
     _, _, checks, results, kind, text = message

@@ -62,8 +62,8 @@ def run_main(channel: Channel, source: str, header: str) -> None:
 
 
 def finalize(source: str) -> None:
-    """What Python does at the end of a script: wait for non-daemon threads, run exit functions, flush, let go of the
-    globals (which closes files that are still open) and flush what that has printed."""
+    """End a script as Python does: wait for non-daemon threads, run exit functions, flush, clear the globals (which
+    closes open files) and flush the output of that."""
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
     atexit._run_exitfuncs()

@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Malformed(ValueError):
-    """What was received is not what `encode` writes: somebody else wrote to the channel."""
+    """A message that `encode` cannot have written: the program wrote to the channel itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ def uncalled(tree: ast.Module) -> list[str]:
 
 
 def _leaves_check(tree: ast.Module) -> bool:
-    """Whether `check` is given and nothing calls it when the tests are run: HumanEval-X's call it themselves."""
+    """Whether the tests define `check` without calling it (HumanEval-X's tests call it themselves)."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     bound = any(
         (isinstance(node, kinds) and node.name == CHECK)

@@ -1,4 +1,4 @@
-"""What goes between tests that are code and a program: values there, values or references back, exceptions."""
+"""Protocol between test code and the program under test: values out, values or references back, exceptions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Remote:
 
 
 def exception(kind: str, text: str, kinds: Any, args: Any, mentions: frozenset[str]) -> BaseException:
-    """What a fault of the program raises in the tests: they may expect a ValueError, say.
+    """Exception to raise in the tests for one that the program raised: tests may expect a ValueError, say.
 
     Args:
         kinds: names of its class and of those that this derives from: the first that is one of Python's is raised.
@@ -139,7 +139,7 @@ def sendable(value: Any) -> Any:
 
 
 def _sendable_key(key: Any) -> Any:
-    """What is hashed over there cannot be resolved from a dict."""
+    """Encode a dict's key or a set's member. References are dicts on the wire, so such a key may hold none."""
     sent = sendable(key)
     if _has_reference(sent):
         raise Unsendable("the tests pass the program a dict or set with keys that are not plain data")

@@ -1,4 +1,4 @@
-"""What a program's own process needs to run it: its channel, its source, the faults it lets out. Holds no expected
+"""Harness inside a program's own process: its channel, its source, the exceptions it raises. Holds no expected
 answer.
 
 Everything here is within the program's reach and may be patched by it; a program that does so can only change the
@@ -192,7 +192,7 @@ def find(namespace: dict[str, Any], entry: str) -> Any:
 
 
 def main_function(namespace: dict[str, Any]) -> Any:
-    """What tests call where nobody says which function: the last that no other one uses, or the last method of
+    """Function to test where the problem names none: the last one that no other function uses, or the last method of
     `Solution`.
 
     Raises NameError.

@@ -1,5 +1,5 @@
-"""What LeetCode, and the benchmarks made of its problems, import before a program: their starter code names `List` and
-solutions call `Counter` or `inf` without an import of their own."""
+"""Imports that LeetCode, and benchmarks made of its problems, put before a program: their starter code names `List`
+and solutions call `Counter` or `inf` without an import of their own."""
 
 from __future__ import annotations
 

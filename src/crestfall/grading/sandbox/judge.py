@@ -17,8 +17,8 @@ MUCH = 1 << 16  # bytes of code
 
 
 def check(source: str) -> tuple[str | None, bytes | None]:
-    """What is wrong with the syntax of a short program, without a process for it: most of what a collapsed policy
-    writes does not parse. If nothing is wrong, its code, marshalled: its process need not compile it again.
+    """Check the syntax of a short program without starting a process, since most programs of a collapsed policy do not
+    parse. Returns (error, None), or (None, marshalled code), which spares the process a second compilation.
 
     Compiling runs nothing; sources long enough to strain the parser are left to a process of their own, and so are
     those that compile to much, or with warnings for the program's stderr. Raises MemoryError: a few hundred characters

@@ -102,7 +102,7 @@ class Keeper:
             yield job, outcome
 
     def _await(self, number: int) -> Outcome:
-        """What becomes of the program that the judge is at."""
+        """Wait for the outcome of the program that the judge is running."""
         frames, plan = self._frames, self._plans[number]
         assert frames is not None
         clock = (~self._pid << 3) | 2  # the CPU-time clock of that process, see clock_getcpuclockid(3)
@@ -160,7 +160,7 @@ class Keeper:
         return status
 
     def _settle_zygote(self) -> None:
-        """What a judge has left running, and reports that it has not read, are not the next one's."""
+        """End the processes that a judge left running and drop its unread reports, before the next judge starts."""
         try:
             for message in (b"end it", SYNC):
                 self._zygote.send(message)

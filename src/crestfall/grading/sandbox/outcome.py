@@ -1,4 +1,4 @@
-"""What grading one program comes to, on the trusted side, and the words for it."""
+"""Outcome of grading one program, on the trusted side, and its description in words."""
 
 from __future__ import annotations
 

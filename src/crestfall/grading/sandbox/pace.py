@@ -1,4 +1,4 @@
-"""How long a program may take at most. It is shared with the trainer's side, which has to wait longer than that."""
+"""Time limits of a program. The trainer's side shares them, since it has to wait longer than that."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which files a program may read: Python's standard library, the C libraries it is linked with, and packages that were
-allowed."""
+"""Files that a program may read: Python's standard library, the C libraries it is linked with, and allowed
+packages."""
 
 from __future__ import annotations
 

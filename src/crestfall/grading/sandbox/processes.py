@@ -28,7 +28,7 @@ class Queue(queue.Queue):  # type: ignore[type-arg]
 
 
 class ThreadPopen:
-    """What `Process.start` makes: a thread that runs the process's `run`."""
+    """Process object made by `Process.start`: a thread that runs the process's `run`."""
 
     method = "thread"
 

@@ -22,7 +22,7 @@ PATIENCE_MS = 4
 
 @dataclass(frozen=True)
 class Ending:
-    """How a program's process ended, by the zygote's report."""
+    """End of a program's process, as the zygote reports it."""
 
     signal: int
     code: int

@@ -18,7 +18,7 @@ from crestfall.grading.sandbox.fixtures import Capture, MonkeyPatch
 
 
 class ExceptionInfo:
-    """What `with raises(...) as info` binds."""
+    """Object that `with raises(...) as info` binds."""
 
     value: Any = None
 
@@ -183,12 +183,12 @@ def provide() -> None:
 
 @functools.cache
 def absent() -> bool:
-    """Whether there is no pytest to import. The zygote asks for its forks: looking costs a tenth of a short program."""
+    """Whether pytest is not installed. The zygote checks for all forks: it takes a tenth of a short program's time."""
     return importlib.util.find_spec("pytest") is None
 
 
 def module() -> types.ModuleType:
-    """What `import pytest` gives."""
+    """Module that `import pytest` returns."""
     pytest = types.ModuleType("pytest")
     vars(pytest).update(
         {

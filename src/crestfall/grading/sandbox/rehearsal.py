@@ -1,4 +1,4 @@
-"""What every program's process does before and around the program, done in the zygote beforehand.
+"""Warm-up in the zygote: run beforehand the code that every program's process runs before and around its program.
 
 A process that has been forked pays for each page that it writes to first. Code that has run here is specialised, its
 methods are in the interpreter's cache, and its modules are loaded: none of that is written again in a fork.

@@ -1,5 +1,5 @@
-"""What is changed in test code before it is compiled, so that nobody has to take the tests' word for it that they
-tested: assertions are counted, the tests' own start (`unittest.main()`) is left to `collect`, an import of the solution
+"""Rewrite test code before it is compiled, so that the grader itself knows which assertions ran:
+assertions are counted, the tests' own start (`unittest.main()`) is left to `collect`, an import of the solution
 is the program, and an empty array is close to nothing but another one."""
 
 from __future__ import annotations

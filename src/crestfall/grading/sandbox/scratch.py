@@ -52,7 +52,7 @@ class Scratch:
         return total
 
     def _state(self) -> tuple[int, ...]:
-        """What changes with anything that is done to root or folder: tmpfs counts entries in the size."""
+        """Fingerprint that changes with any change to root or folder: tmpfs counts entries in the size."""
         parts: list[int] = []
         for path in (self._root, self.home):
             try:

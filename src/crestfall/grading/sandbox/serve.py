@@ -85,7 +85,7 @@ def _call(encoder: Encoder, function: Callable[..., Any], args: list[Any], kwarg
 
 
 def _snapshot(encoder: Encoder, args: list[Any]) -> bytes | str | None:
-    """What changes where a call changes its arguments."""
+    """Snapshot of a call's arguments, which differs afterwards if the call changed them; None if none can be taken."""
     try:
         return marshal.dumps(args, PLAIN)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a problem's checker says of an output, as the judge reads it."""
+"""Read the answer of a problem's own checker about an output, on the judge's side."""
 
 from __future__ import annotations
 

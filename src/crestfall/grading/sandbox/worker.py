@@ -146,7 +146,8 @@ def answer(number: int, outcome: Outcome) -> tuple[Any, ...]:
 
 
 def reset_signals() -> None:
-    """What a trainer ignores or blocks is inherited: programs, and waiting for them, rely on the defaults."""
+    """Restore default signal handling. A trainer's ignored or blocked signals are inherited, and programs, and waiting
+    for them, rely on the defaults."""
     for number in range(1, signal.NSIG):
         if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
