@@ -1,1 +1,1 @@
-"""What people take into their own training runs: guard, TRL callback, rewards."""
+"""Parts for use in any training run: guard, TRL callback, rewards."""

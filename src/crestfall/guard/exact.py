@@ -117,7 +117,7 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
 
 
 def _uncast(now: Any, saved: Any, device: Any) -> Any:
-    """What was loaded, with every tensor of another dtype or class as it was saved."""
+    """The loaded state, in which tensors with a changed dtype or class are replaced by the saved ones."""
     if hasattr(saved, "dtype") and hasattr(saved, "to"):
         same = type(now) is type(saved) and now.dtype == saved.dtype
         return now if same else saved.to(device=device)
@@ -143,7 +143,7 @@ def _spec(tensor: Any) -> tuple[Any, ...]:
 
 
 def finite(item: Any) -> bool:
-    """Whether every trainable weight of a module, or a tensor, is a finite number. One wait for each device."""
+    """Whether every trainable weight of a module, or every value of a tensor, is finite. One device sync per device."""
     import torch
 
     weights = [p for p in item.parameters() if p.requires_grad] if isinstance(item, torch.nn.Module) else [item]

@@ -227,7 +227,7 @@ class History:
         return replace(scores, record=record, raw=-worst if self._minimised else None)
 
     def _away_from_here(self, scores: Scores, best: int | None, *, stop: bool = False) -> Decision:
-        """What is done about weights that are not finite: back to the best, or stop there."""
+        """Decision for weights that are not finite: roll back to the best snapshot, or stop there."""
         step = scores.record.step
         target = self.best_step() if best is None else self._by_id[best].record.step
         reason = "the weights are not finite (NaN or infinity)"
@@ -352,7 +352,7 @@ class History:
         return current.rate_after / in_force
 
     def _wanted(self, keep: frozenset[int], target: int | None, take: bool) -> frozenset[int]:
-        """Which to keep: the target's, the best, then what the controller asks for, as far as the bound allows."""
+        """Snapshots to keep: the target's, the best, then those that the controller needs, up to the bound."""
         current = self._active[-1].id
         there = self.available() | ({current} if take else frozenset())
         best = self.best_of(there)

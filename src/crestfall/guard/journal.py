@@ -1,4 +1,4 @@
-"""What a guard has seen, on disk: one JSON object per observation, append-only (`observations.jsonl`).
+"""Log of a guard's observations: one JSON object per observation, append-only (`observations.jsonl`).
 
     {"id": 0, "step": 0, "select": 0.25, "n": 480, "passed": [...], "standard_error": 0.02, "report": ..., "entropy":
     ...,
@@ -35,7 +35,7 @@ class Observation:
     scores: Scores
     decision: Decision
     rate_before: float = 1.0
-    """What decisions had made of the learning rate when the observation was made, before its own decision."""
+    """Learning-rate multiplier from earlier decisions, at the time of the observation and before its own decision."""
 
     @property
     def record(self) -> Record:
@@ -48,7 +48,7 @@ class Observation:
 
     @property
     def shown(self) -> bool:
-        """Whether the controller saw it: of weights that are not finite no score says anything."""
+        """Whether the controller saw the observation: a score of weights that are not finite means nothing."""
         return self.scores.not_finite != "weights"
 
     @property

@@ -1,4 +1,4 @@
-"""What a guard holds of the training state in memory, on every rank: taking snapshots, and putting them back.
+"""A guard's snapshots of the training state in memory, on every rank: take them, and put them back.
 
 Rank 0 holds a whole copy. The others hold only what differs from rank 0's (a random generator, a buffer of their own)
 and are sent the rest when it is needed. Of sharded tensors every rank holds its own shards.
@@ -155,7 +155,7 @@ class Keeper:
         return [digest(whole), digest(rest)]
 
     def _part(self, packed: Packed, own: set[str], mine: list[str], first: list[str]) -> bytes:
-        """What rank 0 has to write for this rank: nothing where it holds the same."""
+        """Bytes that rank 0 has to write for this rank: none where rank 0 holds the same."""
         if not own and mine[0] == first[0]:
             return b""
         small = mine[1] == first[1] and all(name.split(".")[0] in self._state.generators for name in own)

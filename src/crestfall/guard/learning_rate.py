@@ -1,4 +1,4 @@
-"""What a decision does to optimizers and schedulers: learning rates multiplied for good or kept, momenta forgotten."""
+"""Apply a decision to optimizers and schedulers: multiply learning rates, keep them multiplied, reset momenta."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 _IN_SCHEDULERS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "eta_min", "eta_max", "min_lr", "lr_min")
 _COUNTERS = ("k", "weight_sum", "lr_max", "scheduled_lr", "d", "d_max", "d_numerator")
-"""What schedule-free optimizers and Prodigy remember in their groups; where they begin is in their defaults."""
+"""State that schedule-free optimizers and Prodigy hold in their groups; the initial values are their defaults."""
 _PARTS = ("_schedulers", "after_scheduler", "scheduler", "lr_scheduler")
 
 

@@ -1,4 +1,4 @@
-"""What a guard is given: controllers by name, what goes together, and callers that may fail."""
+"""Arguments of a guard: controllers by name, checks of combinations, and calls to user functions that may fail."""
 
 from __future__ import annotations
 

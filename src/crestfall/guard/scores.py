@@ -1,4 +1,4 @@
-"""What a training loop says of an evaluation -> the record that a controller sees.
+"""Convert the result of an evaluation, as a training loop passes it, into the record that a controller sees.
 
 Numbers come as Python's, numpy's or torch's; a score as a mean, as counts per problem or as pass rates per problem;
 and it may be one to be minimised. What could mean two things is refused in one line, at the first evaluation.
@@ -59,14 +59,14 @@ _MEANT = {
     **dict.fromkeys(("N", "samples", "n_samples", "num_samples", "sample_size"), "n"),
     **dict.fromkeys(("stderr", "std_err", "std_error", "stderror", "se", "sem"), "standard_error"),
 }
-"""What others call the arguments of `observe`."""
+"""Names used elsewhere for the arguments of `observe`: {name elsewhere: argument}."""
 
 
 def greater_is_better(metric: str, said: bool | None = None) -> bool:
-    """Whether a larger value of a metric is the better one: as said, else by its name.
+    """Whether a larger value of a metric is better: as `said`, else by the metric's name.
 
     Raises:
-        ConfigError: nobody said, and the name leaves it open.
+        ConfigError: `said` is None, and the name leaves it open.
     """
     if said is not None:
         return said
@@ -80,7 +80,7 @@ def greater_is_better(metric: str, said: bool | None = None) -> bool:
 
 
 def has_binomial_noise(metric: str) -> bool:
-    """Whether a metric can be a share of samples, so that their number gives its noise. A loss is none."""
+    """Whether a metric can be a share of samples, so that their number gives its noise. A loss cannot."""
     return not re.search(_WITHOUT_BINOMIAL_NOISE, metric.lower())
 
 

@@ -1,4 +1,4 @@
-"""What a guard takes a snapshot of, and how it puts it back."""
+"""Training state that a guard takes snapshots of and puts back."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Measured:
     share: float
     """The part of it that was kept."""
     scale: float
-    """What the learning rate of the next step is multiplied by."""
+    """Learning-rate multiplier of the next step."""
     cosine: float | None = None
     """Cosine between the kept step and the one before it; None if one of them moved nothing."""
     output_share: float | None = None
@@ -258,8 +258,8 @@ class StepMeter:
         self._paced.state = kept
 
     def _shortened(self) -> float:
-        """What schedule, warm-up and controllers leave of the configured rate: a meter that held steps at one size
-        would undo them."""
+        """Share of the configured learning rate that schedule, warm-up and controllers leave. Without it, a meter that
+        holds steps at one size would undo them."""
         rate = max(map(float, self._rates), default=0.0)
         return min(1.0, max(rate / self._configured, SHORTEST)) if self._configured > 0 else 1.0
 

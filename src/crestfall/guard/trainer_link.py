@@ -19,7 +19,7 @@ from crestfall.store import statetree
 _DIRECTORY = "_crestfall"
 """Below the output directory: `push_to_hub` leaves out what begins with an underscore."""
 _BUFFERS: tuple[tuple[str, Any], ...] = (("_buffered_inputs", None), ("_step", 0), ("_last_loaded_step", -1))
-"""What a TRL trainer (1.16) holds of completions sampled before, and of the weights that its vLLM engine has."""
+"""Fields of a TRL trainer (1.16) for buffered completions and for the weights that its vLLM engine has."""
 
 
 def find_trainer(state: Any) -> Any:
@@ -91,10 +91,10 @@ def directory_for(given: str | Path | None, args: Any, resumed: bool) -> Path:
 
 
 def direction(metric: str | None, said: bool | None, args: Any) -> bool:
-    """Whether a larger score is the better one: as said, else by the metric's name and what the trainer has for it.
+    """Whether a larger score is better: as `said`, else by the metric's name and the trainer's `greater_is_better`.
 
     Raises:
-        ConfigError: nobody says, or they contradict each other.
+        ConfigError: the direction is unknown, or the sources contradict each other.
     """
     if metric is None or said is not None:
         return said is not False
@@ -150,7 +150,7 @@ def forget_rollouts(trainer: Any, args: Any) -> None:
 
 
 def saves_now(args: Any, state: Any, control: Any) -> bool:
-    """Whether the trainer is about to save a checkpoint, which must not be ahead of the guard's disk."""
+    """Whether the trainer is about to save a checkpoint, which must not be newer than the guard's files."""
     strategy = named(args.save_strategy)
     steps = getattr(state, "save_steps", 0) or 0
     due = strategy == "steps" and steps > 0 and state.global_step % steps == 0

@@ -1,4 +1,4 @@
-"""What there is to take back of a transformers Trainer: trainable weights, buffers, optimizer, scheduler."""
+"""Training state of a transformers Trainer for snapshots: trainable weights, buffers, optimizer, scheduler."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         self._observed: int | None = None
         self.guard: Guard | None = None
         self.decision: Decision | None = None
-        """What the last `train()` ended with: its `target_step` is the step that the weights are of."""
+        """Last decision of the last `train()`; its `target_step` is the step of the final weights."""
         self.checkpoint: Path | None = None
         """With `keep="best"`: the trainer's checkpoint to go on from."""
         if metric is not None and n is not None and not has_binomial_noise(metric):
