@@ -1,4 +1,4 @@
-"""What several verbs share: where results go, how a run is asked to stop, and what is said at the end."""
+"""Helpers shared by several verbs: output directories, stopping a run, and the lines printed at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints: what would be run, and what it costs at most. Runs nothing, writes nothing."""
+"""Output of `--dry-run`: the runs, and an upper bound on their cost. Runs nothing, writes nothing."""
 
 from __future__ import annotations
 

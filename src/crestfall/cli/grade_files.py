@@ -191,5 +191,5 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether this is a pipe or a terminal, which no file can take the place of."""
+    """Whether this is a pipe or a terminal, which cannot be replaced by a new file."""
     return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())

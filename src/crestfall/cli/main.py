@@ -47,7 +47,7 @@ EXIT_CODES: dict[int, str] = {
 }
 
 AFTER_INTERRUPT = "nothing was written"
-"""What is said of a verb that was interrupted and does not say itself what becomes of its work."""
+"""Message after an interrupt, for verbs that have none of their own."""
 
 
 def parser(*filled: str) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from crestfall.testbed.config import RunConfig
 
 
 def serve(config: RunConfig) -> bool:
-    """Whether this is one of the other processes; if so it has done its part. Raises ConfigError."""
+    """Do this process's part of a distributed run if it is not rank 0. Returns whether it was. Raises ConfigError."""
     if processes() == 1:
         return False
     if not hasattr(config.engine, "serve"):

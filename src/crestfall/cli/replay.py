@@ -195,7 +195,7 @@ def _acted(row: Mapping[str, Any]) -> str:
 
 
 def _beyond(name: str, done: replay.Replay) -> str:
-    """What cannot be replayed of a decision."""
+    """Note on the consequences of a decision that a replay cannot show; empty if there are none."""
     if not done.beyond:
         return ""
     where = "at the end" if done.acted_at is None else f"at step {done.acted_at}"

@@ -46,7 +46,7 @@ class RunRow:
     status: str = "waiting"
     error: str | None = None
     damage: str | None = None
-    """What of its directory cannot be read."""
+    """Message on a part of the run's directory that cannot be read; None if all is readable."""
 
     def look(self) -> None:
         """Read on in its run directory."""

@@ -1,4 +1,4 @@
-"""What `crestfall watch` does at every look: read, judge, show, tell, run the command, keep the checkpoint."""
+"""One round of `crestfall watch`: read the log, classify, display, notify, run the command, keep the checkpoint."""
 
 from __future__ import annotations
 
