@@ -1,4 +1,4 @@
-"""What a controller is.
+"""Protocol of a controller.
 
 A controller decides, the campaign carries out. It sees one `Record` per step, in order, starting with step 0 (before
 any update), and returns a `Decision`; it never touches weights. Its state is a plain dict that JSON can hold, so
@@ -25,7 +25,7 @@ class Controller:
 
     name: ClassVar[str]
     needs_noise: ClassVar[bool] = False
-    """What it sees depends on the evaluation's noise: a guard says what it cannot see where scores come without `n`."""
+    """Whether the controller needs the evaluation's noise. If scores come without `n`, a guard warns what it misses."""
 
     duels: ClassVar[bool] = False
     """It decides by `Record.duel`, which takes a campaign: whoever holds no earlier weights cannot run it."""

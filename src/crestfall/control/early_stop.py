@@ -38,7 +38,7 @@ class EarlyStop(PeakKeeper):
     """Evaluations without a better score before the controller acts (for `reading: patience`), however many steps lie
     between two of them. None: as many as `margin`."""
     reading: Literal["patience", "budget"] = "patience"
-    """Which of two ways to read the paper's rule. `patience`: stop once `patience` evaluations brought nothing better.
+    """Interpretation of the paper's rule. `patience`: stop once `patience` evaluations brought nothing better.
     `budget`: never stop inside a campaign; the next budget is peak_step + margin, not capped, so it grows by at most
     `margin` a campaign."""
     then: Literal["stop", "go_on"] = "stop"

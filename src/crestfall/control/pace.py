@@ -25,7 +25,7 @@ from crestfall.core.errors import ConfigError
 from crestfall.core.registry import register
 
 State = Mapping[str, float]
-"""What a pace remembers from step to step; part of every snapshot. `scale` multiplies the learning rate."""
+"""State of a pace between steps; part of every snapshot. `scale` multiplies the learning rate."""
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -64,7 +64,7 @@ class Pace:
 
     @property
     def halves(self) -> bool:
-        """Whether it asks for the agreement of the gradients of a batch's two halves."""
+        """Whether the pace needs the agreement of the gradients of a batch's two halves."""
         return False
 
     def agree(self, state: State, agreement: float) -> State:
@@ -76,8 +76,8 @@ class Pace:
         return 1.0
 
     def enough(self, kl: Callable[[], float]) -> bool:
-        """Whether the other updates of a batch are left out: asked between two of them. `kl`: measures how far those so
-        far have moved the policy."""
+        """Whether to skip the remaining updates of a batch; called between two of them. `kl` measures how far the
+        updates so far have moved the policy."""
         return False
 
     def settle(

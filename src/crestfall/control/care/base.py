@@ -1,4 +1,4 @@
-"""What a chain controller is: it plans the next campaign from those that are done.
+"""Protocol of a chain controller, which plans the next campaign from those that are done.
 
 Between campaigns as `control` is within one. It sees `CampaignSummary`s (scores on select only) and returns a
 `Plan`, which the chain carries out and records with its evidence in a `care` event. Its state is a plain dict that

@@ -47,7 +47,7 @@ class Belief:
     """A deviation beyond this quantile of the chi-square distribution, and downward, is a surprise. 0.95 is 7.81 for
     three members and 9.49 for four. A surprise halves the confidence of what was known and doubles its variance."""
     tighten: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """What a surprise adds to the gate's threshold."""
+    """Amount that a surprise adds to the gate's threshold."""
 
     def revises(self, found: Surprise) -> bool:
         return found.downward and found.p_value < 1 - self.level

@@ -110,8 +110,8 @@ class Care(ChainController):
         return {**state, "memory": memory.to_json(), "raised": raised, "seen": len(history)}, evidence
 
     def _foresee(self, recollection: Recollection, state: State, history: History) -> Forecast:
-        """What the next campaign is expected to do. Its positive rate is that of the final weights of the last one;
-        before the first, what campaigns of this strategy have started from so far."""
+        """Forecast of the next campaign. Its positive rate is that of the final weights of the last campaign or, before
+        the first, the rate from which campaigns of this strategy have started so far."""
         memory = Memory.from_json(state["memory"])
         if history:
             last = history[-1]

@@ -88,7 +88,7 @@ class Response:
     adapt_share: Fraction = 0.75
     """Share of the budget of `adapt`, unless `adapt_by` says otherwise. The paper does not say."""
     adapt_by: Literal["steps", "learning_rate"] = "steps"
-    """How `adapt` is more careful: fewer steps, or all of them at half the learning rate."""
+    """Meaning of `adapt`: `steps` plans fewer steps; `learning_rate` plans all of them at half the learning rate."""
 
     def plan_of(self, verdict: Verdict, budget: int, reason: str, evidence: Mapping[str, Any]) -> Plan:
         """Reject is ours to define: the last campaign's damage is undone (back to its best step on select), and the

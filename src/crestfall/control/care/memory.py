@@ -154,8 +154,8 @@ class Recollection:
     reject_loss: Share = 0.2
     """A forecast that pass@1 falls by more than this (the paper's collapse), held with `min_confidence`: reject."""
     min_confidence: Share = 0.4
-    """What a forecast needs for `reject`; below, it is a `pilot`. The paper does not say. With the defaults of sigma
-    and unit no forecast reaches more than 0.5, and two campaigns alike reach 0.4."""
+    """Lowest confidence of a forecast for `reject`; below it, the plan is a `pilot`. The paper gives no value. With the
+    defaults of sigma and unit no forecast exceeds 0.5, and two similar campaigns reach 0.4."""
 
     def recalled(self) -> Memory:
         """Raises InputError."""
