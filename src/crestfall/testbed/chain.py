@@ -46,7 +46,7 @@ class ChainState:
     final: dict[str, Any] | None = None
     """Evaluation on the final set of the final weights of the campaign."""
     roles: dict[str, str] = field(default_factory=dict)
-    """What people call some snapshots: `last` and `best` (on select) of the latest campaign, `handed_on`."""
+    """Snapshots by role: `last` and `best` (on select) of the latest campaign, `handed_on` (its final weights)."""
     done: bool = False
 
     @property

@@ -301,7 +301,7 @@ def _study_of(options: dict[str, Any]) -> StudyConfig:
 
 
 def _read(config: str, words: Sequence[str], make: Callable[[dict[str, Any]], C]) -> C:
-    """What a file and the command line's words make together; an error names the one of the two that it comes from."""
+    """Combine a file and the `key=value` words of the command line. An error names the one of the two at fault."""
     path = find(config)
     options, over = yaml.load(path), yaml.overrides(words)
     _reject_changes_of_nothing(options, over)
@@ -315,7 +315,7 @@ def _read(config: str, words: Sequence[str], make: Callable[[dict[str, Any]], C]
 
 
 def _speaks_of(message: str, words: Sequence[str]) -> bool:
-    """Whether an error, by the key that it begins with, speaks of a `key=value` word."""
+    """Whether an error is about a `key=value` word, judged by the key at its beginning."""
     found = re.match(r"(?:method '([^']*)': )?([\w.]+)", message)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""What a run will cost at most: steps, samples, tokens, grades, memory, disk. Known before any weight is loaded."""
+"""Upper bounds on the cost of a run: steps, samples, tokens, grades, memory, disk. No weights are loaded."""
 
 from __future__ import annotations
 

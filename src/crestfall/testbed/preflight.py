@@ -1,4 +1,4 @@
-"""What a run would stumble over before its first step, found before anything is written. A dry run asks the same."""
+"""Checks for causes of failure before the first step, made before anything is written. A dry run makes them too."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from crestfall.store import yaml
 from crestfall.testbed.overlay import overlaid
 
 OWN = ("seeds", "regimes")
-"""What a method's file may hold beside options of a run."""
+"""Keys that a method's file may hold besides options of a run."""
 
 
 def expanded(options: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a chain evaluates beside its steps and the final set, where its configuration asks for it.
+"""Optional evaluations of a chain besides its steps and the final set.
 
 The out-of-distribution slice (`chain.ood`), the report sets of old campaigns (`chain.revisit`), and the base policy on
 each campaign's own sets, which tells their hard third (`chain.hard_cases`): no controller sees any of these. And what a

@@ -108,8 +108,8 @@ def prepare(study: StudyConfig, out: Path, command: Sequence[str] = ()) -> list[
 
 
 def check_directory(study: StudyConfig, out: Path) -> None:
-    """Whether the study may be run there: every chain that was run in the directory has the configuration that the
-    study gives to its method, whatever its seed, and whether or not that cell is asked for now.
+    """Check that the study may run in `out`: every chain there has the configuration that the study gives to its
+    method, whatever its seed, and whether or not this call runs that chain.
 
     Raises:
         RunDirectoryError: a chain has another configuration, or the directory holds something else.

@@ -1,4 +1,4 @@
-"""What an engine is: the thing that holds weights and optimizer and does the work of a step.
+"""Protocol of an engine, which holds weights and optimizer and carries out a training step.
 
 `native` is the reference; `trl` drives TRL's GRPOTrainer. The campaign knows only this protocol.
 """
@@ -30,7 +30,7 @@ class EvaluationResult:
     evaluation: Evaluation
     shown: Sequence[Shown] = ()
     passed_PG: NDArray[np.bool_] | None = field(default=None, compare=False)
-    """Which samples passed, the greedy ones left out."""
+    """Samples that passed, without the greedy ones."""
 
 
 class Engine(Protocol):

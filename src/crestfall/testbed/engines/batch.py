@@ -1,4 +1,4 @@
-"""What the updates of a step are computed from, and what they say of themselves."""
+"""Inputs of a step's updates, and the measurements that they return."""
 
 from __future__ import annotations
 

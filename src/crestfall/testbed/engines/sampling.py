@@ -1,4 +1,4 @@
-"""What engines have in common: completions drawn from keyed random numbers, graded, counted.
+"""Sampling shared by all engines: completions drawn from keyed random numbers, graded, counted.
 
 Here and not in one engine, so that a rollout or an evaluation is the same thing whichever engine trains.
 """
@@ -97,7 +97,7 @@ class SamplingEngine:
         return grades
 
     def _competent(self, programs: Sequence[tuple[Problem, str]], grades: Sequence[Grade]) -> NDArray[np.bool_] | None:
-        """Whether each program computes the right values under any answering convention; None: the source has one."""
+        """Whether each program computes the right values under any answering convention; None if there is only one."""
         if not isinstance(self.tasks, Conventions):
             return None
         competent = passed(grades)

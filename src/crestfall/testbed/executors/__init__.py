@@ -1,4 +1,4 @@
-"""Where the cells of a study run: one module per executor, chosen by `--executor`."""
+"""Executors, which run the runs of a study: one module per executor, chosen by `--executor`."""
 
 from __future__ import annotations
 

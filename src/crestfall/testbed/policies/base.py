@@ -1,4 +1,4 @@
-"""What a policy is: a configuration that loads into a model which samples completions and scores them with gradients.
+"""Protocol of a policy: a configuration that loads a model, which samples completions and scores them with gradients.
 
 Engines know only this protocol; the tiny policy and Hugging Face models implement it.
 """

@@ -1,4 +1,4 @@
-"""How large a policy is, without loading its weights: what a dry run computes memory and disk from."""
+"""Size of a policy without loading its weights; a dry run computes memory and disk from it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _widths(text: Any) -> tuple[int, int]:
 
 
 def _saved_bytes(text: Any, bfloat16: bool, frozen: bool, checkpointing: bool) -> int:
-    """What a layer of Llama's kind leaves for the backward pass, per token, as it is written in transformers.
+    """Bytes per token that a Llama-like layer, as implemented in transformers, saves for the backward pass.
 
     Of the stream's width: its two sums and each before and behind its norm (4 bytes each, 6 of them with the norm's
     product), or under autocast a copy in bfloat16 for each of the five maps that read it. Of the queries' width three

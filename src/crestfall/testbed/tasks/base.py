@@ -1,4 +1,4 @@
-"""What a task source is: where problems come from, kept apart by key."""
+"""Protocol of a task source, which supplies problems in disjoint sets by key."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class TaskSource(Protocol):
 
 @runtime_checkable
 class Conventions(Protocol):
-    """What a task source has beside, where programs can answer in more ways than the grader accepts. Of any other
-    source competence is not measured: it would be pass@1 by another name."""
+    """Extra protocol of a task source whose programs can answer in more ways than the grader accepts. For any other
+    source competence is not measured, since it would equal pass@1."""
 
     def any_convention(self, problem: Problem, program: str) -> str | None:
         """The program rewritten so that the grader judges what it computes and not how it answers; None: there is

@@ -1,4 +1,4 @@
-"""What the benchmarks share as task sources: where rows come from, pools by content, what campaigns draw.
+"""Base of benchmarks as task sources: reading rows, pools by content, the draws of campaigns.
 
 A source adds which rows it takes (`read`) and how it poses their problems (`pose`). A policy reads `prompt` and nothing
 else; the program that is graded is `stub` + what it wrote. See docs/tasks.md.
@@ -32,7 +32,7 @@ class Benchmark(ABC):
     excluded: ClassVar[tuple[str, ...]] = ()
     """Ids of problems that are in no pool, nor is any equal one."""
     poses_from_rows: ClassVar[bool] = False
-    """Whether `pose` reads rows. Else they are not kept: LiveCodeBench's are gigabytes."""
+    """Whether `pose` reads rows. If not, rows are not kept in memory: LiveCodeBench's are gigabytes."""
 
     path: Path | None = None
     """A JSONL file, plain or gzipped. This or `dataset`."""

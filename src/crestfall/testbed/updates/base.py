@@ -1,4 +1,4 @@
-"""What an update rule is, and the options that all of them share.
+"""Protocol of an update rule, and the options that all rules share.
 
 A rule turns the rewards of a batch into advantages and says what each token contributes to the objective. The engine
 does the rest: sampling, gradients, Adam. Options that the paper leaves open, and that decide whether there is a cliff,
@@ -27,7 +27,7 @@ Rewards = NDArray[np.float64]
 """[P, G], as the rule scales them."""
 
 State = Mapping[str, float]
-"""What a rule remembers from step to step; part of every snapshot."""
+"""State of a rule between steps; part of every snapshot."""
 
 Normalization = Literal["sequence_sum", "sequence_mean", "token_mean", "constant"]
 Positive = Annotated[float, Field(gt=0)]
@@ -38,7 +38,7 @@ Count = Annotated[int, Field(ge=1)]
 class Advantages:
     values_PG: Rewards
     baseline_PG: Rewards
-    """What was subtracted from the reward, to measure the drift it adds."""
+    """Baseline subtracted from the reward, kept to measure the drift that it adds."""
     state: State
 
 
@@ -94,11 +94,11 @@ class UpdateRule:
     REINFORCE. `sequence_mean`: its own length (GRPO). `token_mean`: the batch's tokens in place of N (DAPO).
     `constant`: the token limit (Dr. GRPO)."""
     zero_variance_groups: Literal["counted", "left_out"] = "counted"
-    """What to do with groups in which all rewards are equal. `counted`: they count in the normaliser. `left_out`: they
+    """Treatment of groups in which all rewards are equal. `counted`: they count in the normaliser. `left_out`: they
     give no gradient, whatever the baseline, and do not count in the normaliser either (DAPO's dynamic sampling; the
     "Reject" of Minimalist RL)."""
     rewarded: Literal["passed", "random"] = "passed"
-    """Which samples earn the reward. `passed`: those that pass all tests. `random`: as many, drawn at random. `random`
+    """Samples that earn the reward. `passed`: those that pass all tests. `random`: as many, drawn at random. `random`
     shows what an update does without any information. Signals always report what passed."""
     flipped: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the verdicts on training samples that are inverted at random, independently: a noisy grader. Evaluations

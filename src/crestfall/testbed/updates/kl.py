@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = Mapping[str, float]
-"""What a penalty remembers from step to step; part of every snapshot."""
+"""State of a penalty between steps; part of every snapshot."""
 
 Estimator = Literal["k1", "k2", "k3"]
 Reference = Literal["base", "start"]

@@ -46,7 +46,7 @@ class Part:
     """Sample numbers of its microbatches' rows."""
     batches: list[dict[str, Tensor]]
     factor: float
-    """What the loss is multiplied with."""
+    """Multiplier of the loss."""
 
 
 class TrlEngine(SamplingEngine):

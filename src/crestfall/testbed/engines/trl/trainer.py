@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from crestfall.testbed.engines.trl.options import TrlOptions
 
 Microbatch = Mapping[str, Tensor]
-"""What TRL's loss reads: prompt and completion ids and masks [B, T], advantages [B], num_items_in_batch []."""
+"""Inputs of TRL's loss: prompt and completion ids and masks [B, T], advantages [B], num_items_in_batch []."""
 
 
 def arguments(config: RunConfig, options: TrlOptions, directory: Path) -> Any:

@@ -1,4 +1,4 @@
-"""What can be done with a model of transformers, known from its configuration before any weight is read.
+"""Capabilities of a transformers model, known from its configuration before any weight is read.
 
 Every model is taken apart into its body and its head, so that logits exist for a few tokens at a time. One whose cache
 holds keys and values alone computes a prompt once for all its completions; one with recurrent layers (Mamba, the hybrid
@@ -27,7 +27,7 @@ class Anatomy:
     shares: bool = True
     """Whether a prompt's keys and values can serve many completions."""
     caches: bool = True
-    """Whether the model goes on from a cache of its own; else every token is computed with all before it."""
+    """Whether the model continues from a cache of its own; else every token is computed with all before it."""
 
     def body_of(self, model: Any) -> Any:
         return model.base_model.get_submodule(self.body)
@@ -51,7 +51,7 @@ def anatomy(config: Any) -> Anatomy:
 
 
 def _recurrent(config: Any) -> bool:
-    """Whether the model's cache has layers that are no keys and values."""
+    """Whether the model's cache has layers other than keys and values."""
     from transformers import DynamicCache, cache_utils
 
     state = getattr(cache_utils, "LinearAttentionCacheLayerMixin", ())
@@ -59,7 +59,7 @@ def _recurrent(config: Any) -> bool:
 
 
 def _is_body(model: Any, body: Any, text: Any) -> bool:
-    """Whether the model's own forward pass, with the body's answer given, makes logits of it."""
+    """Whether the model's own forward pass turns the body's output into logits."""
     states = torch.empty(1, 3, text.hidden_size, device="meta", dtype=model.dtype)
     try:
         with answering(body, states) as asked:

@@ -70,7 +70,7 @@ def generate(
 
 
 class _Drawing:
-    """What has been drawn so far. `generate` calls its two methods in turn, once for every token's place."""
+    """Tokens drawn so far. `generate` calls the two methods in turn, once per token position."""
 
     def __init__(self, uniforms_NT: Tensor, temperature: float, greedy_N: Tensor, ended: Ended) -> None:
         self._uniforms_NT, self._temperature, self._greedy_N, self._ended = uniforms_NT, temperature, greedy_N, ended

@@ -78,7 +78,7 @@ def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:
 
 
 def _wrong(lm: CausalLM, prompts: list[IntArray], tokens_R: list[IntArray], expected: Tensor) -> str | None:
-    """What is wrong with these logits or with their gradient, which padding makes NaN in Gemma 3n; None: nothing."""
+    """Fault of these logits or of their gradient, which padding makes NaN in Gemma 3n; None if there is no fault."""
     first = next(iter(lm.trainable().values()))  # of the lowest layer that is trained: all above have a part in it
     try:
         with lm.computing():

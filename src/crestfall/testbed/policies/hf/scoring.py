@@ -30,8 +30,8 @@ def states(
 
 
 def shares_prompts(lm: CausalLM) -> bool:
-    """Whether there are keys and values that outlive the pass: not of recurrent layers, and not in the backward pass of
-    a model that keeps nothing."""
+    """Whether keys and values outlive the forward pass: not for recurrent layers, and not in the backward pass of a
+    model without a cache."""
     return lm.anatomy.shares and not (lm.checkpointing and torch.is_grad_enabled())
 
 

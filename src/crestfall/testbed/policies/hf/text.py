@@ -95,12 +95,12 @@ class Text:
         return program_of(problem, self._begun(problem) + cut(text, self._stop(problem)))
 
     def _stop(self, problem: Problem) -> Sequence[str]:
-        """What the options say, and the strings with which, the problem's source says, a continuation is over. A chat
-        answer ends by itself."""
+        """Stop strings: those of the options and, except for chat answers, those with which the problem's source ends a
+        continuation."""
         return self.stop if self.chat else (*self.stop, *problem.meta.get("stop", ()))
 
     def _begun(self, problem: Problem) -> str:
-        """What every answer begins with."""
+        """Text that begins every answer."""
         return self.prefill.replace("{stub}", problem.stub)
 
     def _decode(self, tokens: Sequence[int]) -> str:

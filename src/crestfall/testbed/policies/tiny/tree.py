@@ -106,7 +106,7 @@ def score(weights: Folded, tree: Tree) -> tuple[Tensor, Tensor]:
 
 
 def _attend(weights: Folded, layer: Layer, x: Tensor, turns: Tensor, tree: Tree) -> Tensor:
-    """What each node gathers from those before it, [M, E]."""
+    """Attention output of each node over those before it, [M, E]."""
     query, key, value = layer.qkv.chunk(3)
     q, k, v = weights.turn(F.linear(x, query), turns), weights.turn(F.linear(x, key), turns), F.linear(x, value)
 

@@ -1,4 +1,4 @@
-"""What the header of a tiny policy's weights says, read without torch."""
+"""Read the header of a tiny policy's weights without torch."""
 
 from __future__ import annotations
 

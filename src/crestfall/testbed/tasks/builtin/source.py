@@ -42,7 +42,7 @@ CAPACITY = {
     2: {"train": 4_357, "select": 1_469, "report": 1_415, "final": 2_891},
     3: dict.fromkeys(("train", "select", "report", "final"), 50_000),
 }
-"""How many problems there are of each level. Of level 3 there are many times more: to draw these takes minutes."""
+"""Number of problems of each level. Level 3 has many times more, but drawing even these takes minutes."""
 
 _EXHAUSTED = 3000  # draws in a row without a new problem
 
@@ -189,7 +189,7 @@ class Builtin:
 def _sequence(
     pool: Pool, levels: tuple[int, ...], path: tuple[Key, ...]
 ) -> tuple[list[tuple[Composition, str]], Iterator[tuple[Composition, str]]]:
-    """What was drawn so far of a sequence, and the rest: the campaigns of a chain need it piece by piece."""
+    """Part of a sequence that is drawn already, and an iterator over the rest: campaigns draw it in pieces."""
     return [], drawn(pool, levels, *path)
 
 

@@ -13,9 +13,9 @@ class Family(NamedTuple):
     takes: str
     """The argument: `x`, `xs` or `s`."""
     says: str
-    """What is returned, in words."""
+    """Return value in words."""
     expression: str
-    """What is returned, in Python."""
+    """Return value as a Python expression."""
 
 
 _NUMBERS = (
@@ -117,4 +117,4 @@ INPUTS: dict[str, tuple[object, ...]] = {
         "Extraordinary international communications",
     ),
 }
-"""What every function of a kind is called with, beside what is close to its own k."""
+"""Arguments with which every function of a kind is tested, besides values close to its own k."""
