@@ -1,4 +1,4 @@
-"""What was decided between campaigns, as plain rows."""
+"""Decisions between campaigns, as plain rows."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _page(
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What a reader has to know before believing the numbers: what is unfinished, failed or torn."""
+    """Cautions to read before the numbers: runs that are unfinished, failed, or have damaged files."""
     notes = []
     for status, words in (("running", "Still running"), ("interrupted", "Interrupted"), ("failed", "Failed")):
         names = [f"{run.method} seed {run.seed}" for run in runs if run.status == status]

@@ -48,7 +48,7 @@ class Foreign:
     chart: Markup
     leads: tuple[LeadRow, ...]
     take: tuple[str, ...]
-    """Which saved checkpoint to take, and which others would do."""
+    """Advice on the saved checkpoint to take, and the others that are as good."""
     says: str
     causes: tuple[CauseRow, ...]
     untested: str

@@ -1,4 +1,4 @@
-"""What a page is about: groups of chains that belong together (a method and its seeds, or one foreign run)."""
+"""Subjects of a page: groups of chains that belong together (a method and its seeds, or one foreign run)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Group:
         return sorted({number_of(t) for run in self.runs for t in run.campaigns})
 
     def curves(self, campaign: int) -> list[Trajectory]:
-        """That campaign's curve of every seed that has one."""
+        """Curves of one campaign, one for each seed that has it."""
         return [t for run in self.runs for t in run.campaigns if number_of(t) == campaign]
 
 

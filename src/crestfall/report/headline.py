@@ -1,4 +1,4 @@
-"""What happened, in sentences: what a busy reader needs before any chart."""
+"""Summary in sentences, to be read before any chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What noise alone would show, beside what was seen: per campaign for the curves, per method for the statistics."""
+"""Values that noise alone would produce: per campaign for the curves, per method for the statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the policy wrote for the same problems at the start, at the peak and at the end, bounded and made visible."""
+"""The policy's programs for the same problems at the start, the peak and the end, shortened and escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the numbers come from: configuration, versions, machine, sandbox, and how to run it again."""
+"""Provenance of the numbers: configuration, versions, machine, sandbox, and the command that repeats the run."""
 
 from __future__ import annotations
 

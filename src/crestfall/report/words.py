@@ -1,4 +1,4 @@
-"""How the page writes numbers. Scores are fractions in the data, per cent and points on the page."""
+"""Format numbers for the page. Scores are fractions in the data, per cent and points on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training left behind, one small chart per signal, all on the chain's axis."""
+"""Signals of training: one small chart per signal, all on the chain's axis."""
 
 from __future__ import annotations
 

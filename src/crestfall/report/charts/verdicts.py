@@ -1,4 +1,4 @@
-"""What became of the training samples: the mix of verdicts over the steps, as a stacked area."""
+"""Verdicts of the training samples: their mix over the steps, as a stacked area."""
 
 from __future__ import annotations
 

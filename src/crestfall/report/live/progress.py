@@ -1,4 +1,4 @@
-"""How far a run is: a fold over its events, for every view and for the numbers at the end.
+"""Progress of a run: a fold over its events, for every view and for the numbers at the end.
 
 Scores are on `report`, at the peak that was chosen on `select`: the published numbers, not the controller's.
 """

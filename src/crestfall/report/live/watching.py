@@ -1,4 +1,4 @@
-"""What `crestfall watch` shows: a table that is redrawn on a terminal, a line per change elsewhere."""
+"""Display of `crestfall watch`: a table that is redrawn on a terminal, a line per change elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers look on a terminal."""
+"""Format numbers for a terminal."""
 
 from __future__ import annotations
 
