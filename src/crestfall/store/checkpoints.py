@@ -83,7 +83,7 @@ class Checkpoints:
         return directory / SNAPSHOT_FILE
 
     def only_begun(self) -> bool:
-        """Whether there is nothing of a campaign: no more than what a chain saves before its first commit."""
+        """Whether the directory holds no part of a campaign: only files that a chain saves before its first commit."""
         return not self._root.exists() or not any(self._root.glob("campaign-*"))
 
     def prune(self, keep: Collection[str]) -> None:

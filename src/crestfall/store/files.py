@@ -87,8 +87,7 @@ def content(path: Path, start: int = 0) -> bytes | None:
 
 
 def endless(path: Path) -> bool:
-    """Whether this is a device that gives bytes for ever (/dev/zero, /dev/random), so that nothing may read it to its
-    end."""
+    """Whether this is a device without an end (/dev/zero, /dev/random), which must not be read to its end."""
     try:
         found = path.stat()
     except OSError:

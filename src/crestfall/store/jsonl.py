@@ -57,7 +57,7 @@ def object_in(line: bytes) -> dict[str, Any] | None:
 
 
 def is_torn(raw: bytes) -> bool:
-    """Whether the last line has no end and is not whole: what a killed writer leaves."""
+    """Whether the last line is incomplete, as a killed writer leaves it: no newline, no whole object."""
     last = raw[raw.rfind(b"\n") + 1 :]
     return bool(last.strip()) and object_in(last) is None
 

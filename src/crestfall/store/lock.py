@@ -27,7 +27,7 @@ class Lock:
         self._file: IO[str] | None = None
         self._made: list[Path] = []
         self.is_new = False
-        """Whether there was no lock file before `acquire`: nobody had been at work here."""
+        """Whether `acquire` created the lock file, so that no process has worked here before."""
 
     def acquire(self, patience: float = 2.0) -> None:
         """Make the directory where there is none; wait up to `patience` seconds. Raises RunDirectoryError if another
@@ -111,7 +111,7 @@ def _try(file: IO[str]) -> bool:
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether the file still stands there: the process that held it before may have taken it away."""
+    """Whether the open file is still at `path`: the process that held the lock before may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError:

@@ -1,5 +1,5 @@
-"""What a result was made with: versions, the state of the sources, the machine. Names no person, host or path of a
-home."""
+"""Provenance of a result: versions, the state of the sources, the machine. Holds no name of a person or host, and no
+home path."""
 
 from __future__ import annotations
 

@@ -211,8 +211,8 @@ class RunDirectory:
 def check_place(
     path: Path, config: Mapping[str, Any], today: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: old
 ) -> dict[str, Any] | None:
-    """Whether a run of this configuration may go on, or begin, in a directory. Returns the run.json of a run that goes
-    on, None for one that begins. See `RunDirectory.open`.
+    """Check that a run of this configuration may continue, or begin, in a directory. Returns the run.json of a run that
+    continues, None for one that begins. See `RunDirectory.open`.
 
     Raises:
         RunDirectoryError: the directory holds something else, or a run of another configuration.
@@ -228,8 +228,8 @@ def check_place(
 
 
 def nothing_committed(path: Path) -> bool:
-    """Whether a session has ended in this run directory before its first commit: whatever configuration it had is in
-    nobody's way."""
+    """Whether this run directory has a run.json and no commit yet, so that a run of another configuration may take its
+    place."""
     meta = read_meta(path)
     return (
         meta is not None
