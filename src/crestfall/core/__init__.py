@@ -1,1 +1,1 @@
-"""What everything else stands on: types, errors, randomness, signals, and components built from options."""
+"""Base layer: types, errors, randomness, signals, and components built from options."""

@@ -95,8 +95,8 @@ def _code_of(main: Callable[[], int]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """What a shell closed (`>&-`) leads to nowhere from here on. Python has None there, which nothing expects, and the
-    next file that is opened would get the number: what is printed to descriptor 2 would stand in a run's log."""
+    """Open /dev/null in place of standard streams that the shell closed (`>&-`). Python sets these to None, which no
+    code expects, and the next opened file would get the descriptor: messages to stderr would land in a run's log."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -135,7 +135,7 @@ def _say(text: str) -> None:
 
 
 def _drop_output() -> None:
-    """What is left in the buffer cannot be written: Python would say so, and change the exit code, when it ends."""
+    """Discard output that cannot be written. At exit Python would report it otherwise, and change the exit code."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -42,7 +42,7 @@ def install(extra: str) -> str:
 
 
 def installed(library: str) -> bool:
-    """Whether a library is there, as far as can be told without importing it."""
+    """Whether a library is installed, judged without importing it."""
     try:
         return library in sys.modules or importlib.util.find_spec(library) is not None
     except (ImportError, ValueError):
