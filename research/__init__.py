@@ -1,1 +1,1 @@
-"""What this repository finds out with crestfall: studies, tables, figures. Not installed; run from the checkout."""
+"""Studies, tables and figures made with crestfall. Not installed; run from the checkout."""

@@ -61,8 +61,8 @@ MEANT: Mapping[str, str] = {
     "gradient_zero": "no_variance",
     "plateau": NONE,
 }
-"""What rl-doctor's detectors stand for among our causes. Two of them say two things: a KL that drifts or is pinned near
-0, gradients that explode or are 0. Its plateau is a symptom."""
+"""{rl-doctor's detector: crestfall's cause}. Two detectors cover two causes each: a KL that drifts or is pinned near 0,
+gradients that explode or are 0. Its plateau is a symptom."""
 TRL_KEYS: Mapping[str, str] = {
     "reward": "reward",
     "rewarded": "reward",

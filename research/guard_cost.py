@@ -1,4 +1,4 @@
-"""What a guard's snapshot costs a training loop: `python -m research.guard_cost [--millions 100] [--rounds 7]`.
+"""Measure what a guard's snapshot costs a training loop: `python -m research.guard_cost [--millions 100] [--rounds 7]`.
 
 Every round measures, one right after the other, so that load from elsewhere falls on all alike: `observe` with a new
 best (the loop waits for it), the same bytes copied by one `copy_` per tensor into memory that is there already (the

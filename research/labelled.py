@@ -1,4 +1,4 @@
-"""How often does the classifier agree with a person? `python -m research.labelled DIR`.
+"""Measure how often the classifier agrees with a person: `python -m research.labelled DIR`.
 
 DIR holds log files and an index.json: a list of {"file", "metric_key", "judgement", ...}, `file` relative to DIR (or a
 pattern of files that are one run), judgement one of rise-and-collapse, collapse, rise, flat, decline.

@@ -41,7 +41,7 @@ class Form:
 
 
 def numbers(run: Run) -> dict[str, float]:
-    """What a chain of one campaign comes to, in percent."""
+    """Scores of a chain of one campaign, in percent."""
     campaign = run.campaigns[0]
     scored = campaign.judged_S
     peak = int(np.argmax(campaign.values_S))

@@ -134,7 +134,7 @@ def seed_lines(arm: str, judged: Sequence[Judged]) -> Iterator[str]:
 
 
 def verdict(arm: str, judged: Sequence[Judged]) -> str:
-    """How many seeds learn and collapse, with exact intervals; mean rise with its interval over seeds."""
+    """Number of seeds that learn and that collapse, with exact intervals; mean rise with its interval over seeds."""
     rises = np.array([j.rise for j in judged])
     out = f"{arm}: pass@1 rises by {points(float(rises.mean()))} points"
     if len(set(rises.tolist())) > 1:

@@ -77,7 +77,7 @@ def moments(arm: str, seed: int, campaign: int, trajectory: Trajectory) -> list[
 
 
 def warning_sign(name: str, found: Sequence[Moment], of: Literal["values", "changes"] = "values") -> WarningSign:
-    """How well one signal warns; `of`: its `values` or its `changes`. Moments without it are left out."""
+    """Measure how well one signal warns; `of`: its `values` or its `changes`. Moments without it are left out."""
     known = [m for m in found if name in getattr(m, of)]
     values_M = np.array([getattr(m, of)[name] for m in known])
     falls_M = np.array([m.falls for m in known], dtype=bool)

@@ -1,1 +1,1 @@
-"""Which families of transformers models the hf policy samples, scores and rolls back exactly: see `__main__`."""
+"""Families of transformers models that the hf policy samples, scores and rolls back exactly: see `__main__`."""

@@ -39,7 +39,7 @@ def table(results: list[Result], version: str) -> str:
 
 
 def parts(page: Path) -> tuple[str, str]:
-    """What stands before and behind the table. Raises InputError for a page without its two marks."""
+    """Text before and after the table. Raises InputError for a page without its two marks."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

@@ -113,7 +113,7 @@ class _Failing:
 
 
 def _rolls_back(policy: HfPolicy, loaded: LoadedHf) -> bool:
-    """Whether weights and moments come back to the bit, after a step that moved them, and the next step with them."""
+    """Whether a rollback restores weights and moments bit for bit after a step, so that the next step repeats too."""
     campaign = CampaignConfig(group_size=GROUP, problems_per_step=4, train=4)
     rule = Reinforce(learning_rate=1e-3)
     config = replace(RunConfig(), policy=policy, update=rule, campaign=campaign, tasks=Comments())

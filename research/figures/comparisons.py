@@ -79,7 +79,7 @@ def chain_scores(methods: Mapping[str, Sequence[Run]]) -> dict[str, list[ChainMe
 
 
 def oracles(methods: Mapping[str, Sequence[Run]]) -> Figure:
-    """Where each method's chains stand between their mean end and the best step they ever had: mean end of campaigns,
+    """Plot each method's chains between their mean end and their best step: mean end of campaigns,
     mean start on fresh problems, end of chain, trace oracle, hindsight oracle. Oracles are scored on report where there
     is one; the hollow mark is the maximum as it was picked, and the distance is selection bias.
 

@@ -45,7 +45,7 @@ class RegimeRow:
     peak: float | None
     end: float | None
     balanced: bool = True
-    """Whether its cell is one of those over which the factors are balanced, where the table tells them apart."""
+    """Whether the run belongs to those over which the factors are balanced, where the table marks them."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def read_table(path: Path, factors: Sequence[str] | None = None) -> RegimeTable:
 
 
 def in_array(cell: str) -> bool:
-    """Whether a cell belongs to an array over which every factor is balanced: its name begins with `d`. Where a table
-    has no such cells, effects are over all of them."""
+    """Whether a run belongs to an array over which every factor is balanced: its name begins with `d`. If a table has
+    no such runs, effects are over all of them."""
     return cell.startswith("d")
 
 

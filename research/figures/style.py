@@ -1,4 +1,4 @@
-"""What the figures share: a palette that survives colour blindness and grey printing, type, and saving.
+"""Shared style of the figures: a palette for colour blindness and grey printing, type, and saving.
 
 matplotlib comes with the extra `report` and is imported when the first figure is drawn. Figures are made without
 pyplot: no global state, no display.

@@ -1,1 +1,1 @@
-"""What a GPU does with crestfall, in one command, the most important first: see `__main__`."""
+"""Check of crestfall on a GPU in one command, the most important part first: see `__main__`."""

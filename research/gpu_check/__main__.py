@@ -1,4 +1,4 @@
-"""What a GPU does with crestfall, the most important first; results are written after every check.
+"""Check crestfall on a GPU, the most important part first; results are written after every check.
 
     python -m research.gpu_check --out DIR            needs a GPU, torch and transformers; under nine minutes
     python -m research.gpu_check --rehearse --out DIR the same at a small size on a CPU, minutes

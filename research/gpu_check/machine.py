@@ -1,4 +1,4 @@
-"""What the machine is, and the two rates that nothing on it exceeds."""
+"""Description of the machine, and its two peak rates (memory bandwidth, matrix products)."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def generate(model: Any, ids: torch.Tensor, mask: torch.Tensor, longest: int) ->
 
 
 def plain_loop(model: Any, ids: torch.Tensor, mask: torch.Tensor, longest: int) -> torch.Tensor:
-    """What one writes first: the model, its cache, `multinomial`; every sample computes its prompt."""
+    """Plain sampling loop: the model, its cache, `multinomial`; every sample computes its prompt."""
     cache, written = None, []
     for _ in range(longest):
         out = model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)

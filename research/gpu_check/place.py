@@ -1,4 +1,4 @@
-"""Where the checks run: a device, a scale, a deadline."""
+"""Setting of the checks: a device, a scale, a deadline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Place:
         return self.device == "cuda"
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
-        """What `work` returns, and the seconds until the device has done it."""
+        """Result of `work`, and the seconds until the device has finished it."""
         self.wait()
         start = time.perf_counter()
         result = work()

@@ -1,4 +1,4 @@
-"""What the checks found, written to disk after each of them: gpu.json for programs, gpu.md for people."""
+"""Results of the checks, written to disk after each of them: gpu.json for programs, gpu.md for people."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Report:
 
     @property
     def wrong(self) -> list[str]:
-        """What failed, by name."""
+        """Names of the failed checks."""
         out = [f"{s.name}: {s.why}" for s in self.sections if s.status == "failed"]
         out += [f"{s.name}: {row.what} is {row.value}" for s in self.sections for row in s.rows if row.ok is False]
         return out

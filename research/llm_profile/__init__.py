@@ -1,1 +1,1 @@
-"""What sampling and an update cost beside what one writes first: see `__main__`."""
+"""Cost of sampling and of an update, compared with plain implementations: see `__main__`."""

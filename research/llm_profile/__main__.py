@@ -1,8 +1,8 @@
-"""What sampling and an update cost beside `transformers.generate` and a plain loop, in one run on the same model.
+"""Compare the cost of sampling and of an update with `transformers.generate` and a plain loop, on one model in one run.
 
     python -m research.llm_profile models/smollm2 [--threads 2] [--problems 4] [--group 8] [--tokens 48] [--lora 16]
 
-The peers do what one writes first: every sample computes its prompt, and the update has the logits of all tokens. The
+The peers are plain implementations: every sample computes its prompt, and the update has the logits of all tokens. The
 completions differentiated are the same for both.
 """
 

@@ -98,7 +98,7 @@ def free(results: Results) -> Table:
 
 
 def _spelled_out(best: str, verdicts: Mapping[str, str]) -> tuple[str, str]:
-    """Which arms beat the best baseline, and which do not or cannot be shown to."""
+    """Two phrases: the arms that beat the best baseline; those that do not, or cannot be shown to."""
     winners = [m for m, verdict in verdicts.items() if verdict == "yes"]
     others = [f"{m} ({verdict.removeprefix('no: ')})" for m, verdict in verdicts.items() if verdict != "yes"]
     won = f"Shown to beat {best}: {', '.join(winners) or 'none'}."

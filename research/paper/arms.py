@@ -29,7 +29,7 @@ FREE: Mapping[str, str] = {
     "weight_average": "an average of the weights",
     "random_reward": "a random reward",
 }
-"""What a controller has to beat before it is worth anything: arms that look at no evaluation."""
+"""Baselines that a controller has to beat: arms that use no evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def _of(m: CampaignMeasures, name: str, clear_only: bool) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a study's tables are made of. `arms` are in the order of the study's methods, the base policy last."""
+    """Data of a study's tables. `arms` are in the order of the study's methods, the base policy last."""
 
     path: Path
     arms: Mapping[str, Arm]
@@ -153,7 +153,7 @@ class Results:
 
     @property
     def standing(self) -> str:
-        """How much of the study there is, for the foot of every table."""
+        """Completeness of the study, for the foot of every table."""
         if not self.missing:
             return f"All {self.cells} cells are finished."
         return f"Partial: {self.cells - len(self.missing)} of {self.cells} cells are finished; the others are left out."

@@ -1,4 +1,4 @@
-"""What else a policy can and cannot do (capability vector, unseen problems), and whether it forgets or falls as a whole
+"""Tables of a policy's other abilities (capability vector, unseen problems), and whether it forgets or falls as a whole
 (old campaigns' problems, training that goes on from a collapsed policy: the paper's Table 2)."""
 
 from __future__ import annotations

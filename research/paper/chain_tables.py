@@ -124,7 +124,7 @@ def table07(results: Results) -> Table:
 
 
 def table08(results: Results) -> Table:
-    """How many chains collapse at least once, how many campaigns, and how many would by noise alone."""
+    """Number of chains that collapse at least once, of campaigns that do, and of those that would by noise alone."""
     columns = (
         ARM,
         Column("chains", "count"),

@@ -44,7 +44,7 @@ def paired_cells(c: Comparison | None) -> tuple[Value, ...]:
 
 
 def family_note(comparisons: Iterable[Comparison]) -> str:
-    """What so many arms and seeds can show at best: Holm multiplies the smallest p-value by the number of arms."""
+    """Note on the least p-value that so many arms and seeds can reach: Holm multiplies it by the number of arms."""
     claimed = [c for c in comparisons if c.significance_possible]
     if not claimed:
         return f"No claim of significance is possible: no pair of arms shares {FEWEST_SEEDS} seeds."
@@ -69,7 +69,7 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def coverage_note(intervals: Iterable[Interval | None]) -> str:
-    """What the intervals of a table really cover."""
+    """Note on the actual coverage of a table's intervals."""
     known: dict[tuple[str, int], float] = {}
     for interval in intervals:
         if interval is not None and interval.coverage is not None:

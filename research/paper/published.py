@@ -1,4 +1,4 @@
-"""What the paper printed (arXiv 2606.21090, v1), from `published.csv`; what is not known of it is None, never a guess.
+"""Numbers printed in the paper (arXiv 2606.21090, v1), from `published.csv`; unknown ones are None, never a guess.
 
 `tag`: `paper`: quoted or tabulated from it by a source; `infer`: arithmetic on published numbers. Scores are
 fractions.

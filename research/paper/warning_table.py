@@ -1,4 +1,4 @@
-"""What warns of a fall? Every signal against the clock, over the arms that nothing stopped."""
+"""Table of early warnings of a fall: every signal against the clock, over the arms that nothing stopped."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def source_of(page: str) -> Path:
 
 
 def page_of(source: Path) -> str:
-    """Where a file of the checkout stands in the site."""
+    """Path in the site of a file of the checkout."""
     if source.is_relative_to(DOCS):
         return source.relative_to(DOCS).as_posix()
     name = source.relative_to(ROOT).as_posix()

@@ -86,7 +86,7 @@ def command_line() -> str:
 
 
 def help_of(verb: str) -> str:
-    """What `crestfall VERB --help` prints, 90 columns wide."""
+    """Output of `crestfall VERB --help`, 90 columns wide."""
     out = io.StringIO()
     with _columns(90), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         parser(verb).parse_args([verb, "--help"])

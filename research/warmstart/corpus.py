@@ -49,7 +49,7 @@ RECIPES = {
     "conventions": Recipe(),
     "skill": Recipe(start="conventions", steps=40, problems=400, learning_rate=1e-3, conventions=(1.0, 0.0, 0.0)),
 }
-"""What the two files of weights in the package were made with."""
+"""Recipes of the two files of weights in the package."""
 
 
 def vocabulary() -> Tokenizer:

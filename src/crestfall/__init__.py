@@ -38,7 +38,7 @@ __all__ = [
     "register",
     "trl_reward",
 ]
-"""What is public: see docs/reference.md. Everything else may move."""
+"""Public names, listed in docs/reference.md. Everything else may change between versions."""
 
 _WHERE = {
     "core.registry": ("register",),
@@ -59,7 +59,7 @@ moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    """What people use in their own runs, imported when it is first asked for: `import crestfall` stays instant."""
+    """Import a public name on first use, so that `import crestfall` itself stays fast."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
