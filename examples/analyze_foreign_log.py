@@ -17,6 +17,7 @@ from crestfall.analysis.analyze import analyze
 from crestfall.analysis.importers.load import load
 from crestfall.control.alert import SignificantFall
 from crestfall.control.early_stop import EarlyStop
+from crestfall.core.entry import guarded
 from crestfall.core.rng import stream
 
 
@@ -36,7 +37,7 @@ def made_up_log(path: Path) -> Path:
     return path
 
 
-def main(paths: list[str]) -> None:
+def main(paths: list[str]) -> int:
     for trajectory in load(paths):
         found = analyze(trajectory)
         numbers = found.measures
@@ -53,8 +54,10 @@ def main(paths: list[str]) -> None:
             done = replay.replay(controller, records)
             value = replay.score_of(trajectory).at(done.kept_step)
             print(f"  {controller} would have acted at {done.acted_at} and kept step {done.kept_step} ({value:.2f})")
+    return 0
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        main(sys.argv[1:] or [str(made_up_log(Path(directory) / "run.jsonl"))])
+        log = str(made_up_log(Path(directory) / "run.jsonl"))
+        sys.exit(guarded(lambda: main(sys.argv[1:] or [log])))

@@ -8,7 +8,10 @@ MBPP and HumanEval are out of reach of a model of a few hundred million paramete
 
 import argparse
 import json
+import sys
 from pathlib import Path
+
+from crestfall.core.entry import guarded
 
 # What the docstring says the function returns, and how. `{k}` is one of 2 to 11.
 FUNCTIONS = (
@@ -44,14 +47,15 @@ def problem(index: int, k: int) -> dict[str, str]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=Path("easy.jsonl"))
     out = parser.parse_args().out
     rows = [problem(index, k) for k in range(2, 12) for index in range(len(FUNCTIONS))]
     out.write_text("".join(json.dumps(row) + "\n" for row in rows))
     print(f"{out}: {len(rows)} problems")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

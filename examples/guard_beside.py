@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import crestfall
+from crestfall.core.entry import Parser, guarded
 
 
 def evaluations(log: Path, key: str, patience: float) -> Iterator[tuple[int, float]]:
@@ -59,11 +60,15 @@ def follow(log: Path, key: str, checkpoints: str, n: int | None, patience: float
     return None
 
 
-def main() -> None:
-    if len(sys.argv) > 3:
-        n = int(sys.argv[4]) if len(sys.argv) > 4 else None
-        follow(Path(sys.argv[1]), sys.argv[2], sys.argv[3], n)
-        return
+def main() -> int:
+    if len(sys.argv) > 1:
+        parser = Parser(usage="guard_beside.py LOG KEY CHECKPOINTS N")
+        parser.add_argument("log", type=Path)
+        parser.add_argument("key")
+        parser.add_argument("checkpoints")
+        parser.add_argument("n", type=int)
+        follow(**vars(parser.parse_args()))
+        return 0
     folder = Path(tempfile.mkdtemp())
     with (folder / "metrics.jsonl").open("w") as log:
         for step, score in enumerate([0.3, 0.45, 0.6, 0.4, 0.2, 0.1]):
@@ -71,7 +76,8 @@ def main() -> None:
             (folder / f"step_{step * 10}" / "weights").write_text(str(step))
             log.write(json.dumps({"step": step * 10, "eval/gsm8k/all/agent/avg@4": score}) + "\n")
     follow(folder / "metrics.jsonl", "eval/gsm8k/all/agent/avg@4", f"{folder}/step_{{step}}", 800, patience=1.0)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import crestfall
@@ -88,12 +89,13 @@ def launch(metric: str, n: int) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) > 2:
-        metric, n = sys.argv[1], int(sys.argv[2])
-        sys.argv = [sys.argv[0], *sys.argv[3:]]
+    if len(sys.argv) > 1:
+        if not sys.argv[2:] or not sys.argv[2].isdigit():
+            print("expected METRIC, how many graded samples are behind it, and OpenRLHF's own options", file=sys.stderr)
+            raise SystemExit(2)
+        metric, n, sys.argv[1:] = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
         launch(metric, n)
         return
-    from types import SimpleNamespace
 
     class StandIn:
         def __init__(self, saved: str) -> None:
@@ -110,8 +112,7 @@ def main() -> None:
                 self.save_best_checkpoint({"eval_default_pass1": {20: 0.5, 40: 0.7}.get(step, 0.2)}, step)
             return step
 
-    saved = tempfile.mkdtemp()
-    ended = guarded(StandIn, metric="eval_default_pass1", n=800)(saved).fit()
+    ended = guarded(StandIn, metric="eval_default_pass1", n=800)(saved := tempfile.mkdtemp()).fit()
     print(f"ended at step {ended}; next time from {go_back(saved, 40).name}")
 
 

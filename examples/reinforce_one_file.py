@@ -11,19 +11,20 @@ GRPO, KL, controllers that decide more cleverly than "the best so far", nulls, r
 
 from __future__ import annotations
 
-import argparse
 import copy
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
-from crestfall.core.entry import needs
+from crestfall.core.entry import Parser, guarded, needs
 
 needs("torch")
 
 import torch
 
 from crestfall import CodeGrader, Problem
+from crestfall.cli.numbers import amount, count
 from crestfall.core.rng import stream
 from crestfall.testbed.policies.base import LoadedPolicy, Samples, TokenScores, distinct
 from crestfall.testbed.policies.tiny import TinyPolicy
@@ -98,9 +99,14 @@ def campaign(rate: float, seed: int, steps: int) -> list[tuple[float, float]]:
     return [*curve, (peak, back)]
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="One campaign of REINFORCE on programs that are run.")
-    parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=12)
+def main() -> int:
+    parser = Parser(description="One campaign of REINFORCE on programs that are run.")
+    parser.add_argument("--rate", type=amount(0, 1), default=1e-3, help="AdamW's learning rate")
+    parser.add_argument("--seed", type=count(0), default=0)
+    parser.add_argument("--steps", type=count(0), default=12)
     campaign(**vars(parser.parse_args()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

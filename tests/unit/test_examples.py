@@ -59,3 +59,28 @@ def test_without_its_extra_an_example_says_one_line(name: str, tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     said = f"crestfall: {missing} is not installed: pip install 'crestfall[{EXTRA_OF[missing]}]'\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("analyze_foreign_log.py", ["/nope"]),
+        ("analyze_foreign_log.py", ["."]),
+        ("easy_problems.py", ["/nope/x.jsonl"]),
+        ("easy_problems.py", ["."]),
+        ("guard_beside.py", ["log.jsonl"]),
+        ("guard_beside.py", ["log.jsonl", "key", "step_{step}", "many"]),
+        ("guard_beside.py", ["/proc/nope/log.jsonl", "key", "step_{step}", "8"]),
+        ("guard_openrlhf.py", ["eval_default_pass1"]),
+        ("guard_openrlhf.py", ["eval_default_pass1", "many"]),
+        ("reinforce_one_file.py", ["--steps", "-1"]),
+        ("reinforce_one_file.py", ["--rate", "nan"]),
+        ("reinforce_one_file.py", ["--nope"]),
+    ],
+)
+def test_a_bad_argument_is_one_line(name: str, words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, str(EXAMPLES / name), *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "did not expect" not in done.stderr
+    assert not list(tmp_path.iterdir())
