@@ -74,10 +74,11 @@ FUNCTION = (
         "import builtins\nbuiltins.issubclass = lambda a, b: False\nbuiltins.isinstance = lambda *a: False",
         "import unittest\nunittest.TestSuite.run = lambda self, result: None",
         "import unittest\nunittest.TestCase.__unittest_skip__ = True",
+        "from crestfall.grading.sandbox.assertions import Unsupported\ndef Stack(): raise Unsupported",
     ],
 )
 def test_tests_that_did_not_run_are_missed(grader, tests, source):
-    grade = grader.grade(Problem("t", "", CodeTests(tests), "t"), f"{source}\nclass Stack: pass")
+    grade = grader.grade(Problem("t", "", CodeTests(tests), "t"), f"class Stack: pass\n{source}")
     assert not grade.passed
     assert grade.verdict is not Verdict.INFRA
 

@@ -57,14 +57,11 @@ def _kind(error: BaseException | None) -> str:
         return "passed"
     if isinstance(error, MemoryError):
         return "memory_limit"
-    if isinstance(error, Unsupported):
-        return "unsupported"
     if isinstance(error, Refused):
         return "violation"
-    own = is_of_program(error)
-    if own and not isinstance(error, AssertionError):
-        return "runtime_error"
-    if isinstance(error, ImportError) and not own:
+    if is_of_program(error):
+        return "wrong_answer" if isinstance(error, AssertionError) else "runtime_error"
+    if isinstance(error, (Unsupported, ImportError)):
         return "unsupported"
     return "wrong_answer" if isinstance(error, AssertionError) else "runtime_error"
 
