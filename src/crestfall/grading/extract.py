@@ -27,10 +27,7 @@ def extract_code(answer: str, entry_point: str | None = None) -> str:
 
 
 def find_code(
-    text: str,
-    names: frozenset[str],
-    check: Checker,
-    continues: Callable[[str], bool] = lambda code: False,
+    text: str, names: frozenset[str], check: Checker, continues: Callable[[str], bool] = lambda code: False
 ) -> str:
     """The program in a text without thinking and marks.
 

@@ -182,8 +182,7 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
         raise NoTests(f"{where}: a test without an output")
     io = stdio(inputs, outputs)
     return replace(
-        io,
-        cases=tuple(replace(c, accepted=tuple(map(_lines, a))) for c, a in zip(io.cases, accepted, strict=True)),
+        io, cases=tuple(replace(c, accepted=tuple(map(_lines, a))) for c, a in zip(io.cases, accepted, strict=True))
     )
 
 

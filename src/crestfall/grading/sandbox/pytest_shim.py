@@ -187,23 +187,12 @@ def absent() -> bool:
     return importlib.util.find_spec("pytest") is None
 
 
+_PUBLIC = ("raises", "approx", "fixture", "skip", "fail", "warns", "importorskip", "MonkeyPatch")
+
+
 def module() -> types.ModuleType:
     """Module that `import pytest` returns."""
     pytest = types.ModuleType("pytest")
-    vars(pytest).update(
-        {
-            "raises": raises,
-            "approx": approx,
-            "fixture": fixture,
-            "mark": _Marks(),
-            "param": _Param,
-            "skip": skip,
-            "fail": fail,
-            "warns": warns,
-            "importorskip": importorskip,
-            "MonkeyPatch": MonkeyPatch,
-            "CaptureFixture": Capture,
-            "main": lambda *args, **kwargs: 0,
-        }
-    )
+    vars(pytest).update({name: globals()[name] for name in _PUBLIC})
+    vars(pytest).update(mark=_Marks(), param=_Param, CaptureFixture=Capture, main=lambda *args, **kwargs: 0)
     return pytest
