@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from crestfall.grading.sandbox.assertions import Unsupported
-from crestfall.grading.sandbox.fixtures import Capture, MonkeyPatch
+from crestfall.grading.sandbox.fixtures import Capture
 
 
 class ExceptionInfo:
