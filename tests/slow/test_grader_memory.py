@@ -8,7 +8,7 @@ import random
 import pytest
 
 from crestfall.core.types import CallCase, CallTests, Problem
-from crestfall.grading import CodeGrader, Limits, grader
+from crestfall.grading import CodeGrader, Limits, jobs
 
 GRADES, STEP = 100_000, 500
 # Per step: distinct programs that run (6,000 forks in all) and that do not parse; the rest repeats these.
@@ -42,7 +42,7 @@ def step(number: int, random_: random.Random) -> list[str]:
 
 @pytest.mark.slow
 def test_memory_is_flat(monkeypatch, capsys):
-    monkeypatch.setattr(grader, "CACHE_SIZE", 2000)  # full long before the first look: what still grows is a leak
+    monkeypatch.setattr(jobs, "CACHE_SIZE", 2000)  # full long before the first look: what still grows is a leak
     random_ = random.Random(0)
     problems = [Problem(f"p{i}", "", CallTests("f", (CallCase((i,), 3 * i),)), "p") for i in range(1, 40)]
     sizes: list[dict[int, int]] = []

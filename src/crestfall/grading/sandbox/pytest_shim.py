@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from crestfall.grading.sandbox.assertions import Unsupported
-from crestfall.grading.sandbox.fixtures import Capture
+from crestfall.grading.sandbox.fixtures import Capture, MonkeyPatch
 
 
 class ExceptionInfo:
@@ -187,12 +187,13 @@ def absent() -> bool:
     return importlib.util.find_spec("pytest") is None
 
 
-_PUBLIC = ("raises", "approx", "fixture", "skip", "fail", "warns", "importorskip", "MonkeyPatch")
+_PUBLIC = ("raises", "approx", "fixture", "skip", "fail", "warns", "importorskip")
 
 
 def module() -> types.ModuleType:
     """Module that `import pytest` returns."""
     pytest = types.ModuleType("pytest")
     vars(pytest).update({name: globals()[name] for name in _PUBLIC})
-    vars(pytest).update(mark=_Marks(), param=_Param, CaptureFixture=Capture, main=lambda *args, **kwargs: 0)
+    vars(pytest).update(mark=_Marks(), param=_Param, main=lambda *args, **kwargs: 0)
+    vars(pytest).update(MonkeyPatch=MonkeyPatch, CaptureFixture=Capture)
     return pytest
