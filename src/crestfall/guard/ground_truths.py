@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from crestfall.core.errors import CrestfallWarning, GraderError
 from crestfall.core.types import Grade, Problem, Verdict
 from crestfall.grading import CodeGrader, Limits
 from crestfall.grading.problems.base import NoTests
-from crestfall.grading.problems.formats import FORMATS, problem_of
+from crestfall.grading.problems.formats import FORMATS
+from crestfall.grading.problems.formats import problem_of as problem_of_row
 from crestfall.grading.problems.truth import truth_of
 from crestfall.grading.programs import program_of
 from crestfall.grading.texts import text_of
@@ -56,14 +57,18 @@ def _problem(text: str, source: str) -> Problem:
     if isinstance(data, Mapping):
         row = Row({"task_id": source, **data}, Path(source), 0)
         if any(module.recognises(row) for module in FORMATS.values()):
-            return problem_of(row)
+            return problem_of_row(row)
     return truth_of(data, source).problem(source)
 
 
 def grades_of(
-    truths: Sequence[Any], responses: Sequence[Any], sources: Sequence[str], every_test: bool = False
+    truths: Sequence[Any],
+    responses: Sequence[Any],
+    sources: Sequence[str],
+    grader: CodeGrader | None = None,
+    problem_of: Callable[[Any, str], Problem] = problem_of_truth,
 ) -> list[Grade]:
-    """One grade per response: a text, or a conversation that ends with one.
+    """One grade per response: a text, or a conversation that ends with one. `grader`: by default the process's own.
 
     What could not be graded (the grader's fault, a ground truth without tests) is counted and warned of, and never
     raised into a trainer.
@@ -74,12 +79,12 @@ def grades_of(
     pairs: dict[int, tuple[Problem, str]] = {}
     for i, (truth, response, source) in enumerate(zip(truths, responses, sources, strict=True)):
         try:
-            problem = problem_of_truth(truth, source)
+            problem = problem_of(truth, source)
             pairs[i] = (problem, program_of(problem, text_of(response)))
         except NoTests as error:
             grades[i] = Grade(Verdict.UNSUPPORTED, str(error))
     try:
-        found = shared_grader(every_test).grade_batch(pairs.values())
+        found = (grader or shared_grader()).grade_batch(pairs.values())
     except GraderError as error:
         found = [Grade(Verdict.INFRA, str(error))] * len(pairs)
     for i, grade in zip(pairs, found, strict=True):

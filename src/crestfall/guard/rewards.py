@@ -16,11 +16,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crestfall.core.errors import ConfigError, InputError
-from crestfall.core.types import Grade, Problem, Verdict
+from crestfall.core.types import Grade, Problem
 from crestfall.grading import CodeGrader, programs
-from crestfall.grading.problems.base import NoTests
 from crestfall.grading.texts import text_of
-from crestfall.guard.ground_truths import counted, grades_of, problem_of_truth, ungraded
+from crestfall.guard.ground_truths import grades_of, problem_of_truth, shared_grader, ungraded
 
 __all__ = ["TrlReward", "compute_score", "compute_scores", "program_of", "trl_reward", "ungraded"]
 
@@ -48,9 +47,7 @@ def trl_reward(
         raise ConfigError("reward: share=True needs a grader with Limits(every_test=True)")
     known = {problem.task_id: problem for problem in problems or ()}
 
-    def problem_of(value: Any) -> Problem:
-        if problems is None:
-            return problem_of_truth(value, column)
+    def problem_of(value: Any, _: str) -> Problem:
         if str(value) not in known:
             raise InputError(f"reward: column {column!r} has {value!r}, which no problem has")
         return known[str(value)]
@@ -58,17 +55,9 @@ def trl_reward(
     def crestfall_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
         if column not in columns:
             raise InputError(f"reward: the data set has no column {column!r}")
-        rewards: list[float | None] = [None] * len(completions)
-        pairs: dict[int, tuple[Problem, str]] = {}
-        for i, (completion, value) in enumerate(zip(completions, columns[column], strict=True)):
-            try:
-                problem = problem_of(value)
-                pairs[i] = (problem, program_of(problem, completion))
-            except NoTests as error:
-                counted(Grade(Verdict.UNSUPPORTED, str(error)), column)
-        for i, grade in zip(pairs, grader.grade_batch(pairs.values()), strict=True):
-            rewards[i] = None if grade.ungraded else _score(grade, share)
-        return rewards
+        of = problem_of_truth if problems is None else problem_of
+        grades = grades_of(columns[column], completions, [column] * len(completions), grader, of)
+        return [None if grade.ungraded else _score(grade, share) for grade in grades]
 
     return crestfall_reward
 
@@ -113,7 +102,7 @@ def compute_scores(
     sources = [
         str(source or "verl") for source in (data_sources if data_sources is not None else [None] * len(solution_strs))
     ]
-    grades = grades_of(ground_truths, solution_strs, sources, every_test=share)
+    grades = grades_of(ground_truths, solution_strs, sources, shared_grader(share))
     return [_score(grade, share) for grade in grades]
 
 

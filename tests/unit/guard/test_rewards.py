@@ -7,7 +7,7 @@ import pytest
 from crestfall.core.errors import CrestfallWarning, GraderError, InputError
 from crestfall.core.types import CallCase, CallTests, Problem
 from crestfall.grading import CodeGrader, Limits
-from crestfall.guard import ground_truths, rewards
+from crestfall.guard import rewards
 from crestfall.guard.rewards import compute_score, trl_reward
 
 DOUBLE = Problem("double", "", CallTests("f", (CallCase((2,), 4),)), "double", stub="def f(x):\n")
@@ -87,12 +87,16 @@ def test_trl_trains_two_steps_with_it(tmp_path, reward):
 
 def test_a_fault_of_the_grader_is_counted_and_does_not_reach_the_trainer(monkeypatch):
     class Broken:
+        limits = Limits()
+
         def grade_batch(self, pairs):
             raise GraderError("no process could be started")
 
-    monkeypatch.setattr(ground_truths, "shared_grader", lambda every_test: Broken())
+    monkeypatch.setattr(rewards, "shared_grader", lambda every_test: Broken())
     truth = '{"entry_point": "f", "tests": [[[2], 4]]}'
     before = rewards.ungraded()
     with pytest.warns(CrestfallWarning, match="no process could be started"):
         assert compute_score("own", "```python\ndef f(x): return 2 * x\n```", truth) == 0.0
     assert rewards.ungraded() == before + 1
+    with pytest.warns(CrestfallWarning, match="no process could be started"):
+        assert trl_reward(None, Broken(), "truth")(["return 2 * x"], truth=[truth]) == [None]
