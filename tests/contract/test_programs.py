@@ -10,7 +10,7 @@ from answers import ANSWERS, PROBLEMS
 from crestfall.core.types import CallTests, CodeTests, Grade, Problem, Verdict
 from crestfall.grading.programs import program_of
 from crestfall.grading.samples import Assembly, assembled, read_samples
-from crestfall.guard import ground_truths, rewards
+from crestfall.guard import rewards
 from crestfall.guard.code_evaluation import CodeEvaluation
 from crestfall.testbed.policies.hf.text import Text
 
@@ -62,7 +62,7 @@ def by_grade(tmp_path, monkeypatch):
 
 def by_verl(tmp_path, monkeypatch):
     grader = Recorder()
-    monkeypatch.setattr(ground_truths, "shared_grader", lambda every_test: grader)
+    monkeypatch.setattr(rewards, "shared_grader", lambda every_test: grader)
     for problem, answer in TEXTS:
         rewards.compute_score("code", answer, json.dumps(ground_truth(problem)))
     yield grader.programs
