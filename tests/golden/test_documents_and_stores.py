@@ -81,6 +81,13 @@ DOCUMENTS: dict[str, tuple[str, str | bytes, int, int, int]] = {
         60,
     ),
     "a counter inside a name": ("x.log", lines(lambda s, v: f"Average reward at step {s}: {v}\n"), 1, 60, 60),
+    "deepspeed counts otherwise": (
+        "x.log",
+        lines(lambda s, v: f"[Rank 0] step={s * 4}, skipped=0, lr=[1e-06]\n{{'step': {s}, 'reward': {v}}}\n"),
+        1,
+        60,
+        60,
+    ),
     "completions in the console": ("x.log", lines(trl), 10, 600, 60),
     "nanochat": ("x.log", lines(nanochat), 5, 55, 11),
     "an evaluation before training": ("x.log", lines(verl), 0, 55, 12),

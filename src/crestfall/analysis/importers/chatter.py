@@ -13,6 +13,8 @@ from crestfall.analysis.importers.numbers import counters
 from crestfall.analysis.trajectory import FloatArray, IntArray
 
 FEWEST = 8
+APART = 1.5
+"""Lines without a score are of another counter if that ends at so many times the step of those with one, or less."""
 RISING = 0.9
 """Rows of one kind, the same keys, count steps when that share of them goes on, or stays, at the same step."""
 
@@ -31,18 +33,21 @@ def without_chatter(rows: list[Line]) -> tuple[list[Line], str]:
     steps = {keys: found for keys, at in kinds.items() if (found := _steps([rows[i] for i in at], keys)) is not None}
     rising = {keys for keys, (_, steps_R) in steps.items() if _counts_up(steps_R)}
     scored = [keys for keys in kinds if rows[kinds[keys][0]].shape.scored and (keys in rising or keys not in steps)]
-    if not scored or len(steps) == len(rising):
+    if not scored:
         return rows, ""
     main = max(scored, key=lambda keys: len(keys) * len(kinds[keys]))
     at_R = np.array(kinds[main])
     dropped: set[int] = set()
     for keys, (counter, steps_R) in steps.items():
         index_R = np.array(kinds[keys])
+        of = _steps([rows[i] for i in kinds[main]], [key for key in main if key == counter])
         if keys in rising:
-            continue
-        if main not in steps:
+            unscored = not rows[kinds[keys][0]].shape.scored
+            if unscored and of is not None and not 1 / APART < (steps_R[-1] + 1) / (of[1][-1] + 1) < APART:
+                dropped.update(index_R.tolist())  # DeepSpeed counts steps of its own
+        elif main not in steps:
             dropped.update(index_R.tolist() if len(index_R) >= FEWEST else ())
-        elif of := _steps([rows[i] for i in kinds[main]], [key for key in main if key == counter]):
+        elif of is not None:
             fits_R = _fit(index_R, steps_R, at_R, of[1])
             dropped.update(index_R[~fits_R if fits_R.mean() > 0.5 else slice(None)].tolist())
     note = f"{len(dropped)} lines with a step of their own, as in sampled text: left out" if dropped else ""

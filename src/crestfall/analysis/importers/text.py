@@ -97,8 +97,11 @@ def suffix_of(path: Path) -> str:
 
 
 def unpacked_name(path: Path) -> str:
-    """The file's name without the suffix of a compression."""
-    return path.stem if path.suffix.lower() in COMPRESSED else path.name
+    """The file's name without the suffix of a compression, and of a rotation (`train.log.2.gz`)."""
+    return _ROTATED.sub(r"\1", path.stem if path.suffix.lower() in COMPRESSED else path.name)
+
+
+_ROTATED = re.compile(r"(\.(?:log|out|err|txt|jsonl|ndjson|csv|tsv))\.\d{1,3}$")
 
 
 def stem_of(path: Path) -> str:

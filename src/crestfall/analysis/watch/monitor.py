@@ -11,6 +11,7 @@ import numpy as np
 
 from crestfall.analysis.advice.choose import Choice, Smoothed, choose
 from crestfall.analysis.advice.saved import saved_beside
+from crestfall.analysis.importers.text import unpacked_name
 from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.replay import records_of
 from crestfall.analysis.trajectory import FloatArray, Trajectory
@@ -182,6 +183,7 @@ def key_of(run: Trajectory) -> str:
     """Key of a run across restarts of the watch: its place, and its name there without the folders that
     were put before it to tell it apart."""
     source = run.source if ":" in str(run.source) and not run.source.exists() else run.source.resolve()
+    source = source.with_name(unpacked_name(source)) if source.name else source  # a rotation renames it
     words = run.name.split("/")
     while len(words) > 1 and words[0] in source.parts:
         words = words[1:]

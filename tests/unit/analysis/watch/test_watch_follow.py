@@ -96,6 +96,22 @@ def test_rotation_restart_of_the_watch_and_a_fall_across_them(tmp_path: Path) ->
     assert not later.news
 
 
+def test_a_rotation_in_a_folder_is_still_the_same_run(tmp_path: Path) -> None:
+    """Its key says what has been told and which command has run: under another one both would happen again."""
+    log = tmp_path / "logs" / "m.jsonl"
+    log.parent.mkdir()
+    log.write_text(rows(*[0.7] * 12))
+    follower, keys = Follower([str(log.parent)], samples=500), []
+    for step in range(3):
+        follower.look()
+        keys += [key_of(run) for one in follower.followed for run in one.runs]
+        if step == 0:
+            log.rename(log.with_name("m.jsonl.1"))  # for a moment there is no other
+        log.write_text(rows(*[0.4] * 3, start=12)) if step == 1 else None
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
 def test_a_job_that_goes_back_is_judged_anew(tmp_path: Path) -> None:
     log = tmp_path / "m.jsonl"
     log.write_text(rows(*[0.7] * 10, *[0.3] * 4))
