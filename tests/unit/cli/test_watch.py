@@ -115,6 +115,13 @@ def test_a_look_says_by_its_exit_code_whether_something_fell(tmp_path: Path) -> 
     assert once("later.jsonl").returncode == 0
 
 
+def test_a_path_that_is_no_utf_8_can_be_watched(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(b"\xff\xfe.jsonl"))
+    write(path, HEALTHY)
+    done = once(str(path), "--samples", "200")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_it_says_that_the_noise_is_unknown(tmp_path: Path) -> None:
     write(tmp_path / "m.jsonl", [0.7, 0.735, 0.7, 0.4, 0.1, 0.003, 0.003])
     few = once("m.jsonl")

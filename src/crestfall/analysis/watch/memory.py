@@ -19,7 +19,8 @@ class Memory:
     """The file of one run. Every change is made under a lock, on what stands there: two watches may share it."""
 
     def __init__(self, directory: Path, key: str) -> None:
-        self.path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
+        name = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:20]  # paths need not be UTF-8
+        self.path = directory / f"{name}.json"
         self._key = key
 
     def past(self) -> Past:
