@@ -11,7 +11,7 @@ import threading
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -96,13 +96,8 @@ class CodeGrader:
         batch, keys, jobs = self._prepare(pairs)
         with progress_bar(len(jobs), progress and bool(jobs)) as advance:
             batch.advance = advance
-            running = self._submit(batch, jobs)
-            try:
+            with self._under_way(batch, jobs):
                 batch.done.result()
-            except BaseException:
-                if running is not None:
-                    running.cancel(batch)
-                raise
         return self._results(batch, keys)
 
     async def agrade_batch(
@@ -122,13 +117,8 @@ class CodeGrader:
                     loop.call_soon_threadsafe(each, places[key], grade)
 
             batch.each = told
-        running = self._submit(batch, jobs)
-        try:
+        with self._under_way(batch, jobs):
             await asyncio.wrap_future(batch.done)
-        except BaseException:
-            if running is not None:
-                running.cancel(batch)
-            raise
         return self._results(batch, keys)
 
     async def agrade(self, problem: Problem, program: str) -> Grade:
@@ -169,13 +159,20 @@ class CodeGrader:
                 self._end.atexit = False  # the workers end with us
             return self._running
 
-    def _submit(self, batch: Batch, jobs: list[Job]) -> Dispatcher | None:
+    @contextlib.contextmanager
+    def _under_way(self, batch: Batch, jobs: list[Job]) -> Iterator[None]:
+        """The batch is run while its caller waits, and withdrawn if that is broken off."""
         if not jobs:
             batch.end()
-            return None
+            yield
+            return
         running = self._dispatcher()
         running.run(batch, jobs)
-        return running
+        try:
+            yield
+        except BaseException:
+            running.cancel(batch)
+            raise
 
     def _prepare(self, pairs: Iterable[tuple[Problem, str]]) -> tuple[Batch, list[bytes], list[Job]]:
         """Returns the grades known already, the keys of the pairs in order, and the programs that have to be run."""

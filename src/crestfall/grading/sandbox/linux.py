@@ -10,6 +10,8 @@ import resource
 import time
 from collections.abc import Callable
 
+from crestfall.grading.sandbox.syscalls import NUMBERS
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc_with_interpreter = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter lock during a call
 
@@ -41,8 +43,6 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MNT_DETACH = 2
 
-SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -79,7 +79,7 @@ def unmount(target: str) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    syscall(SYS_PIVOT_ROOT[MACHINE], new_root.encode(), put_old.encode(), what="pivot_root")
+    syscall(NUMBERS["pivot_root"][MACHINE], new_root.encode(), put_old.encode(), what="pivot_root")
 
 
 def drop_capabilities() -> None:
@@ -92,7 +92,7 @@ def drop_capabilities() -> None:
     prctl(PR_CAP_AMBIENT, 4)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     empty = (ctypes.c_uint32 * 6)()
-    syscall(SYS_CAPSET[MACHINE], header, empty, what="capset")
+    syscall(NUMBERS["capset"][MACHINE], header, empty, what="capset")
 
 
 def limit(what: int, value: int, grace: int = 0) -> None:
