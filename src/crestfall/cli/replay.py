@@ -77,7 +77,7 @@ def controllers_of(names: Sequence[str], words: Sequence[str]) -> dict[str, Cont
         if not takers:
             every = sorted(set().union(*known.values()))
             raise ConfigError(
-                f"{key}: no option of {', '.join(given)}{nearest(key, every)}; theirs: {', '.join(every)}"
+                f"{key}: no option of {', '.join(given)}{nearest(key, every)}; known options: {', '.join(every)}"
             )
         for name in takers:
             given[name][key] = value
@@ -92,7 +92,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """One JSON object per controller. Raises InputError for a curve without points."""
     if not len(trajectory):
-        raise InputError(f"{trajectory.source}: no evaluation yet: nothing to replay")
+        raise InputError(f"{trajectory.source}: no step has been evaluated yet, so there is nothing to replay")
     score = replay.score_of(trajectory, second)
     best = replay.oracles(trajectory, score)
     records = replay.records_of(trajectory)

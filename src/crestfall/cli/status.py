@@ -72,9 +72,9 @@ def look(rows: list[RunRow]) -> None:
             if meta is not None:
                 row.error = meta.get("error")
                 if row.status == "done" and not row.progress.ended:
-                    raise InputError(f"{row.path / EVENTS_FILE}: missing or cut: the end of this run is not there")
+                    raise InputError(f"{row.path / EVENTS_FILE}: the file is missing or cut off before the run's end")
             elif (row.path / EVENTS_FILE).exists():
-                raise InputError(f"{row.path}: holds {EVENTS_FILE} and no {RUN_FILE}")
+                raise InputError(f"{row.path}: the directory holds {EVENTS_FILE} but no {RUN_FILE}; restore that file")
             else:
                 row.error = last_line(cell_log(row.path)) if row.status == "failed" else None
 

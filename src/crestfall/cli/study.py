@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_directory(study, out)
     chosen = {cell.name for cell in cells if args.only is None or fnmatchcase(cell.name, args.only)}
     if not chosen:
-        raise ConfigError(f"--only {args.only}: matches no cell; the first one is {cells[0].name}")
+        raise ConfigError(f"--only {args.only}: no cell matches; the first cell is {cells[0].name}")
     cells = [cell for cell in cells if cell.name in chosen]
     preflight.check(cell.config for cell in cells if args.dry_run or not is_run(cell.path))
     check_executor(args.executor, args.gpus_per_cell)

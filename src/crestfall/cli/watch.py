@@ -70,7 +70,7 @@ def _seconds(text: str) -> float:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     paths, words = split([*args.paths, *args.overrides], "watch")
     if "-" in paths:
-        raise ConfigError("watch: - cannot be read twice; expected the path of a log")
+        raise ConfigError("watch: stdin (-) cannot be read again; expected the path of a log")
     controller = controllers_of([args.control], words)[args.control]
     watch = Watch(args, paths, metrics_of(args.metric), controller, _state(args.state), console_of(args))
     interrupted = False

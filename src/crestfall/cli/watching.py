@@ -119,7 +119,7 @@ class Watch:
         """Summary, one line for each run."""
         if interrupted or not self.views:
             if interrupted:
-                self._screen.say(f"interrupted after {len(self.views)} runs were seen")
+                self._screen.say(f"interrupted; {len(self.views)} runs had been seen")
             for view in self.views:
                 best = f"best {number(view.smooth_S[view.best])} at step {view.steps_S[view.best]}"
                 self._screen.say(f"{view.name}: {len(view.steps_S)} points, {best}; {verdict(view)}")
@@ -137,7 +137,7 @@ class Watch:
         try:
             return self._monitors[key].take(run, self._follower.settled(run))
         except RunDirectoryError as error:
-            raise ConfigError(f"{error}; --state DIR names another place") from error
+            raise ConfigError(f"{error}; choose another directory with --state DIR") from error
 
     def _fallen(self, view: View, alarm: Alarm) -> None:
         text = f"{view.name}: {message(alarm.decision, alarm.step)}"

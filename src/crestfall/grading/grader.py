@@ -140,9 +140,7 @@ class CodeGrader:
         self._warn()
         faults = [grade.detail for key in keys if (grade := batch.grades[key]).ungraded]
         if faults:
-            text = (
-                f"{len(faults)} of {len(keys)} programs were not graded: no reward is to be made of them. {faults[0]}"
-            )
+            text = f"{len(faults)} of {len(keys)} programs were not graded and get no reward. {faults[0]}"
             warnings.warn(text, CrestfallWarning, 3)
         return [batch.grades[key] for key in keys]
 

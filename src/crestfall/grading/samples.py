@@ -95,7 +95,7 @@ def _written(row: Row) -> list[Written]:
         return [sample for data in by_task for sample in _written(replace(row, data=data))]
     if name is None:
         raise InputError(
-            f"{row.where}: none of the fields 'completion', 'solution' and 'response', nor any of their kin"
+            f"{row.where}: expected a field 'completion', 'solution' or 'response' (docs/grading.md), found none"
         )
     try:
         texts = texts_of(row.data[name])
@@ -167,7 +167,9 @@ def _number(task_id: str) -> str:
 def none_known(written: Sequence[Written]) -> InputError:
     """Message about samples whose problem is unknown."""
     first = written[0]
-    return InputError(f"{first.row.where}: field 'task_id' is {first.task_id!r}, which no problem has, nor any other")
+    return InputError(
+        f"{first.row.where}: field 'task_id' is {first.task_id!r}, which no problem has; the other ids are unknown too"
+    )
 
 
 def assembled(written: Written, problem: Problem, assembly: Assembly) -> Sample:

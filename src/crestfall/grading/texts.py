@@ -71,4 +71,4 @@ def _of_object(value: Mapping[str, Any]) -> list[str | None]:
         return texts_of(value[name])
     if "role" in value or any(name in value for name in _INSIDE):
         return [None]
-    raise InputError(f"an object with no text that is known by its name; its fields are {', '.join(map(repr, value))}")
+    raise InputError(f"expected an object with 'content', 'text' or the like, found {', '.join(map(repr, value))}")

@@ -24,7 +24,7 @@ class WeightAverage:
 
     def __init__(self, model: Any, decay: float | None = None) -> None:
         if decay is not None and not 0 < decay < 1:
-            raise ConfigError(f"WeightAverage: decay={decay}; between 0 and 1")
+            raise ConfigError(f"WeightAverage: decay={decay}; expected a number between 0 and 1")
         self._weights: Callable[[], Mapping[str, Any]] = lambda: trainable(model)
         self._decay, self._count = decay, 0
         self._average: dict[str, Any] = {}

@@ -158,7 +158,7 @@ class Disk:
         assert self._keeper is not None
         mean = WeightAverage.of(self._keeper.weights) if outcome.mean_of else None
         if mean is not None and not self._keeper.weights():
-            self._say("weights are to be averaged, and the guard holds none: put the model into `state`")
+            self._say("the decision averages weights, but the guard holds none: put the model into `state`")
             mean = None
         if mean is not None:
             here = self._keeper.copy_of_now() if outcome.target is None else None
@@ -189,10 +189,10 @@ class Disk:
             shards = None if plan["shards"] is None else Path(plan["shards"])
             odd = self._keeper.put_back_from_disk(packed, parts, shards)
         else:
-            self._say("no snapshot can be put back: the weights stay as they are")
+            self._say("no snapshot can be restored; the weights stay as they are")
             return
         if odd:
-            self._say(f"what was put back is not exactly what was captured: {', '.join(odd[:3])} ({len(odd)} in all)")
+            self._say(f"the restored state differs from the captured one: {', '.join(odd[:3])} ({len(odd)} in all)")
         if history is not None and (left := self._keeper.not_put_back(plan["transient"])):
             self._say(
                 f"buffers with persistent=False are in no state_dict; these have changed since and stay as they are: "
@@ -220,7 +220,7 @@ class Disk:
                 history.forget([] if wanted is None else [wanted])
                 wanted = history.best_of(history.available())
                 left = "none is left" if wanted is None else f"step {history.observation(wanted).record.step}"
-                self._say(f"{error}; the next best takes its place: {left}")
+                self._say(f"{error}; the next best step is used instead: {left}")
         return {"from": "nothing"}
 
     def _fitting(self, step: int, stored: Outline, live: Outline) -> None:

@@ -104,13 +104,11 @@ class Guard:
     ) -> None:
         for name, value, least in (("max_snapshots", max_snapshots, 1), ("max_rollbacks", max_rollbacks, 0)):
             if value < least:
-                raise ConfigError(f"{name}: at least {least}, found {value}")
+                raise ConfigError(f"{name}: expected at least {least}, found {value}")
         check_keep(keep, checkpoints, state if state is not None else capture)
         if hand_on is not None:
             if state is None:
-                raise ConfigError(
-                    "hand_on: goes with `state`; with `capture` and `restore` take the average along yourself"
-                )
+                raise ConfigError("hand_on needs `state`; with `capture` and `restore` capture the average yourself")
             if isinstance(state, Mapping) and not any(item is hand_on for item in state.values()):
                 state = {**state, "weight average": hand_on}
         self.directory = Path(directory).absolute()  # whatever the working directory is later
@@ -231,11 +229,11 @@ class Guard:
                 where = self.checkpoint or "your own checkpoint"
                 self._say(f"this guard only decides: go on from {where} of step {decision.target_step}")
             if decision.changes:
-                self._say(f"this guard only decides: {decision.changes} is yours to carry out")
+                self._say(f"this guard only decides: your loop has to carry out {decision.changes}")
             return decision.action != "continue"
         self._disk.carry_out(self._outcome, self._history)
         if decision.forget_optimizer and not self._state.forget_optimizer():
-            self._say("the optimizer is to be forgotten, and the guard holds none: put it into `state`")
+            self._say("the decision resets the optimizer, but the guard holds none: put it into `state`")
         if self._outcome.rate_factor != 1.0 and (decision.action != "continue" or decision.changes_training):
             self._scale_learning_rate(self._state, self._outcome.rate_factor)
         if decision.action == "rollback" or (decision.action == "continue" and decision.average):
@@ -338,7 +336,7 @@ class Guard:
             self._lowered = list(zip(before, state.rates(), strict=True)) if factor < 1 else []
         else:
             self._say(
-                f"the learning rate is to be multiplied by {factor:g}, and the guard holds no optimizer: put it into "
+                f"the decision multiplies the learning rate by {factor:g}, and the guard holds no optimizer: put it in "
                 "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
             )
 

@@ -56,7 +56,7 @@ class Keeper:
         if is_sharded is None:
             is_sharded = shards
         elif not is_sharded and shards:
-            raise ConfigError("sharded=False: the state holds sharded tensors (DTensor)")
+            raise ConfigError("sharded=False was given, but the state holds sharded tensors (DTensor)")
         self.sharded = is_sharded
 
     def _rehearse(self) -> bool:
@@ -66,7 +66,7 @@ class Keeper:
             self._refuse_gathered(held)
         self._state.restore(statetree.unpack(held))
         if odd := self._differences(held):
-            raise ConfigError(f"what is captured does not come back exactly when it is restored: {', '.join(odd[:3])}")
+            raise ConfigError(f"restoring the captured state does not reproduce it exactly: {', '.join(odd[:3])}")
         self.outline = statetree.outline(held)
         return bool(held.sharded)
 

@@ -31,7 +31,7 @@ def as_controller(control: str | Mapping[str, Any] | Controller) -> Controller:
 def check_keep(keep: str, checkpoints: object, state: object) -> None:
     """Raises ConfigError where what is kept and what is given for it do not go together."""
     if keep not in ("snapshots", "best"):
-        raise ConfigError(f"keep: 'snapshots' or 'best', found {keep!r}")
+        raise ConfigError(f"keep: expected 'snapshots' or 'best', found {keep!r}")
     if keep == "best" and state is not None:
         raise ConfigError("keep='best' only decides: leave `state`, `capture` and `restore` out")
     if (keep == "best") != (checkpoints is not None):

@@ -49,7 +49,7 @@ def trl_reward(
 
     def problem_of(value: Any, _: str) -> Problem:
         if str(value) not in known:
-            raise InputError(f"reward: column {column!r} has {value!r}, which no problem has")
+            raise InputError(f"reward: column {column!r} holds {value!r}, which is the id of no problem")
         return known[str(value)]
 
     def crestfall_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:

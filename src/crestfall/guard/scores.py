@@ -91,14 +91,14 @@ def number(value: Any, what: str) -> float:
         plain = _plain(plain[0])
     if isinstance(plain, Number) and not isinstance(plain, complex):
         return float(plain)  # type: ignore[arg-type]
-    raise InputError(f"{what} is {value!r}; a number was expected")
+    raise InputError(f"{what} is {value!r}; expected a number")
 
 
 def whole_number(value: Any, what: str) -> int:
     """An int from a scalar of any kind that has no fraction. Raises InputError that begins with `what`."""
     plain = number(value, what)
     if not math.isfinite(plain) or plain != int(plain):
-        raise InputError(f"{what} is {value!r}; a whole number was expected")
+        raise InputError(f"{what} is {value!r}; expected a whole number")
     return int(plain)
 
 
@@ -151,12 +151,12 @@ class Reader:
         where = f"step {at}: "
         total = None if n is None else whole_number(n, f"{where}n")
         if total is not None and total < 1:
-            raise InputError(f"{where}n is {total}; at least 1 sample")
+            raise InputError(f"{where}n is {total}; expected at least 1 sample")
         error = None if standard_error is None else self._standard_error(standard_error, where)
         seen = self._signals(signals or {}, where)
         beside = None if report is None else number(report, f"{where}report")
         if beside is not None and not math.isfinite(beside):
-            raise InputError(f"{where}report is {beside}; leave it out where it was not measured")
+            raise InputError(f"{where}report is {beside}; leave it out if it was not measured")
         plain = select if isinstance(select, Evaluation) else _plain(select)
         if isinstance(plain, Sequence) and not isinstance(plain, str):
             plain = Evaluation(self._counts(plain, total, where), total or 1)
@@ -188,14 +188,14 @@ class Reader:
     def _standard_error(self, value: Any, where: str) -> float:
         error = number(value, f"{where}standard_error")
         if not (math.isfinite(error) and error >= 0):
-            raise InputError(f"{where}standard_error is {error:g}; a finite number from 0 on")
+            raise InputError(f"{where}standard_error is {error:g}; expected a finite number of at least 0")
         return error
 
     def _signals(self, signals: Mapping[str, Any], where: str) -> dict[str, float]:
         if bad := [name for name in signals if name in RESERVED]:
             raise InputError(f"{where}a signal cannot be called {bad[0]!r}")
         if bad := [name for name in signals if name in _MEANT]:
-            raise InputError(f"{where}{bad[0]!r} is no signal; is {_MEANT[bad[0]]}= meant?")
+            raise InputError(f"{where}{bad[0]!r} is not a signal; did you mean {_MEANT[bad[0]]}=?")
         given = {name: number(v, f"{where}{name}") for name, v in signals.items() if v is not None}
         return {name: value for name, value in given.items() if math.isfinite(value)}
 

@@ -183,17 +183,17 @@ def state_of(
     if isinstance(state, State):
         return state
     if schedule not in ("back", "on"):
-        raise ConfigError(f"schedule: 'back' or 'on', found {schedule!r}")
+        raise ConfigError(f"schedule: expected 'back' or 'on', found {schedule!r}")
     if (capture is None) != (restore is None):
-        raise ConfigError("capture, restore: give both or neither")
+        raise ConfigError("capture and restore: give both or neither")
     if capture is not None and restore is not None:
         if state is not None:
             raise ConfigError("give either `state` or `capture` and `restore`")
         if schedule == "on":
-            raise ConfigError("schedule: goes with `state`; with `capture` and `restore` yours decides")
+            raise ConfigError("schedule needs `state`; with `capture` and `restore` your functions handle schedulers")
         return Pair(capture, restore, scale)
     if scale is not None:
-        raise ConfigError("scale_learning_rate goes with `capture` and `restore`")
+        raise ConfigError("scale_learning_rate needs `capture` and `restore`")
     if state is None:
         return None
     if not isinstance(state, Mapping):
@@ -202,7 +202,7 @@ def state_of(
             f"found a {type(state).__name__}"
         )
     if not state:
-        raise ConfigError("state: is empty; name what is to be put back, or leave `state` out to decide only")
+        raise ConfigError("state is empty; name the objects to restore, or leave `state` out to decide only")
     return State(state, schedule)
 
 
@@ -258,7 +258,7 @@ def _flat(item: Any, path: str = "") -> dict[str, Any]:
     for key, part in parts:
         inner = _flat(part, f"{path}.{key}" if path else str(key))
         if twice := out.keys() & inner.keys():
-            raise ConfigError(f"state: two things are called {min(twice)!r}")
+            raise ConfigError(f"state: two objects have the name {min(twice)!r}")
         out |= inner
     return out
 

@@ -75,7 +75,7 @@ class TrainedWeights:
         saved = {**self._late, **state}
         live = {**dict(self._parameters()), **dict(self._buffers())}
         if odd := sorted(saved.keys() - live.keys()):
-            raise ConfigError(f"the snapshot is of another model: {odd[0]!r} is in it and not here")
+            raise ConfigError(f"the snapshot is of another model: it holds {odd[0]!r}, which this model lacks")
         if lost := sorted(self._drifted - saved.keys()):
             self._say(f"frozen weights have been written since ({lost[0]}), and the snapshot is from before: they stay")
         with torch.no_grad():

@@ -107,10 +107,10 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if (evaluate is None) == (metric is None):
             raise ConfigError("CrestfallCallback: give either `evaluate` or `metric`")
         if every < 1:
-            raise ConfigError(f"CrestfallCallback: every={every}; at least 1")
+            raise ConfigError(f"CrestfallCallback: every={every}; expected at least 1")
         if hand_on not in ("weights", "mean", "ema") or (hand_on != "weights" and keep == "best"):
             raise ConfigError(
-                f"CrestfallCallback: hand_on={hand_on!r}; 'weights', 'mean' or 'ema', without keep='best'"
+                f"CrestfallCallback: hand_on={hand_on!r}; expected 'weights', or 'mean' or 'ema' without keep='best'"
             )
         self._evaluate, self._every, self._metric, self._n = evaluate, every, metric, n
         self._greater, self._keep, self._schedule = greater_is_better, keep, schedule
@@ -140,7 +140,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         self.checkpoint: Path | None = None
         """With `keep="best"`: the trainer's checkpoint to go on from."""
         if metric is not None and n is not None and not has_binomial_noise(metric):
-            raise ConfigError(f"CrestfallCallback: n is of a share of samples, and {metric!r} is none: leave n out")
+            raise ConfigError(f"CrestfallCallback: {metric!r} is not a share of samples, which n needs: leave n out")
 
     def attach(self, trainer: Any) -> None:
         """Add the callback to a trainer, in front of its other callbacks. `callbacks=[callback]` does the same."""
@@ -278,7 +278,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             return
         refuse_sharded("the step meter measures and pulls back whole weights")
         if self._trainer is None:
-            raise ConfigError("CrestfallCallback(pace=...): the trainer is not at hand: call callback.attach(trainer)")
+            raise ConfigError("CrestfallCallback(pace=...): the trainer is not known: call callback.attach(trainer)")
         self._meter = TrainerMeter(self._trainer, optimizer, self._pace)
         if (kept := remembered(state)) and state.global_step > 0:
             self._meter.meter.load_state_dict(kept)

@@ -213,7 +213,7 @@ def test_a_row_that_nothing_could_grade_is_left_out_and_said(name, tmp_path):
     with pytest.warns(CrestfallWarning, match=r"left out, for nothing could grade it: .*p\.jsonl:2: "):
         problems = load(tmp_path, good, USELESS[name])
     assert [problem.task_id for problem in problems] == ["good"]
-    with pytest.raises(InputError, match="no problems in it: left out"):
+    with pytest.raises(InputError, match="the file holds no problems: left out"):
         load(tmp_path, USELESS[name])
 
 

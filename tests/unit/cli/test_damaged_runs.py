@@ -177,6 +177,6 @@ def test_a_finished_run_whose_log_is_cut_is_damaged(left: int, capsys: pytest.Ca
     log.write_text("".join(lines[:left]))
     capsys.readouterr()
     assert main(["status", "r"]) == 2
-    assert capsys.readouterr().err.startswith("crestfall: r/events.jsonl: missing or cut")
+    assert capsys.readouterr().err.startswith("crestfall: r/events.jsonl: the file is missing or cut")
     assert main(["report", "r"]) == 0
     assert "events.jsonl is missing or cut" in Path("r/report.html").read_text()

@@ -185,7 +185,7 @@ def test_numbers_are_ids_where_one_side_has_no_prefix(folder, capsys):
         (("--evalplus-out", "s.jsonl"), "s.jsonl is an input"),
         (("--out", "nowhere/r.jsonl"), "cannot be written: No such file or directory"),
         (("--out", "."), ". is a directory"),
-        (("--out", "r.json", "--evalplus-out", "r.json"), "are one file"),
+        (("--out", "r.json", "--evalplus-out", "r.json"), "name the same file"),
         (("--json", "--out", "-"), "standard output is taken"),
     ],
 )

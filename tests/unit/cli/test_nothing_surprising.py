@@ -61,7 +61,7 @@ pytestmark = pytest.mark.usefixtures("scratch")
         ("run small.yaml --out=", "an empty argument"),
         ("analyze ''", "an empty argument"),
         ("analyze small.yaml --report ''", "an empty argument"),
-        ("list control --schema", "--schema is of whole configurations"),
+        ("list control --schema", "--schema is for whole configurations"),
         ("report small.yaml", "small.yaml"),
     ],
 )
@@ -300,4 +300,4 @@ def test_help_on_a_full_disk(words: list[str]) -> None:
                                    ["grade", "--problems", "/dev/zero", "--samples", "/dev/zero"]])  # fmt: skip
 def test_a_device_that_never_ends_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
-    assert "a device that never ends" in capsys.readouterr().err
+    assert "this device never ends" in capsys.readouterr().err

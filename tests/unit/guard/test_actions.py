@@ -162,12 +162,14 @@ def test_what_is_not_within_reach_is_said(tmp_path: Path) -> None:
     with pytest.warns(CrestfallWarning) as said:
         assert not guard.carry_out(guard.observe(1, select=0.2))
     text = " ".join(str(w.message) for w in said)
-    assert all(words in text for words in ("to be averaged", "optimizer is to be forgotten", "multiplied by 2"))
+    assert all(
+        words in text for words in ("averages weights", "resets the optimizer", "multiplies the learning rate by 2")
+    )
 
 
 def test_a_guard_that_only_decides_says_what_to_do(tmp_path: Path) -> None:
     guard = Guard(tmp_path, control=Scripted({0: Decision("continue", learning_rate_scale=1.5)}))
-    with pytest.warns(CrestfallWarning, match=r"only decides: learning rate x 1\.5 is yours"):
+    with pytest.warns(CrestfallWarning, match=r"only decides: your loop has to carry out learning rate x 1\.5"):
         assert not guard.carry_out(guard.observe(0, select=0.1))
 
 

@@ -169,7 +169,7 @@ def test_a_rate_out_of_reach_is_said_and_ends_no_run(tmp_path: Path) -> None:
     for i, options in enumerate(({"state": {"w": np.zeros(1)}}, {"capture": dict, "restore": lambda _: None})):
         guard = Guard(tmp_path / str(i), control=SLOWER, **options)
         guard.carry_out(guard.observe(0, select=0.5))
-        with pytest.warns(CrestfallWarning, match=r"multiplied by 0\.5"):
+        with pytest.warns(CrestfallWarning, match=r"multiplies the learning rate by 0\.5"):
             assert not guard.carry_out(guard.observe(1, select=0.1))
     factors: list[float] = []
     own = {"capture": dict, "restore": lambda _: None, "scale_learning_rate": factors.append}

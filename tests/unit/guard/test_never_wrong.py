@@ -145,10 +145,10 @@ def test_pass_rates_are_counts(scores: Any, tmp_path: Path) -> None:
         ({"select": [0.3, 0.5], "n": 16}, "not a count of n=16"),
         ({"select": [0.0, 1.0], "n": 16}, "counts of n=16 samples or rates"),
         ({"select": 35.0, "n": 480}, "not a share of n samples"),
-        ({"select": 0.5, "entropy": "high"}, "entropy is 'high'; a number was expected"),
+        ({"select": 0.5, "entropy": "high"}, "entropy is 'high'; expected a number"),
         ({"select": 0.5, "standard_error": -1.0}, "standard_error is -1"),
-        ({"select": 0.5, "step": 1.5}, "a whole number was expected"),
-        ({"select": "0.5"}, "a number was expected"),
+        ({"select": 0.5, "step": 1.5}, "expected a whole number"),
+        ({"select": "0.5"}, "expected a number"),
     ],
 )
 def test_what_could_mean_two_things_is_refused(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def test_parametrized_weights_and_complex_buffers(tmp_path: Path) -> None:
 def test_a_misspelt_argument_is_no_signal(name: str, meant: str, tmp_path: Path) -> None:
     with (
         Guard(tmp_path, state={"model": network()}) as guard,
-        pytest.raises(InputError, match=f"'{name}' is no signal; is {meant}= meant"),
+        pytest.raises(InputError, match=f"'{name}' is not a signal; did you mean {meant}="),
     ):
         guard.observe(0, select=0.1, **{name: 0.5})
 

@@ -76,7 +76,7 @@ def test_a_state_that_does_not_come_back_is_found_when_the_guard_is_made(tmp_pat
 
         def load_state_dict(self, state: Any) -> None: ...
 
-    with pytest.raises(ConfigError, match=r"does not come back exactly .*odd\.value"):
+    with pytest.raises(ConfigError, match=r"does not reproduce it exactly: .*odd\.value"):
         Guard(tmp_path, state={"odd": Forgetful()})
 
 

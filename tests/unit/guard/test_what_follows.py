@@ -203,7 +203,7 @@ def test_training_goes_on_as_if_nothing_had_been_in_between(loop: Any, guarded: 
 
 
 def test_two_things_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"two things are called 'a\.b'"):
+    with pytest.raises(ConfigError, match=r"two objects have the name 'a\.b'"):
         Guard(tmp_path, state={"a.b": torch.zeros(1), "a": {"b": torch.ones(1)}})
 
 

@@ -43,10 +43,10 @@ def unpacked(path: Path, folder: Path) -> Path:
                     _check_size(path, size)
                     _extract(stream, member, folder)
     except _BROKEN as error:
-        raise InputError(f"{path}: cannot be unpacked: {error}") from None
+        raise InputError(f"{path}: the archive cannot be unpacked: {error}") from None
     files = [file for file in folder.rglob("*") if file.is_file()]
     if not files:
-        raise InputError(f"{path}: an archive without a file, expected logs")
+        raise InputError(f"{path}: the archive holds no file; expected logs")
     return files[0] if len(files) == 1 else folder
 
 
@@ -54,7 +54,7 @@ def _extract(stream: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> 
     """Write a file's content; links and devices are no logs. (`extract` has a filter for it from Python 3.11.4 on.)"""
     target = folder / member.name
     if not target.resolve().is_relative_to(folder.resolve()):
-        raise tarfile.TarError(f"{member.name!r} would be written outside of it")
+        raise tarfile.TarError(f"its member {member.name!r} would be written outside the target folder")
     content = stream.extractfile(member) if member.isfile() else None
     if content is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,4 +64,4 @@ def _extract(stream: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> 
 
 def _check_size(path: Path, size: int) -> None:
     if size > LARGEST:
-        raise InputError(f"{path}: unpacks to more than {LARGEST >> 30} GiB; unpack what you need of it")
+        raise InputError(f"{path}: the archive unpacks to more than {LARGEST >> 30} GiB; unpack what you need yourself")

@@ -59,7 +59,7 @@ def _numpy_frame(path: Path) -> Frame:
         loaded = np.load(io.BytesIO(content(path)), allow_pickle=False)
         found = {stem_of(path): loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not numpy's file of numbers: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: not a numpy file of numbers: {str(error).splitlines()[0]}") from None
     size = max((len(array) for array in found.values() if array.ndim), default=0)
     columns = {
         _RENAMED.get(key, key): (array if array.ndim == 1 else array.reshape(size, -1).mean(axis=1)).tolist()

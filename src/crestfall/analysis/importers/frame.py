@@ -69,7 +69,7 @@ def _runs(frame: Frame, about: About, samples: bool) -> Iterator[History]:
         pieces = [np.arange(len(steps))]  # one metric after the other
     notes = [*about.notes, *steps.notes]
     if len(pieces) > 1:
-        notes.append(f"the steps begin again {len(pieces) - 1} times: {len(pieces)} runs")
+        notes.append(f"the steps begin again {len(pieces) - 1} times, so these are {len(pieces)} runs")
     for number, piece_R in enumerate(pieces, start=1):
         name = about.name if len(pieces) == 1 else f"{about.name} #{number}"
         first, last = int(piece_R[0]), int(piece_R[-1])
@@ -154,5 +154,5 @@ def histories_or_error(frame: Frame, about: About, expected: str) -> list[Histor
     """The same as `histories`. Raises InputError if there is no number at all."""
     found = histories(frame, about)
     if not found:
-        raise InputError(f"{about.source}: no numbers in it; expected {expected}")
+        raise InputError(f"{about.source}: the file holds no numbers; expected {expected}")
     return found

@@ -134,10 +134,10 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
         return scores[0], "a score"
     if not keys:
         lost = next(iter(history.not_finite), None)
-        raise InputError(f"{history.source}: no finite number" + (f" of {lost}" if lost else ""))
+        raise InputError(f"{history.source}: it holds no finite number" + (f" of {lost}" if lost else ""))
     if len(keys) == 1:
-        raise InputError(f"{history.source}: {keys[0]} alone, of which smaller values are better; expected a score")
-    unknown = "no evaluation or reward that is known; choose one with --metric"
+        raise InputError(f"{history.source}: smaller values of {keys[0]}, the one metric, are better; expected a score")
+    unknown = "no metric here has the name of an evaluation or a reward; choose one with --metric"
     raise InputError(f"{history.source}: {unknown}: {_some(keys)}")
 
 
@@ -195,7 +195,7 @@ def tidy(column: Column) -> Tidy:
     starts = np.flatnonzero(np.concatenate([[True], np.diff(steps_R) != 0]))
     if len(starts) < len(steps_R):
         sizes = np.diff(np.append(starts, len(steps_R)))
-        notes.append(f"{_typical(sizes)} rows a step: averaged")
+        notes.append(f"{_typical(sizes)} rows a step were averaged")
         if n_R is None and np.isin(values_R, (0.0, 1.0)).all():
             n_R = np.ones(len(values_R), dtype=np.int64)  # a graded sample a row
         values_R = np.add.reduceat(values_R, starts) / sizes
@@ -203,7 +203,7 @@ def tidy(column: Column) -> Tidy:
         steps_R = steps_R[starts]
     if _distinct(steps_R) < len(steps_R):
         kept, restarts = _without_replaced(steps_R)
-        notes.append(f"{restarts} restarts: {len(steps_R) - len(kept)} points written before them are replaced")
+        notes.append(f"{restarts} restarts: {len(steps_R) - len(kept)} points written before them were replaced")
         steps_R, values_R, n_R = steps_R[kept], values_R[kept], None if n_R is None else n_R[kept]
     elif (np.diff(steps_R) < 0).any():
         order = np.argsort(steps_R)

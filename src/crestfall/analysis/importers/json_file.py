@@ -70,7 +70,7 @@ def _parsed(text: str, path: Path) -> tuple[Any, *tuple[str, ...]]:
         return (found[0] if len(found) == 1 else found,)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         if found and all(isinstance(value, dict) for value in found):
-            return (found, "its end is cut off")
+            return (found, "the end of the file is cut off")
         if suffix_of(path) not in _YAML:
             with suppress(ValueError, RecursionError, yaml.YAMLError):
                 return _cut_off(text) or _yaml(_COMMENT.sub("", text))
@@ -83,7 +83,7 @@ def _cut_off(text: str) -> tuple[Any, str] | None:
     whole = text[: text.rfind("}") + 1]
     for end in ("]", "]}", "]}}"):
         with suppress(ValueError):
-            return json.loads(whole + end), "its end is cut off"
+            return json.loads(whole + end), "the end of the file is cut off"
     return None
 
 

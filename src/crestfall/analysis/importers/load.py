@@ -93,7 +93,7 @@ def _expanded(paths: Iterable[str | Path]) -> list[Path]:
         matches = [] if path.exists() else sorted(glob.glob(str(path)))
         for one in map(Path, matches) if matches else [path]:
             if one.exists() and one.resolve() in seen:
-                raise InputError(f"{one}: named twice; expected each path once")
+                raise InputError(f"{one}: this path was given twice; expected each path once")
             seen.add(one.resolve())
             out.append(one)
     return out
@@ -110,7 +110,7 @@ def _is_stream(path: Path) -> bool:
 def _kept(path: Path, stack: ExitStack) -> Path:
     """Copy a stream into a temporary file, since importers read its beginning first. Raises InputError."""
     if endless(path):
-        raise InputError(f"{path}: a device that never ends, expected a log")
+        raise InputError(f"{path}: this device never ends; expected a log")
     data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
     file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
     file.write_bytes(data)
@@ -214,5 +214,5 @@ def importer_of(path: Path) -> Importer | None:
     read."""
     head = head_of(path, HEAD_BYTES)
     if not head.strip():
-        raise InputError(f"{path}: empty; expected {KNOWN}")
+        raise InputError(f"{path}: the file is empty; expected {KNOWN}")
     return next((importer for importer in importers() if importer.claims(path, head)), None)

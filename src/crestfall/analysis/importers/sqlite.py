@@ -37,7 +37,7 @@ class Sqlite(OneFile):
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
                 found = list(_runs(db, path))
         except sqlite3.Error as error:
-            raise InputError(f"{path}: not a database that can be read: {error}") from None
+            raise InputError(f"{path}: the database cannot be read: {error}") from None
         if not found:
             raise InputError(f"{path}: expected {EXPECTED}")
         return found

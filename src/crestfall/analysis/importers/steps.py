@@ -72,11 +72,11 @@ def choose_steps(frame: Frame, told_R: FloatArray | None, source: str) -> Steps:
         raise InputError(f"{source}, row {row}: expected a step in {best.key!r}, found {worst:g}")
     values_R, notes = (
         best.values_R,
-        [] if named else [f"{best.key} is taken as the step: it goes up row by row"],
+        [] if named else [f"{best.key} is taken as the step, since it increases row by row"],
     )
     if nested := _within(best, found):
         values_R = _composite(values_R, nested.values_R)
-        notes.append(f"{best.key} counts within {nested.key}: steps are counted through")
+        notes.append(f"{best.key} begins again with every {nested.key}; steps are numbered throughout")
     if np.any(values_R != np.round(values_R)):
         distinct, places_R = np.unique(values_R, return_inverse=True)
         values_R = places_R.astype(np.float64) + 1
@@ -224,9 +224,9 @@ def _filled(
     last = np.searchsorted(rows_R, np.arange(frame.size), side="right") - 1
     lone &= last >= 0
     if lone.any():
-        notes.append(f"{int(lone.sum())} rows without {key}: taken as of the step before them")
+        notes.append(f"{int(lone.sum())} rows without {key} were assigned to the step before them")
     left_out = without - int(lone.sum())
     if left_out:
-        notes.append(f"{left_out} rows without {key}: left out")
+        notes.append(f"{left_out} rows without {key} were left out")
     keep_R = np.flatnonzero(has | lone)
     return Steps(keep_R, steps_R[last[keep_R]], names, tuple(notes))

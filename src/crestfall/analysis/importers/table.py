@@ -64,11 +64,11 @@ class Table(OneFile):
             frame = Frame.of_columns({key: columns[i] for i, key in own})
             found += histories(_without_gaps(frame), About(run, path, "CSV"))
         if not found:
-            raise InputError(f"{path}: no numbers in it; expected a step column and a column of scores")
+            raise InputError(f"{path}: the table holds no numbers; expected a step column and a column of scores")
         if any(_EXPORTED in name for name in header) or "wall time" in map(str.lower, header):
             for history in found:
                 seen = max(map(len, history.columns.values()), default=0)
-                history.notes.append(f"an export may be a sample of the history: {seen} points seen")
+                history.notes.append(f"an export may be a sample of the history; this one has {seen} points")
         return found
 
 
@@ -101,7 +101,7 @@ def columns_of_text(path: Path, text: str) -> tuple[list[str], list[Sequence[str
     except csv.Error as error:
         raise InputError(f"{path}: not a table: {error}") from None
     if not rows:
-        raise InputError(f"{path}: empty; expected a header line and rows")
+        raise InputError(f"{path}: the file is empty; expected a header line and rows")
     if len(rows) > 2 and len(rows[0]) == 1 < len(rows[1]) == len(rows[2]):
         return columns_of_text(path, text.partition("\n")[2])  # a title
     if all(_is_number(cell) for cell in rows[0] if cell.strip()):

@@ -51,7 +51,7 @@ class TensorBoard:
             if len(runs) > 1:
                 history.notes.append(f"{len(files)} event files in one directory are {len(runs)} runs")
             if len(run) > 1:
-                history.notes.append(f"{len(run)} event files read as one run, in order of time")
+                history.notes.append(f"{len(run)} event files were read as one run, in order of time")
             for tag in dict.fromkeys(tag for file in run for tag in file.tags):
                 points = [point for file in run for point in file.tags.get(tag, ())]
                 history.add(tag, [step for step, _ in points], [value for _, value in points])

@@ -48,8 +48,8 @@ class TrlState:
         notes: tuple[str, ...] = ()
         if len(paths) > 1:
             apart = sum(not _holds(rows, other) for p, other in states if p != path)
-            notes = (f"{len(paths)} states of one run: {path.parent.name or path} is the last and is read",)
-            notes += (f"{apart} of them hold rows that it does not",) if apart else ()
+            notes = (f"{len(paths)} states of one run were found; {path.parent.name or path}, the last, is read",)
+            notes += (f"{apart} of them hold rows that the last one lacks",) if apart else ()
         columns = Frame.of({k: v for k, v in row.items() if k != "epoch"} for row in rows)
         return histories_or_error(columns, About(name, path, "trainer_state.json", notes=notes), EXPECTED)
 

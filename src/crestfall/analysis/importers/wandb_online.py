@@ -34,7 +34,7 @@ def read_online(address: str, api: Any = None) -> list[History]:
         raise
     except Exception as error:  # wandb raises errors of its own, of requests and of its transport
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise InputError(f"{address}: W&B does not give it: {reason}") from None
+        raise InputError(f"{address}: W&B did not return this run: {reason}") from None
 
 
 def _read(run: Any, address: str) -> Iterable[History]:

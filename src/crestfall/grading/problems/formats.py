@@ -59,7 +59,7 @@ def stream_problems(path: Path, left_out: list[str]) -> Iterator[Problem]:
         yield problem
     if not seen:
         reason = f": {left_out_line(left_out)}" if left_out else ""
-        raise InputError(f"{path}: no problems in it{reason}")
+        raise InputError(f"{path}: the file holds no problems{reason}")
 
 
 def left_out_line(left_out: list[str]) -> str:

@@ -111,7 +111,7 @@ def _checker(row: Row) -> str | None:
     try:
         parse_foreign(text := row.text("checker"))
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{row.where}: field 'checker' is no Python program: {error}") from None
+        raise InputError(f"{row.where}: field 'checker' is not a Python program: {error}") from None
     return text
 
 
@@ -130,13 +130,13 @@ def _call(row: Row, index: int, test: Any) -> CallCase:
     if isinstance(test, dict) and isinstance(test.get("args"), list) and "expected" in test:
         kwargs = test.get("kwargs") or {}
         if not isinstance(kwargs, dict):
-            raise InputError(f"{row.where}: field 'tests'[{index}]: 'kwargs' is no object")
+            raise InputError(f"{row.where}: field 'tests'[{index}]: expected an object in 'kwargs'")
         return CallCase(tuple(test["args"]), test["expected"], kwargs, _accepted(row, index, test))
     if isinstance(test, list) and len(test) == 2:
         args = test[0] if isinstance(test[0], list) else [test[0]]
         return CallCase(tuple(args), test[1])
     raise InputError(
-        f"{row.where}: field 'tests'[{index}] is neither [arguments, expected] nor has 'args' and 'expected'"
+        f"{row.where}: field 'tests'[{index}]: expected [arguments, expected] or an object with 'args' and 'expected'"
     )
 
 
@@ -144,15 +144,15 @@ def _stdio(row: Row, index: int, test: Any) -> StdioCase:
     if isinstance(test, dict) and isinstance(test.get("stdin"), str) and isinstance(test.get("stdout"), str):
         accepted = _accepted(row, index, test)
         if not all(isinstance(output, str) for output in accepted):
-            raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is not a list of strings")
+            raise InputError(f"{row.where}: field 'tests'[{index}]: expected a list of strings in 'accepted'")
         return StdioCase(test["stdin"], test["stdout"], accepted)
-    raise InputError(f"{row.where}: field 'tests'[{index}] has no strings 'stdin' and 'stdout'")
+    raise InputError(f"{row.where}: field 'tests'[{index}]: expected strings in 'stdin' and 'stdout'")
 
 
 def _accepted(row: Row, index: int, test: dict[str, Any]) -> tuple[Any, ...]:
     accepted = test.get("accepted") or []
     if not isinstance(accepted, list):
-        raise InputError(f"{row.where}: field 'tests'[{index}]: 'accepted' is no list")
+        raise InputError(f"{row.where}: field 'tests'[{index}]: expected a list in 'accepted'")
     return tuple(accepted)
 
 

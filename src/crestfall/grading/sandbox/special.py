@@ -22,7 +22,7 @@ def judged(runner: Runner, plan: Mapping[str, Any], stdin: str, expected: str, o
     """Verdict and detail of what a program printed."""
     verdict, detail = _ask(runner, plan, stdin, expected, output)
     if verdict not in ("passed", "wrong_answer") and _ask(runner, plan, stdin, expected, expected)[0] != "passed":
-        return "unsupported", f"the checker does not say yes to the problem's own output either: {detail}"
+        return "unsupported", f"the checker does not accept the problem's own output either: {detail}"
     return ("passed", "") if verdict == "passed" else ("wrong_answer", f"the checker says: {detail}")
 
 

@@ -80,7 +80,9 @@ def test_wandb_online_from_recorded_answers() -> None:
     assert history.columns["train/reward"].steps_R.tolist() == list(CURVE)
     assert [h.name for h in read_online("wandb://me/rl", RecordedApi())] == ["a", "b"]
     assert [h.name for h in read_online("wandb://me/rl/runs/abc", RecordedApi())] == ["brisk-sun"]
-    with pytest.raises(InputError, match=r"wandb://me/rl/zzz: W&B does not give it: Could not find run") as error:
+    with pytest.raises(
+        InputError, match=r"wandb://me/rl/zzz: W&B did not return this run: Could not find run"
+    ) as error:
         read_online("wandb://me/rl/zzz", RecordedApi())
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="expected wandb://ENTITY/PROJECT/RUN"):
@@ -138,7 +140,7 @@ def one_line(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_mistakes_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = log(tmp_path)
-    assert "named twice" in one_line(capsys, str(path), str(path))
+    assert "given twice" in one_line(capsys, str(path), str(path))
     assert "a file; expected a directory" in one_line(capsys, str(path), "--report", str(path))
     assert "cannot be written" in one_line(capsys, str(path), "--report", str(path / "below"))
     assert "cannot be written" in one_line(capsys, str(path), "--report", "/proc/nothing")

@@ -106,7 +106,7 @@ def test_steps_out_of_order_are_sorted_and_a_restart_replaces(tmp_path: Path) ->
     path.write_text("".join(json.dumps({"step": s, "reward": v}) + "\n" for s, v in rows))
     (restarted,) = load([path])
     assert dict(zip(restarted.steps_S.tolist(), restarted.values_S.tolist(), strict=True)) == {0: 0.0, 1: 0.5, 2: 0.6}
-    assert restarted.notes == ("1 restarts: 3 points written before them are replaced",)
+    assert restarted.notes == ("1 restarts: 3 points written before them were replaced",)
 
 
 def test_checkpoint_directories(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_rows_in_no_order_are_one_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["loss", "eval_loss", "eval/perplexity", "eval/error_rate", "wer"])
 def test_a_lone_loss_is_no_score(tmp_path: Path, key: str) -> None:
     path = jsonl(tmp_path / "l.jsonl", {step: 1 / (1 + step) for step in range(20)}, key=key)
-    with pytest.raises(InputError, match="smaller values are better"):
+    with pytest.raises(InputError, match="the one metric, are better"):
         load([path])
     (asked,) = load([path], metric=key)
     assert any("taken as better" in note for note in asked.notes)
