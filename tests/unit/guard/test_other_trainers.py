@@ -214,7 +214,7 @@ def test_two_sets_of_which_one_begins_with_the_other_s_name(tmp_path: Path) -> N
 
 
 def test_the_number_of_samples_behind_a_loss_is_refused() -> None:
-    with pytest.raises(ConfigError, match="n is of a share of samples, and 'eval_loss' is none"):
+    with pytest.raises(ConfigError, match="'eval_loss' is not a share of samples"):
         CrestfallCallback(metric="eval_loss", n=480)
 
 
