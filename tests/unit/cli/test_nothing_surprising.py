@@ -300,4 +300,4 @@ def test_help_on_a_full_disk(words: list[str]) -> None:
                                    ["grade", "--problems", "/dev/zero", "--samples", "/dev/zero"]])  # fmt: skip
 def test_a_device_that_never_ends_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
-    assert "this device never ends" in capsys.readouterr().err
+    assert "a device that never ends" in capsys.readouterr().err

@@ -110,7 +110,7 @@ def _is_stream(path: Path) -> bool:
 def _kept(path: Path, stack: ExitStack) -> Path:
     """Copy a stream into a temporary file, since importers read its beginning first. Raises InputError."""
     if endless(path):
-        raise InputError(f"{path}: this device never ends; expected a log")
+        raise InputError(f"{path}: a device that never ends, expected a log")
     data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
     file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
     file.write_bytes(data)
