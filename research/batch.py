@@ -49,9 +49,9 @@ class Campaign:
     rises: bool
     falls: bool
     final_start_competence: float | None = None
-    """On the final set, of the base policy."""
+    """Competence of the base policy on the final set."""
     final_end_competence: float | None = None
-    """On the final set, at the end of the chain."""
+    """Competence on the final set at the end of the chain."""
 
     @property
     def rises_and_falls(self) -> bool:

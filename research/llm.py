@@ -28,7 +28,7 @@ WITHOUT_FORM = {Verdict.NO_CODE.value, Verdict.SYNTAX_ERROR.value}
 
 @dataclass(frozen=True)
 class Form:
-    """Of the samples of a training step."""
+    """Form of the samples of a training step."""
 
     form: float
     skill: float
@@ -70,7 +70,7 @@ def numbers(run: Run) -> dict[str, float]:
 
 
 def forms_of(campaign: Trajectory) -> dict[int, Form]:
-    """By step, from step 1 on."""
+    """Forms by step, from step 1 on."""
     verdicts = {} if campaign.facts is None else campaign.facts.verdicts
     return {step: Form.of(counts) for step, counts in verdicts.items() if counts}
 

@@ -113,7 +113,7 @@ def _means(judged: Sequence[Judged], prefix: str) -> list[str]:
 
 
 def _counted(judged: Sequence[Judged]) -> dict[str, list[bool]]:
-    """By criterion, whether each seed meets it."""
+    """Whether each seed meets each criterion: {criterion: [met by seed]}."""
     return {
         "learns": [j.learns for j in judged],
         "falls": [j.falls for j in judged],

@@ -46,7 +46,7 @@ def write_regime_map(source: Path, stem: Path, factors: Sequence[str] | None = N
 
 
 def _widths(table: RegimeTable) -> list[float]:
-    """Of design, seeds and scores, in inches."""
+    """Widths of the design, seeds and scores panels, in inches."""
     seeds = max(len(rows) for rows in table.cells().values())
     return [max(1.8, 0.88 * len(table.factors)), 0.24 * seeds + 0.3, 3.8]
 

@@ -30,7 +30,7 @@ class Section:
     status: Literal["done", "failed", "skipped"] = "done"
     seconds: float = 0.0
     why: str = ""
-    """Of what failed or was skipped."""
+    """Reason why the check failed or was skipped."""
     rows: list[Row] = field(default_factory=list)
 
     def add(self, what: str, value: Any, expected: str = "", ok: bool | None = None) -> None:

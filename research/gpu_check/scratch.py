@@ -30,10 +30,10 @@ class Plan:
     examples: int = 200_000
     batch: int = 256
     seconds: float = 40.0
-    """Of supervised training."""
+    """Seconds of supervised training."""
     learning_rate: float = 6e-4
     steps: int = 20
-    """Of the campaign."""
+    """Steps of the campaign."""
     rates: tuple[float, ...] = (1e-4, 5e-4)
     problems: int = 24
 

@@ -48,7 +48,7 @@ def _rows(chain: Chain) -> Iterator[tuple[Value, ...]]:
 
 
 def _competence(trajectory: Trajectory, m: CampaignMeasures) -> tuple[float | None, ...]:
-    """At start, peak and end."""
+    """Competence at start, peak and end."""
     if trajectory.report is None:
         return None, None, None
     peak = int(trajectory.steps_S.tolist().index(m.peak_step))

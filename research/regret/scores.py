@@ -37,7 +37,7 @@ class Arm:
         return cell.last if self.which == "last" else cell.handed_on
 
     def gain(self, cell: Cell) -> float | None:
-        """Of competence, from the start; None where it is not measured."""
+        """Gain of competence from the start; None if it was not measured."""
         end = cell.last_competence if self.which == "last" else cell.competence
         return None if end is None or cell.start_competence is None else end - cell.start_competence
 

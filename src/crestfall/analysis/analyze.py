@@ -229,7 +229,7 @@ def _judged_by(trajectory: Trajectory, metric: str) -> Trajectory:
 
 
 def _levels(t: Trajectory, m: CampaignMeasures, c: Classification, peak: Peak) -> tuple[Levels, int]:
-    """Those of the smoothed curve; of a run with a report set, the peak chosen on select and scored on report."""
+    """Levels of the smoothed curve; in a run with a report set the peak is chosen on select and scored on report."""
     if t.report is None:
         return c.levels, peak.index
     index = int(np.argmax(t.values_S))

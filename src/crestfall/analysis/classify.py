@@ -96,7 +96,7 @@ def _label(rose: bool, fell: bool, of: Levels, crash: Crash, scale: float) -> Cu
 
 
 def _is_too_short(curve_S: FloatArray, noise: Noise, of: Levels, p_value: float, scale: float) -> bool:
-    """Nothing counts, and that says nothing: too few points of unknown noise, or few that seem to move far."""
+    """Whether the curve is too short to classify: too few points of unknown noise, or few that seem to move far."""
     if noise.known:
         return len(curve_S) < 2
     far = max(of.rise.value, of.fall.value) > COLLAPSE * scale and p_value < SUGGESTIVE

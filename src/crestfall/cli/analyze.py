@@ -149,7 +149,7 @@ def write_pages(analyses: Sequence[Analysis], directory: Path) -> list[Path]:
 
 
 def show(console: Console, a: Analysis) -> None:
-    """One run, for people."""
+    """Print the analysis of one run."""
     t, c, of = a.trajectory, a.classification, a.levels
     say(console, f"{t.name}: {c.label.replace('_', ' ')}", style="bold")
     say(console, f"summary  {a.headline}")

@@ -42,7 +42,7 @@ def out_directory(args: argparse.Namespace) -> Path:
 
 
 def console_of(args: argparse.Namespace) -> Console:
-    """For people: stdout, unless `--json` claims that."""
+    """Console for people: stdout, or stderr if `--json` uses stdout."""
     return Console(stderr=args.json, highlight=False)
 
 
@@ -107,5 +107,5 @@ def say_next(console: Console, out: Path, report: str | None) -> None:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """One line as it is: paths are neither wrapped nor read as markup."""
+    """Print one line as it is: paths are neither wrapped nor read as markup."""
     console.print(Text(text, style=style), soft_wrap=True)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def paired(
     a: Sequence[Trajectory], b: Sequence[Trajectory], a_path: str, b_path: str
 ) -> list[tuple[Trajectory, Trajectory]]:
-    """One run with one run; of several those of the same name, or of two runs' campaigns those of the same number."""
+    """Pair the runs of two sides: one with one; several by name, or the campaigns of two runs by number."""
     if len(a) == len(b) == 1:
         return [(a[0], b[0])]
     for name in (_whole_name, _last_name):

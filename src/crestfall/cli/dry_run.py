@@ -42,7 +42,7 @@ def dry_run(console: Console, out: Path, cells: Mapping[str, RunConfig], workers
 
 
 def _footprints(configs: Any) -> list[Footprint]:
-    """One per cell; cells that differ in nothing that matters for it share the work."""
+    """Memory footprint of each cell, computed once for cells with the same relevant options."""
     found: dict[str, Footprint] = {}
     out = []
     for config in configs:

@@ -28,7 +28,7 @@ def serve(config: RunConfig) -> bool:
 
 
 def dismiss(config: RunConfig) -> None:
-    """In the first process, when it has nothing to run: let the others go."""
+    """Release the other processes; called in the first process when it has nothing to run."""
     if processes() > 1:
         config.engine.dismiss(config)  # type: ignore[attr-defined]
 

@@ -38,7 +38,7 @@ _SIGTERM = -15
 
 @dataclass
 class RunRow:
-    """One run as somebody outside its process sees it."""
+    """State of one run as seen from outside its process."""
 
     path: Path
     progress: RunProgress
@@ -208,7 +208,7 @@ def _cells(row: RunRow, top: float) -> list[Text | str]:
 
 
 def why(cell: Cell, code: int) -> str:
-    """One line on why a cell failed: its own word, or the last line of its log."""
+    """Reason in one line why a cell failed: its recorded error, or the last line of its log."""
     meta = read_meta(cell.path)
     if meta is not None and meta.get("status") == "failed" and "error" in meta:
         reason = str(meta["error"])

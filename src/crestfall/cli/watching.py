@@ -92,7 +92,7 @@ class Watch:
         return [one.waiting for one in self._follower.followed if one.refused]
 
     def look(self) -> None:
-        """One look at everything."""
+        """Read all paths once, and update the display."""
         if self._follower.look():
             runs: dict[str, Trajectory] = {}
             for one in self._follower.followed:

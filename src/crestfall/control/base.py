@@ -28,11 +28,11 @@ class Controller:
     """Whether the controller needs the evaluation's noise. If scores come without `n`, a guard warns what it misses."""
 
     duels: ClassVar[bool] = False
-    """It decides by `Record.duel`, which takes a campaign: whoever holds no earlier weights cannot run it."""
+    """Whether the controller decides by `Record.duel`. Only a campaign, which holds earlier weights, can run it."""
 
     @property
     def rolls_back(self) -> bool:
-        """It may decide to roll back: a guard then goes back where weights are NaN, in place of stopping."""
+        """Whether the controller may roll back. If so, a guard rolls back from NaN weights instead of stopping."""
         return False
 
     def init(self) -> State:
@@ -76,7 +76,7 @@ class PeakKeeper(Controller):
 
 
 def check_without_duels(controller: Any) -> None:
-    """For whoever has scores and no earlier weights to evaluate again: raises ConfigError where those are needed."""
+    """Raise ConfigError for a controller that needs earlier weights to evaluate again, where only scores exist."""
     if getattr(controller, "duels", False):
         raise ConfigError(
             f"control {controller.name!r} evaluates earlier weights again beside those of now, which only `crestfall "

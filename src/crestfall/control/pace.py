@@ -166,7 +166,7 @@ class Meter(Pace):
         return {**state, "scale": state["scale"] * factor}
 
     def _ratio(self, size: float, shortened: float) -> float:
-        """By what the step would have to be multiplied to be as long as it should."""
+        """Factor that would bring the step to its target length."""
         return float((self.target / max(size, 1e-12)) ** (1 / self.power)) * shortened
 
 

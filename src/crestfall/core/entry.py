@@ -27,7 +27,7 @@ UNEXPECTED = "an error that crestfall did not expect"
 
 
 class Parser(argparse.ArgumentParser):
-    """One line on stderr, as for all bad input; argparse would print the usage first."""
+    """Parser whose errors are one line on stderr, as for all bad input; argparse would print the usage first."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """An empty word is a variable of a shell that is not set: as a path it would be the working directory."""
@@ -52,7 +52,7 @@ def script_parser(module: str, doc: str | None) -> Parser:
 
 
 def needs(*libraries: str) -> None:
-    """For a script that anyone can read from top to bottom: ends it with one line where a library is missing."""
+    """End a script with a one-line error if a library is missing."""
     try:
         require(*libraries)
     except MissingExtraError as error:

@@ -61,7 +61,7 @@ class _Moved:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has run already. The import system has put this finder's spec in the place of its own."""
+        """Restore the module's own spec, which the import system replaced; the module has run before."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state
 

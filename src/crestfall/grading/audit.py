@@ -29,7 +29,7 @@ class Audited:
     blind: tuple[int, ...]
 
     def row(self) -> dict[str, Any]:
-        """For JSON."""
+        """Fields of the row for JSON."""
         reference = self.reference
         return {
             "task_id": self.task_id,
@@ -43,7 +43,7 @@ class Audited:
 
 
 def audit(grader: CodeGrader, problems: Iterable[Problem], mutants: int) -> Iterator[Audited]:
-    """One problem after the other.
+    """Audit the problems one after the other.
 
     Args:
         grader: with `Limits(every_test=True)`, to tell tests apart.

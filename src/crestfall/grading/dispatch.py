@@ -67,7 +67,7 @@ class Dispatcher:
             batch.end(GraderError(CLOSED))
 
     def cancel(self, batch: Batch) -> None:
-        """Nobody waits for it any more."""
+        """Drop a batch whose caller no longer waits for it."""
         self._post(self._withdraw, batch)
 
     def layers(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Dispatcher:
             self._thread.join()
 
     def abandon(self) -> None:
-        """In a fork of the process that it belongs to: leave its workers to that one."""
+        """Give up the workers in a forked child; they belong to the parent."""
         for worker in self._workers:
             worker.abandon()
         os.close(self._awake)

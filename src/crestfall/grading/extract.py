@@ -118,7 +118,7 @@ def _with_helpers(pool: list[str], main: int, names: frozenset[str], check: Chec
 
 
 def _starter(pool: list[str], taken: set[int], check: Checker) -> set[int]:
-    """For programs of which nothing is started yet: the first block behind them that uses what they define."""
+    """First later block that uses what the program defines, for a program that starts nothing itself."""
     trees = [check.tree(pool[i]) for i in taken]
     if any(tree is None or acts(tree) for tree in trees):
         return set()

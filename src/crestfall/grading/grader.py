@@ -215,7 +215,7 @@ class CodeGrader:
         return plan
 
     def _forked(self) -> None:
-        """In the child of a fork: the workers, and the threads that talk to them, stay with the parent."""
+        """Start without workers in a forked child; the workers and their threads stay with the parent."""
         self._lock = threading.Lock()
         self._cache = Cache()
         if self._running is not None:

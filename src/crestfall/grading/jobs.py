@@ -45,7 +45,7 @@ class Job:
     deaths: int = 0
     """Workers that died while they ran it and nothing else."""
     again: bool = False
-    """It is run a second time, because it slept its time away."""
+    """Whether the job is run a second time because its program slept until the wall limit."""
 
 
 @dataclass(eq=False)

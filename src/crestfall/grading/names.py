@@ -60,7 +60,7 @@ class Names:
         return names
 
     def is_class(self, name: str) -> bool:
-        """By its spelling: one word or more in capitals, as in `Stack` and `LinkedList`."""
+        """Whether a name is spelt like a class: capitalised words, as in `Stack` and `LinkedList`."""
         bare = name.lstrip("_")
         capital = bare[:1].isupper() and "_" not in bare and (len(bare) == 1 or not bare.isupper())
         return capital and name not in self.functions

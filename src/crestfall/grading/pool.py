@@ -129,7 +129,7 @@ class Worker:
             self._outbox.clear()
 
     def abandon(self) -> None:
-        """In a fork of the process that started it: it is not ours."""
+        """Give up the worker in a forked child; it belongs to the parent."""
         self._socket.close()
         self._process.returncode = 0
 

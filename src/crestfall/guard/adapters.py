@@ -99,4 +99,4 @@ class CodeEnv(_Env):
         return {"observations": [], "reward": float(grade.passed), "done": True, "metadata": metadata}
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""

@@ -22,7 +22,7 @@ from crestfall.store.tensors import Shard
 
 
 class Disk:
-    """On every rank. Rank 0 has the history; the others write their shards of sharded state, and nothing else."""
+    """Disk side of a guard, on every rank. Rank 0 has the history; the others write only their shards of the state."""
 
     def __init__(self, keeper: Keeper | None, ranks: Ranks, directory: Path) -> None:
         self._keeper, self._ranks, self._directory = keeper, ranks, directory
@@ -124,7 +124,7 @@ class Disk:
         sharded.wait_for_all(directory, self._ranks.size)
 
     def _save_shards_of(self, identity: int, outcome: Outcome) -> None:
-        """On the other ranks. `held`, and with it the memory of the shards, lives as long as the job."""
+        """Write the shards of a rank other than 0. `held`, and with it their memory, lives as long as the job."""
         held = self._pending.pop(identity)
         place = self._directory / "snapshots" / f".{outcome.place}" / SHARDS
 

@@ -111,7 +111,7 @@ def counted(grade: Grade, source: str) -> Grade:
 
 @cache
 def shared_grader(every_test: bool = False) -> CodeGrader:
-    """One per process: trainers call a function and give it nothing to keep."""
+    """Grader shared by the process, since trainers call a plain function that cannot hold one."""
     grader = CodeGrader(Limits(every_test=every_test))
     atexit.register(grader.close)
     return grader

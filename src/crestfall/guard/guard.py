@@ -126,7 +126,7 @@ class Guard:
         self._outcome, self._owed, self._closed = Outcome(Decision("continue")), False, False
         self._said: set[str] = set()
         self._lowered: list[tuple[float, float]] = []
-        """For each learning rate what it was, and what a decision made of it: until the next observation."""
+        """(before, after) of each learning rate that the last decision lowered; cleared at the next observation."""
         self._history: History | None = None  # rank 0 alone has one
         self._disk = Disk(self._keeper, self._ranks, self.directory)
 
@@ -208,7 +208,7 @@ class Guard:
         return self._announce(outcome, message["step"])
 
     def carry_out(self, decision: Decision) -> bool:
-        """Do what the last decision says, and say whether training is to end.
+        """Carry out the last decision. Returns whether training ends.
 
         Collective in a distributed run. Nothing happens for a plain `continue`, nor where the target is the step just
         observed.

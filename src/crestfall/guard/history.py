@@ -142,7 +142,7 @@ class History:
         return self._controller.keep(self._state) | named
 
     def forget(self, identities: Collection[int]) -> None:
-        """These snapshots do not go back into the state any more, or cannot be read: none is a target from here on."""
+        """Drop snapshots that no longer fit the state or cannot be read, so that none becomes a target."""
         self._unfit |= frozenset(identities)
 
     def observe(self, scores: Scores, can_capture: bool) -> Outcome:

@@ -29,7 +29,7 @@ from crestfall.store.jsonl import lines_of, objects
 
 @dataclass(frozen=True)
 class Observation:
-    """One line: what was seen at a step, and what was decided on it."""
+    """One line of the log: the scores of a step and the decision made on them."""
 
     id: int
     scores: Scores
@@ -43,7 +43,7 @@ class Observation:
 
     @property
     def score(self) -> float:
-        """As it was given: a loss with its own sign."""
+        """The score as the caller passed it: a loss keeps its own sign."""
         return self.record.value if self.scores.raw is None else self.scores.raw
 
     @property

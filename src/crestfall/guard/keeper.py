@@ -24,7 +24,7 @@ from crestfall.store.files import digest
 from crestfall.store.statetree import Outline, Packed
 
 _SMALL = b"-"
-"""In front of a rank's part that holds random generators alone."""
+"""Prefix of a rank's part that holds only random generators."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Held:
     packed: Packed
     parts: Mapping[int, bytes] = field(default_factory=dict)
     small_parts: bool = True
-    """They are random generators: a restart with another number of processes does without them."""
+    """Whether `parts` hold only random generators, which a restart with another number of processes can omit."""
     transient: Mapping[str, int] = field(default_factory=dict)
     """Checksums of buffers that are in no `state_dict`, and so in no snapshot."""
 
@@ -213,7 +213,7 @@ class Keeper:
         return Packed(skeleton, leaves)
 
     def _own_part(self, packed: Packed, parts: Mapping[int, bytes]) -> Packed:
-        """With what this rank had of its own when the snapshot was taken."""
+        """The snapshot with the state that only this rank had when it was taken."""
         ranks = json.loads(self._ranks.broadcast(json.dumps(sorted(parts)).encode() if self._ranks.rank == 0 else None))
         for rank in ranks:
             raw = self._ranks.broadcast(parts[rank] if self._ranks.rank == 0 else None)

@@ -69,11 +69,11 @@ class State:
         self.optimizers = {path: item for path, item in self.items.items() if is_optimizer(item)}
         schedulers = {path: item for path, item in self.items.items() if is_scheduler(item)}
         self.classes = {path: _class_of(item) for path, item in (self.optimizers | schedulers).items()}
-        """Of optimizers and schedulers, whose states fit no other class."""
+        """Classes of optimizers and schedulers, whose states fit no other class."""
         self.strict = self.modules.keys() | {path for path, item in self.items.items() if _is_array(item)}
-        """What can be put back only where names, shapes and dtypes are the same."""
+        """Paths of items that can be restored only if names, shapes and dtypes are the same."""
         self.generators = frozenset(path for path, item in self.items.items() if isinstance(item, GlobalRng))
-        """What differs from rank to rank as it should: a restart does without another rank's."""
+        """Paths of random generators, which differ between ranks on purpose; a restart omits those of other ranks."""
 
     def capture(self) -> Tree:
         self._find()

@@ -249,7 +249,7 @@ class StepMeter:
         return measured
 
     def state_dict(self) -> dict[str, float]:
-        """For checkpoints, and for a guard's `state`: a rollback then brings back the pace of the peak."""
+        """State for checkpoints and for a guard's `state`; a rollback then restores the pace of the peak."""
         return {**self._paced.state, "configured": self._configured}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
@@ -293,7 +293,7 @@ def output_layer(named: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def cosine_of(one: Tensor | None, other: Tensor) -> float | None:
-    """None where one of the two is not there, or of no length."""
+    """Cosine of two vectors; None if one of them is missing or has norm 0."""
     length = 0.0 if one is None else float(one.norm() * other.norm())
     return None if one is None or not 0 < length < math.inf else float(one @ other) / length
 

@@ -119,7 +119,7 @@ def named(strategy: Any) -> str:
 
 
 def log(trainer: Any, state: Any, numbers: Mapping[str, float], words: Mapping[str, str]) -> None:
-    """Into log_history, and through the trainer to its trackers; `words` into log_history alone."""
+    """Log to log_history and, through the trainer, to its trackers; `words` to log_history alone."""
     if trainer is None:
         state.log_history.append({**numbers, "step": state.global_step})
     else:

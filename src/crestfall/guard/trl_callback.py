@@ -138,7 +138,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         self.decision: Decision | None = None
         """Last decision of the last `train()`; its `target_step` is the step of the final weights."""
         self.checkpoint: Path | None = None
-        """With `keep="best"`: the trainer's checkpoint to go on from."""
+        """With `keep="best"`: the trainer's checkpoint to continue from."""
         if metric is not None and n is not None and not has_binomial_noise(metric):
             raise ConfigError(f"CrestfallCallback: {metric!r} is not a share of samples, which n needs: leave n out")
 

@@ -1,4 +1,4 @@
-"""From a run or study directory to its `report.html`."""
+"""Build the `report.html` of a run or study directory."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def group_runs(runs: Iterable[Run], order: Sequence[str] = ()) -> list[Group]:
 
 
 def foreign_group(trajectory: Trajectory) -> Group:
-    """One run of somebody else's, as the only chain of one campaign on its page."""
+    """Group of one imported run, as the only chain of one campaign on its page."""
     run = Run(
         trajectory.source, trajectory.name, seed=0, status="done", campaigns=(trajectory,), notes=trajectory.notes
     )

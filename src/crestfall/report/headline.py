@@ -29,7 +29,7 @@ class Sentence:
 
 
 def headline(groups: Sequence[Group], noise: Noise) -> list[Sentence]:
-    """One sentence per group on its first campaign, which nobody picked after the fact."""
+    """One sentence per group on its first campaign, so that no campaign is picked after the fact."""
     return [Sentence(g.style, g.label, tuple(_of_one(g, noise) if g.single else _of_seeds(g, noise))) for g in groups]
 
 

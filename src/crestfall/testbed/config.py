@@ -135,7 +135,7 @@ class ChainConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One chain."""
+    """Configuration of one chain."""
 
     seed: Seed = 0
     """Every random number is a function of this and of where it is used."""

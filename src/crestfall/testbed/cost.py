@@ -88,7 +88,7 @@ class Memory:
     of thumb. Not counted: the libraries themselves (a CUDA context is some 0.5 GB) and fragmentation."""
 
     weights: int
-    """With their copies in the type that is computed in."""
+    """Bytes of the weights, with their copies in the type of the computation."""
     gradients: int
     adam: int
     """Two moments."""

@@ -1,4 +1,4 @@
-"""One process at work on one run directory: opens it, trains, and leaves word of how it went."""
+"""One process at work on one run directory: opens it, trains, and records the outcome."""
 
 from __future__ import annotations
 

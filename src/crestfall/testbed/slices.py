@@ -48,14 +48,14 @@ class Slices:
         self._config, self._engine, self._ood = config, engine, unseen(config)
 
     def ood(self, campaign: int, when: str, step: int) -> list[Event]:
-        """On the out-of-distribution slice; empty where there is none."""
+        """Evaluation on the out-of-distribution slice; empty if the configuration has none."""
         if not self._ood:
             return []
         evaluation = self._evaluate(self._ood, campaign, when, "ood")
         return [{"type": "ood", "campaign": campaign, "when": when, "step": step, "evaluation": evaluation}]
 
     def revisits(self, campaign: int, step: int) -> list[Event]:
-        """On the report sets of the first campaigns, as far as they came before this one."""
+        """Evaluations on the report sets of the first campaigns, as far as they came before this one."""
         events: list[Event] = []
         for old in range(min(campaign, self._config.chain.revisit or 0)):
             problems = self._config.sets(old).report

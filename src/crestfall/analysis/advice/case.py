@@ -66,7 +66,7 @@ class Case:
 
     @property
     def before(self) -> str:
-        """In words: up to when."""
+        """Description of the time up to which evidence counts."""
         return "before the fall" if self.kind in ("fell", "crashed") else "over the run"
 
 

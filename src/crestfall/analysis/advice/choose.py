@@ -46,7 +46,7 @@ class Choice:
     note: str = ""
 
     def lines(self) -> list[str]:
-        """For people: what to take, and what else would do."""
+        """Lines for people: the checkpoint to take, and those that are as good."""
         if self.take is None:
             return [self.note]
         first, last = self.peak_steps

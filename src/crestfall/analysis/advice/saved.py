@@ -76,7 +76,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Found:
-    """In order of steps, each once. `note`: why none is named though some lie there."""
+    """Checkpoints found, in order of steps, each once. `note`: why none is named although some are there."""
 
     saved: tuple[Saved, ...] = ()
     note: str = ""

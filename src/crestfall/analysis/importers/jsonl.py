@@ -49,7 +49,7 @@ class Jsonl(OneFile):
 
 
 def _messages(frame: Frame, about: About) -> list[History]:
-    """Of a log in which each object wraps a line of a console (Docker, Kubernetes, JSON loggers)."""
+    """Histories of a log whose objects each wrap a line of a console (Docker, Kubernetes, JSON loggers)."""
     key = next((key for key in _MESSAGES if key in frame.cells), None)
     if key is None or any(metrics.role_of(key) != "aside" for key in frame.cells):
         return []

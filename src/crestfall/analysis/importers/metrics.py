@@ -256,7 +256,7 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"k": 1e3, "t": 1e3, "1e3": 1e3, "1000": 1e3, "m": 1e6, "1e6": 1e6, "b": 1e9, "1e9": 1e9}
-"""By the unit or its first letter: `step (k)` counts thousands."""
+"""Factors by unit or its first letter: `step (k)` counts thousands."""
 
 
 def step_unit(key: str) -> float:

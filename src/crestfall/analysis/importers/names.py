@@ -23,7 +23,7 @@ def merged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
 
 
 def _once(trajectories: Sequence[Trajectory], group: Callable[[Trajectory], Hashable]) -> list[Trajectory]:
-    """Those of one group, each once."""
+    """Trajectories of one group without duplicates."""
     kept: dict[Hashable, list[Trajectory]] = {}
     for t in trajectories:
         some = kept.setdefault(group(t), [])

@@ -83,7 +83,7 @@ class Follower:
 
 
 class _Nothing(InputError):
-    """No file is there."""
+    """Raised where a path has no file yet."""
 
 
 def signature(path: str, now: float) -> Signature:

@@ -53,5 +53,5 @@ class Belief:
         return found.downward and found.p_value < 1 - self.level
 
     def tightened(self, found: Surprise) -> float:
-        """By how much a deviation from the forecast tightens the gate."""
+        """Amount by which a deviation from the forecast tightens the gate."""
         return self.tighten if self.revises(found) else 0.0

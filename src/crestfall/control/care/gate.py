@@ -35,7 +35,7 @@ class Gate:
     """A campaign that ends below this share of its peak is not built on as it is. The paper does not say; its 7B naive
     campaigns end at 0.48 of their peak on average, and its mean of 141 steps is 6 short campaigns of 10."""
     cap: Share = 0.9
-    """No revision of beliefs raises a threshold above this. The paper does not say."""
+    """Upper bound to which revisions of beliefs raise a threshold. The paper gives none."""
     first: Literal["full", "pilot"] = "full"
     """The first campaign of a chain, where no memory knows better. The paper does not say; the re-implementation
     pilots."""

@@ -188,7 +188,7 @@ class Recollection:
         return "reuse", f"memory expects pass@1 to change by {change:+.3f}"
 
     def recorded(self, memory: Memory, context: Context, delta: Mapping[str, float]) -> Memory:
-        """With what a campaign did."""
+        """Memory with the entry of one more campaign."""
         told = {member: delta[member] for member in MEMBERS if member in delta}
         entry = Entry(self.strategy, context, told, "", 0.0)  # type: ignore[arg-type]
         new = replace(memory, entries=(*memory.entries, entry))

@@ -27,7 +27,7 @@ class Posterior:
         return cls(np.zeros(features), np.eye(features) / tau**2)
 
     def after(self, x_F: FloatArray, y: float, sigma: float) -> Posterior:
-        """With one more observation."""
+        """Posterior after one more observation."""
         precision_FF = self.precision_FF + np.outer(x_F, x_F) / sigma**2
         mean_F = np.linalg.solve(precision_FF, self.precision_FF @ self.mean_F + x_F * y / sigma**2)
         return Posterior(mean_F, precision_FF)

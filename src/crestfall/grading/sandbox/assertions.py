@@ -35,12 +35,12 @@ class Assertions:
         return truth
 
     def note(self, error: BaseException, line: int) -> None:
-        """One that failed, where the tests go on."""
+        """Record a failed assertion after which the tests continue."""
         self.results.append((f"assertion {len(self.results) + 1} (line {line})", error))
 
     @property
     def swallowed(self) -> bool:
-        """One failed, the tests went on, and none has held since."""
+        """Whether an assertion failed, the tests continued, and no later assertion held."""
         noted = any(error is not None for _, error in self.results)
         return self.failed and not self.held and not noted
 

@@ -137,7 +137,7 @@ def _unittest_cases(kind: Any, module: Module) -> Iterator[tuple[str, Callable[[
 
 
 def _run_case(kind: Any, case: Any) -> None:
-    """One method, with the class's own set-up; raises what failed."""
+    """Run one test method with the class's own set-up. Raises its exception if it fails."""
     unittest = sys.modules["unittest"]
     result = unittest.TestResult()
     caught: list[BaseException] = []

@@ -59,7 +59,7 @@ class Module:
         hook(self.names, "teardown_module")
 
     def fixtures(self, kind: type | None) -> dict[str, Any]:
-        """By name, the class's own before the module's."""
+        """Fixtures by name; the class's own take precedence over the module's."""
         bases = () if kind is None else reversed(kind.__mro__)
         places: list[Mapping[str, Any]] = [self.names, *(vars(base) for base in bases)]
         found = {}
@@ -101,7 +101,7 @@ class Test:
         self._module, self._fixtures, self._values, self._chosen = module, fixtures, values, chosen
 
     def run(self, function: Any, kind: type | None, needed: list[str]) -> None:
-        """In a class on a new object for each test, between the hooks that stand around it."""
+        """Run one test between its set-up and tear-down hooks; in a class on a new object for each test."""
         self._made = dict(self._values)
         self._instance: Any = None if kind is None else kind()
         owner = self._module.names if kind is None else self._instance

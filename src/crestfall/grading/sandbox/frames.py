@@ -14,7 +14,7 @@ class Frames:
         return self._socket.fileno()
 
     def put(self, body: bytes) -> None:
-        """To an end that has hung up nothing is sent: `get` tells."""
+        """Send a message. If the other end has hung up, nothing is sent, and the next `get` reports it."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(len(body).to_bytes(8, "little") + body)
 

@@ -161,12 +161,12 @@ def _print_traceback(error: BaseException) -> None:
 
 
 def is_own_function(value: Any) -> bool:
-    """Does a program define it, and not import it?"""
+    """Whether the value is a function that the program defines rather than imports."""
     return isinstance(value, types.FunctionType) and value.__module__ == MODULE
 
 
 def is_of_program(error: BaseException) -> bool:
-    """Has it passed through the program?"""
+    """Whether an exception has passed through the program's code."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != FILE:
         trace = trace.tb_next

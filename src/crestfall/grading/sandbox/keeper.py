@@ -194,7 +194,7 @@ class Keeper:
         return None
 
     def _serve(self, frames: Frames) -> None:
-        """In the judge's process: until the keeper hangs up, or it has grown too large."""
+        """Main loop of the judge's process; ends when the keeper hangs up or the judge has grown too large."""
         os.dup2(1, 2)  # tests may print; 1 is /dev/null
         linux.limit(resource.RLIMIT_AS, self._limits.memory_bytes)
         judge = Judge(self._zygote, self._settings)

@@ -22,7 +22,7 @@ class Queue(queue.Queue):  # type: ignore[type-arg]
     """`multiprocessing.Queue` and its kin between threads."""
 
     def close(self) -> None:
-        """Nothing is left to be sent."""
+        """Do nothing: no data is left to be sent."""
 
     join_thread = cancel_join_thread = close
 
@@ -65,7 +65,7 @@ class ThreadPopen:
     kill = terminate
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 def _context(module: ModuleType) -> None:
@@ -186,7 +186,7 @@ class Finder(MetaPathFinder):
 
 
 def install() -> None:
-    """In the zygote, before the first program."""
+    """Install the replacements; called in the zygote before the first program."""
     sys.meta_path.insert(0, Finder())
     for name in CHANGES.keys() & sys.modules.keys():
         CHANGES[name](sys.modules[name])

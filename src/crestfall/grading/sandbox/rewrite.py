@@ -17,7 +17,7 @@ _SOLUTION = re.compile("solution|submission|program|candidate|main|module|code|a
 
 
 def is_solution(module: str, imported: Iterable[str], entry: str | None) -> bool:
-    """Do the tests take the program for this module (`from solution import f`)? Asked of modules that are not there."""
+    """Whether tests mean the program by this module (`from solution import f`); used for modules that do not exist."""
     root = module.partition(".")[0]
     named = entry in (root, *imported) if entry else root in imported
     return not root or named or bool(_SOLUTION.search(root.lower()))

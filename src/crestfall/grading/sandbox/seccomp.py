@@ -110,7 +110,7 @@ class Program:
 
 
 def base_filter(may_write: bool) -> bytes:
-    """For worker, zygote and every program.
+    """Filter of the worker, the zygote and every program.
 
     Args:
         may_write: files may be opened for writing: there is a bounded scratch and nothing else to write to.
@@ -206,7 +206,7 @@ class Prepared:
         self._places = [8 * index + 4 for index, (*_, value) in enumerate(words) if mark and value == mark]
 
     def install_by_call(self, operation: int, flags: int) -> int:
-        """By the system call, which can return a listener. Raises OSError."""
+        """Install the filter by the system call, which can return a listener. Raises OSError."""
         number = NUMBERS["seccomp"][linux.MACHINE]
         return linux.syscall(
             number, ctypes.c_uint(operation), ctypes.c_uint(flags), ctypes.byref(self._fprog), what="seccomp"

@@ -26,7 +26,7 @@ _WAITING = 100
 
 
 def message(decision: Decision, step: int) -> str:
-    """One line for people."""
+    """Text of an alert in one line."""
     what: str = "alert" if decision.action == "continue" else decision.action
     what = decision.changes if decision.changes_training else what
     where = f" to step {decision.target_step}" if decision.action == "rollback" else ""

@@ -31,7 +31,7 @@ class StepAxis:
         self._position = [event["type"] for event in earlier].count("step") - 1
 
     def point(self, event: Mapping[str, Any]) -> Point | None:
-        """None for events that hold no numbers."""
+        """Point for a tracker; None for events without numbers."""
         kind = event["type"]
         if kind == "step":
             self._position += 1

@@ -23,7 +23,7 @@ STOPPING = Text("finishing the step in flight and saving; Ctrl-C again stops at 
 
 
 def is_live(console: Console) -> bool:
-    """Can what was printed be drawn over?"""
+    """Whether printed output can be redrawn in place."""
     return console.is_terminal and not console.is_dumb_terminal
 
 

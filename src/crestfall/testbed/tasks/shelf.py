@@ -57,7 +57,7 @@ class Shelved(Sequence[Any]):
         return iter(self._cases())
 
     def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[tuple[Any, ...]]]:
-        """In another process they are there as they are."""
+        """Pickle the cases as a plain tuple for another process."""
         return tuple, (self._cases(),)
 
     def _cases(self) -> tuple[Any, ...]:

@@ -63,13 +63,13 @@ class Trl(TrlOptions):
         return lead(config, self)
 
     def serve(self, config: RunConfig) -> None:
-        """In every process but the first: do what the first one asks for, until its run is over."""
+        """Follow the first process until its run is over; called in all other processes."""
         from crestfall.testbed.engines.trl.leader import follow
 
         follow(config, self)
 
     def dismiss(self, config: RunConfig) -> None:
-        """In the first process, when there is nothing to run: let the others go."""
+        """Release the other processes; called in the first process when there is nothing to run."""
         from crestfall.testbed.engines.trl.leader import dismiss
 
         dismiss(config, self)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """One update, as far as it is this process's."""
+    """This process's share of one update."""
 
     rows_KB: NDArray[np.int64]
     """Sample numbers of its microbatches' rows."""

@@ -40,7 +40,7 @@ def lead(config: RunConfig, options: TrlOptions) -> Engine:
 
 
 def follow(config: RunConfig, options: TrlOptions) -> None:
-    """Do what the first process does, until it is done."""
+    """Repeat the calls of the first process until it is done."""
     ranks = _join(config, options)
     if _hear(ranks)[0] == _GO:
         engine = _engine(config, options)
