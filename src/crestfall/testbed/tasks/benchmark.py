@@ -138,4 +138,4 @@ def _problems(source: Benchmark, rows: dict[str, Row]) -> Iterator[Problem]:
             rows[problem.task_id] = row
         yield problem
     if not seen:
-        raise InputError(f"{source.where}: no problems in it{why}")
+        raise InputError(f"{source.where}: it holds no problems{why}")

@@ -212,7 +212,7 @@ def test_python_is_python_whatever_its_problems_are_called(write):
     row = {"task_id": "C/0", "prompt": "def f(x):\n    return 1  # ", "entry_point": "f", "test": "def check(c): ..."}
     assert len(component("tasks", {"name": "humaneval", "path": write([row])}).final(1)) == 1
     in_c = write([row | {"prompt": "int f(int x) {"}], "c.jsonl")
-    with pytest.raises(InputError, match=r"c\.jsonl: the file holds no problems: .*c\.jsonl:1: its language is c"):
+    with pytest.raises(InputError, match=r"c\.jsonl: it holds no problems: .*c\.jsonl:1: its language is c"):
         component("tasks", {"name": "humaneval", "path": in_c}).final(1)
 
 
