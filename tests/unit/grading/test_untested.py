@@ -63,7 +63,10 @@ def test_check_without_an_entry_point(grader):
     assert grader.grade(check, "x = 1").verdict is Verdict.RUNTIME_ERROR
 
 
-@pytest.mark.parametrize("tests", ["assert 1 == 1", "def helper():\n    assert f(2)\n"])
+@pytest.mark.parametrize(
+    "tests",
+    ["", "# assert f(2) == 4\n", "assert True", "x = 1", "f", "assert 1 == 1", "def helper():\n    assert f(2)\n"],
+)
 def test_what_never_runs_the_program_passes_nothing(grader, tests):
     for program in (RIGHT, WRONG):
         grade = grader.grade(problem(tests), program)
@@ -71,9 +74,7 @@ def test_what_never_runs_the_program_passes_nothing(grader, tests):
         assert "never ran the program" in grade.detail
 
 
-@pytest.mark.parametrize(
-    "tests", ["", "# assert f(2) == 4\n", "assert True", "x = 1", "def helper():\n    f(2)\n", "f", "f(2) == 4"]
-)
+@pytest.mark.parametrize("tests", ["def helper():\n    f(2)\n", "f(2) == 4", "print(f(2) == 4)"])
 def test_what_asserts_nothing_is_refused(grader, tests):
     with pytest.warns(UserWarning, match="not graded"):
         grade = grader.grade(problem(tests), f"{RIGHT}# {tests!r}")
