@@ -19,7 +19,7 @@ from crestfall.store.checkpoints import flat
 from crestfall.testbed.engines.batch import by_row
 from crestfall.testbed.engines.native import NativeEngine
 from crestfall.testbed.policies.base import distinct, separate
-from crestfall.testbed.policies.hf import Lora, model, scoring
+from crestfall.testbed.policies.hf import Lora, model, probe, replay, scoring
 from crestfall.testbed.policies.hf.folded import folded
 from crestfall.testbed.policies.hf.load import check
 from crestfall.testbed.policies.hf.scoring import batches, blocks
@@ -359,6 +359,31 @@ def test_sampling_by_generate_is_the_same_sampling(plain, loaded):
     for one, other in zip(a.logprobs_N, b.logprobs_N, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
     assert by_generate.lm.model.generation_config is said
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=4)}], ids=["full", "lora"])
+def test_steps_of_a_fixed_shape_are_the_same_sampling(plain, options):
+    """What a CUDA device replays, computed here step by step."""
+    growing, fixed = (tiny_hf.policy(plain, **options).load() for _ in range(2))
+    fixed.lm.anatomy = replace(fixed.lm.anatomy, replays=True)
+    a, b = draw(growing, group=8, greedy=True), draw(fixed, group=8, greedy=True)
+    assert [t.tolist() for t in a.tokens_N] == [t.tolist() for t in b.tokens_N]
+    assert len({len(t) for t in a.tokens_N}) > 1  # rows that end early stay in the batch
+    for one, other in zip(a.logprobs_N, b.logprobs_N, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_steps_of_a_fixed_shape_are_taken_only_where_they_are_right(plain, tmp_path, monkeypatch):
+    tiny_hf.save(tmp_path, family="Gemma2", head_dim=8, sliding_window=8)
+    windowed, lm = (tiny_hf.policy(path).load().lm for path in (tmp_path, plain))
+    prompts = [np.arange(3), np.arange(5) + 3]
+    assert not probe._fixed_steps(windowed, prompts).replays
+    assert probe._fixed_steps(lm, prompts).replays
+    right = replay._write
+    monkeypatch.setattr(replay, "_write", lambda layer, place, *a, **k: right(layer, place * 0, *a, **k))
+    assert not probe._fixed_steps(lm, prompts).replays
+    monkeypatch.setattr(replay, "_write", lambda *_, **__: 1 / 0)  # as a model that cannot be captured
+    assert not probe._fixed_steps(lm, prompts).replays
 
 
 # --- with the engine ------------------------------------------------------------------------------------------------

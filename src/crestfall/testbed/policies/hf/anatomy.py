@@ -28,6 +28,8 @@ class Anatomy:
     """Whether a prompt's keys and values can serve many completions."""
     caches: bool = True
     """Whether the model continues from a cache of its own; else every token is computed with all before it."""
+    replays: bool = False
+    """Whether decoding steps have a fixed shape, which a CUDA device replays."""
 
     def body_of(self, model: Any) -> Any:
         return model.base_model.get_submodule(self.body)

@@ -6,6 +6,8 @@ of unequal length and three completions is compared with one plain forward pass 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +16,14 @@ from torch import Tensor
 
 from crestfall.core.errors import InputError
 from crestfall.testbed.policies.base import IntArray
+from crestfall.testbed.policies.hf.anatomy import Anatomy
+from crestfall.testbed.policies.hf.decode import Decoded, decode
 from crestfall.testbed.policies.hf.generate import decode_by_generate
 from crestfall.testbed.policies.hf.model import CausalLM
+from crestfall.testbed.policies.hf.replay import fits
 from crestfall.testbed.policies.hf.scoring import states
+
+_log = logging.getLogger("crestfall")
 
 _PROMPT_R = np.array([0, 0, 1])
 _TOLERANCE = {False: 0.01, True: 0.2}  # in bfloat16
@@ -47,25 +54,52 @@ def probe(lm: CausalLM) -> None:
             lm.anatomy = replace(lm.anatomy, shares=shares)
             why = _wrong(lm, prompts, tokens_R, expected)
             if why is None:
-                return _see_whether_it_caches(lm, prompts[1])
+                return _find_the_sampler(lm, prompts)
     raise InputError(f"policy.model: {type(lm.model).__name__} cannot be trained here: {why}")
+
+
+def _find_the_sampler(lm: CausalLM, prompts: list[IntArray]) -> None:
+    if not lm.anatomy.shares:
+        _see_whether_it_caches(lm, prompts[1])
+    elif lm.device.type == "cuda":
+        lm.anatomy = _fixed_steps(lm, prompts)
 
 
 def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
     """Check that `generate` keeps the state between two tokens, which some families lose."""
-    if lm.anatomy.shares:
-        return
     for caches in (True, False):
         lm.anatomy = replace(lm.anatomy, caches=caches)
-        uniforms = np.random.default_rng(0).random((1, 3, 6), dtype=np.float32)
-        out = decode_by_generate(lm, [prompt], uniforms, 1.0, np.zeros(3, np.bool_), lambda *_: False, pad=0)
-        rows = [np.concatenate((prompt, tokens)) for tokens in out.tokens_N]
-        logits = torch.stack(_plain(lm, rows)).cpu()[:, len(prompt) - 1 : -1]
-        said = logits.log_softmax(-1).gather(-1, torch.tensor(out.tokens_N)[..., None])[..., 0]
-        distance = (said - torch.tensor(out.logprobs_N)).abs().median() / logits.std()
-        if distance < _TOLERANCE[lm.bfloat16]:
+        if _says_what_a_pass_says(lm, [prompt], decode_by_generate):
             return
     raise InputError(f"policy.model: {type(lm.model).__name__} cannot be sampled: `generate` says what a pass does not")
+
+
+def _fixed_steps(lm: CausalLM, prompts: list[IntArray]) -> Anatomy:
+    """The anatomy with steps of a fixed shape, where they can be replayed and are right; else as it was."""
+    own, lm.anatomy = lm.anatomy, replace(lm.anatomy, replays=True)
+    try:
+        right = fits(lm.new_cache()) and _says_what_a_pass_says(lm, prompts, decode)
+    except Exception as error:  # a model that waits for the device, for one, cannot be captured
+        _log.info("decoding without CUDA graphs: %s: %s", type(error).__name__, " ".join(str(error).split())[:200])
+        right = False
+    found, lm.anatomy = lm.anatomy, own
+    return found if right else own
+
+
+def _says_what_a_pass_says(lm: CausalLM, prompts: list[IntArray], sampler: Callable[..., Decoded]) -> bool:
+    """Whether the log-probs of three completions of each prompt are those of one plain forward pass for each."""
+    uniforms = np.random.default_rng(0).random((len(prompts), 3, 6), dtype=np.float32)
+    greedy = np.zeros(3 * len(prompts), np.bool_)
+    out = sampler(lm, prompts, uniforms, 1.0, greedy, lambda *_: False, pad=0)
+    distances, spreads = [], []
+    for n, tokens in enumerate(out.tokens_N):
+        prompt = prompts[n // 3]
+        (logits,) = _plain(lm, [np.concatenate((prompt, tokens))])
+        logits = logits[len(prompt) - 1 : -1].cpu()
+        said = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None])[:, 0]
+        distances.append((said - torch.tensor(out.logprobs_N[n])).abs())
+        spreads.append(logits)
+    return bool(torch.cat(distances).median() / torch.cat(spreads).std() < _TOLERANCE[lm.bfloat16])
 
 
 def _plain(lm: CausalLM, rows: list[IntArray]) -> list[Tensor]:
