@@ -19,6 +19,7 @@ from crestfall.analysis.importers.chatter import without_chatter
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.lines import Line, Scanner
 from crestfall.analysis.importers.numbers import text_with_points
+from crestfall.analysis.importers.refusals import advice_on
 from crestfall.analysis.importers.speakers import by_speaker
 from crestfall.analysis.importers.tables import frames_in
 from crestfall.analysis.importers.text import is_text, lines_of, read_text, run_name, suffix_of
@@ -27,10 +28,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 from crestfall.core.signals import word_set
 
-NO_LOG = word_set(
-    ".py .sh .yaml .yml .toml .cfg .ini .c .h .cpp .js .css .lock .safetensors .pt .bin .png .jpg .svg .pdf .zip "
-    ".model .parquet .pkl .npy .npz .gguf .html .ipynb"
-)
+NO_LOG = word_set(".py .sh .yaml .yml .c .h .cpp .js .css .lock .zip .model .parquet .npy .npz .gguf .html .ipynb")
 EXPECTED = "rows of numbers with a score: dicts, key:value pairs or tables"
 
 
@@ -42,7 +40,7 @@ class Console(OneFile):
     order: ClassVar[int] = 9
 
     def claims(self, path: Path, head: bytes) -> bool:
-        return is_text(head) and suffix_of(path) not in NO_LOG
+        return is_text(head) and suffix_of(path) not in NO_LOG and advice_on(path) is None
 
     def read_one(self, path: Path) -> list[History]:
         found = read_lines(lines_of(text_with_points(read_text(path))), About(run_name(path), path, "console log"))

@@ -7,7 +7,7 @@ one answer for all formats. What was decided stands in the notes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
 from crestfall.analysis.importers.cells import Frame
+from crestfall.analysis.importers.columns import by_run
 from crestfall.analysis.importers.numbers import ASIDE, floats, shares
 from crestfall.analysis.importers.runs import labels_of, pivoted, split_at_resets
 from crestfall.analysis.importers.steps import Steps, choose_steps, with_named_steps
@@ -38,6 +39,10 @@ class About:
     steps_R: FloatArray | None = None
     notes: tuple[str, ...] = ()
 
+    def of(self, label: str, name: str, told_by: str) -> About:
+        """The same of one run among several; as it is, where it is the only one (no label)."""
+        return replace(self, name=name, notes=(*self.notes, f"runs separated by {told_by}")) if label else self
+
 
 def histories(frame: Frame, about: About) -> list[History]:
     """The runs in some rows.
@@ -47,17 +52,22 @@ def histories(frame: Frame, about: About) -> list[History]:
     """
     if not frame.size:
         return []
+    out: list[History] = []
+    for label, columns in by_run(frame):
+        out += _by_row(columns, about.of(label, label, "the names of the columns"))
+    return out
+
+
+def _by_row(frame: Frame, about: About) -> Iterator[History]:
+    """The runs that the values of a column, or the counter, tell apart."""
     frame = pivoted(with_named_steps(frame))
     labels_R, told_by, named_samples = labels_of(frame, about.steps_R is None)
-    out: list[History] = []
     for label in dict.fromkeys(labels_R or [""]):
         where_R = np.array([i for i, x in enumerate(labels_R) if x == label]) if labels_R else np.arange(frame.size)
         part = frame.rows(where_R) if labels_R else frame
         steps_R = None if about.steps_R is None else about.steps_R[where_R]
-        name = f"{about.name} {label}".strip() if label else about.name
-        told = (f"runs separated by {told_by}",) if label else ()
-        out += _runs(part, About(name, about.source, about.format, steps_R, (*about.notes, *told)), named_samples)
-    return out
+        own = about.of(label, f"{about.name} {label}", told_by)
+        yield from _runs(part, replace(own, steps_R=steps_R), named_samples)
 
 
 def _runs(frame: Frame, about: About, samples: bool) -> Iterator[History]:

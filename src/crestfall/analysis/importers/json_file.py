@@ -23,6 +23,7 @@ from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.jsonl import cells_of
 from crestfall.analysis.importers.numbers import counters, floats, named_step
+from crestfall.analysis.importers.table import names_of
 from crestfall.analysis.importers.text import read_text, run_name, suffix_of
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
@@ -118,6 +119,8 @@ def _history_in(run: Any) -> bool:
 def frame_of(data: Any) -> Frame | None:
     """The rows of a document; None where it is none of the known shapes."""
     if isinstance(data, list):
+        if table := _table(data):
+            return table
         if len(data) > FEWEST and len(floats(data)[0]) == len(data):
             return Frame.of_columns({"value": data})
         rows = [row for row in data if isinstance(row, dict)]
@@ -125,7 +128,7 @@ def frame_of(data: Any) -> Frame | None:
     if not isinstance(data, dict) or not data:
         return None
     if isinstance(data.get("columns"), list) and isinstance(data.get("data"), list):
-        return Frame.of(dict(zip(data["columns"], row, strict=False)) for row in data["data"] if isinstance(row, list))
+        return _table([data["columns"], *data["data"]])
     if series := _series(data):
         return series
     for key in _ROWS:
@@ -138,6 +141,15 @@ def frame_of(data: Any) -> Frame | None:
     if len(data) >= FEWEST and _is_counter(data) and len(floats(list(data.values()))[0]) == len(data):
         return Frame.of_columns({"step": list(data), "value": list(data.values())})
     return _by_list(data)
+
+
+def _table(rows: Sequence[Any]) -> Frame | None:
+    """Lists of one length, the first of which may be the header; without, the columns are named after what they hold
+    (TensorBoard's triples of wall time, step, value)."""
+    if len(rows) < FEWEST or not all(isinstance(row, list) and len(row) == len(rows[0]) > 1 for row in rows):
+        return None
+    header = rows[0] if not len(floats(rows[0])[0]) else names_of(rows)
+    return Frame.of(dict(zip(header, row, strict=True)) for row in rows if row is not header)
 
 
 def _series(data: Mapping[str, Any]) -> Frame | None:

@@ -5,6 +5,7 @@ Nested objects are flattened; what stands below `data` or `metrics` alone is the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from crestfall.analysis.importers.console import read_lines
 from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.text import content, first_object, flat, run_name, suffix_of
 from crestfall.analysis.importers.text import lines_of as text_lines
+from crestfall.core.errors import InputError
 from crestfall.core.registry import register
-from crestfall.store.jsonl import lines_of, objects
+from crestfall.store.jsonl import lines_of, object_in, objects
 from crestfall.store.layout import EVENTS_FILE
 
+_OBJECT = re.compile(rb'\{"')
 _MESSAGES = ("log", "message", "msg", "textPayload", "line", "text")
 TINKERS_CHECKPOINTS = "checkpoints.jsonl"
 CONTAINERS = ("data", "metrics", "values", "scalars", "stats", "logs")
@@ -41,11 +44,34 @@ class Jsonl(OneFile):
         return lines or (first is not None and "log_history" not in first and b"\n{" in head)
 
     def read_one(self, path: Path) -> list[History]:
-        frame = Frame()
-        for _, row in objects(lines_of(content(path)), path, growing=True):
+        lines = list(lines_of(content(path)))
+        frame, notes = Frame(), tuple[str, ...]()
+        try:
+            rows = list(objects(lines, path, growing=True))
+        except InputError:
+            rows, notes = _repaired(lines, path)
+        for _, row in rows:
             frame.append(cells_of(row))
-        about = About(run_name(path), path, "JSONL")
+        about = About(run_name(path), path, "JSONL", notes=notes)
         return _messages(frame, about) or histories_or_error(frame, about, "rows with a step and a score")
+
+
+def _repaired(lines: list[bytes], path: Path) -> tuple[list[tuple[int, dict[str, Any]]], tuple[str, ...]]:
+    """The rows without other output between them, or a row that a kill cut off before the next, and a note.
+
+    Raises InputError for a damaged row, and where most lines are no rows.
+    """
+    objects_of = [_object_of(line) for line in lines]
+    changed = [i for i, line in enumerate(lines) if line.strip() and objects_of[i] != line]
+    rows = list(objects(objects_of if 2 * len(changed) < len(lines) else lines, path, growing=True))
+    return rows, (f"{len(changed)} lines, the first is line {changed[0] + 1}, hold no row: left out",)
+
+
+def _object_of(line: bytes) -> bytes:
+    if not line.lstrip().startswith(b"{"):
+        return b"\n"
+    found = (line[m.start() :] for m in _OBJECT.finditer(line))
+    return next((rest for rest in found if object_in(rest) is not None), line)
 
 
 def _messages(frame: Frame, about: About) -> list[History]:

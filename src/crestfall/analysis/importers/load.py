@@ -17,6 +17,7 @@ from crestfall.analysis.importers.history import to_trajectories
 from crestfall.analysis.importers.metrics import role_of
 from crestfall.analysis.importers.names import merged, told_apart
 from crestfall.analysis.importers.pieces import joined
+from crestfall.analysis.importers.refusals import KNOWN, advice_on, refusal
 from crestfall.analysis.importers.steps import COUNTED
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
@@ -26,10 +27,6 @@ from crestfall.core.registry import components
 from crestfall.store.files import endless
 from crestfall.store.layout import RUN_FILE, cell_log, is_run, is_study
 
-KNOWN = (
-    "a run directory, trainer_state.json, JSONL, JSON, CSV, a TensorBoard event file, a W&B or MLflow run, "
-    "step_*.metrics.json, a notebook, a table or a console log"
-)
 STDIN = "-"
 
 
@@ -163,7 +160,8 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     if not found and refused:
         raise refused[0]
     if not found:
-        raise InputError(f"{path}: no log in this directory; expected {KNOWN}")
+        advice = next(filter(None, map(advice_on, files)), None)
+        raise InputError(advice or f"{path}: no log in this directory; expected {KNOWN}")
     for reason in dict.fromkeys(map(str, refused)):
         warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=3)
     return merged(found)
@@ -198,7 +196,7 @@ def _groups(files: Iterable[Path], refused: list[CrestfallError] | None = None) 
             continue
         if importer is None:
             if refused is None:
-                raise InputError(f"{path}: not a log that crestfall knows; expected {KNOWN}")
+                raise InputError(refusal(path))
             continue
         groups.setdefault((importer.name, importer.group(path)), _Group(importer, [])).paths.append(path)
     return list(groups.values())

@@ -32,7 +32,8 @@ _SCORE = word_set(
     "solved solves correct correctness em exact f1 win wins winrate resolved resolve bleu codebleu rouge hits "
     "right quality performance elo rating goal"
 )
-_REWARD = word_set("reward rewards rew rews return returns ret")
+_RETURN = word_set("return returns ret")
+_REWARD = _RETURN | word_set("reward rewards rew rews rm")
 _PASS = re.compile(r"(pass|acc|avg|mean)\d+$")
 _AVERAGE = word_set("avg mean average overall all total macro micro aggregate")
 _NOT_A_LEVEL = word_set(
@@ -169,7 +170,8 @@ def _rank_of_reward(key: str) -> tuple[int, int, int, str]:
     bare = key.removeprefix("train/")
     known = KNOWN_REWARDS.index(bare) if bare in KNOWN_REWARDS else len(KNOWN_REWARDS)
     words = words_of(bare)
-    return known, len(own_words(key)), 0 if set(words) & _REWARD else 1, f"{len(words):03d}{key}"
+    kind = 0 if set(words) & _REWARD - _RETURN else 1 if set(words) & _RETURN else 2  # a return may be after penalties
+    return known, len(own_words(key)), kind, f"{len(words):03d}{key}"
 
 
 def scores(keys: Iterable[str]) -> list[str]:
@@ -275,7 +277,8 @@ def step_rank(key: str) -> int | None:
     words = words_of(_UNIT.sub("", _OF_ALL.sub("", name)))
     if _is_amount(words):
         return len(_STEP_KEYS) + len(_STEP_WORDS)
-    if not words or (set(words) & (_NO_COUNTER | _SCORE) and words[-1] not in _CUMULATIVE):
+    no_counter = (_NO_COUNTER | _SCORE) - ({"eval"} if "global" in words else set())  # OpenRLHF's eval/global_step
+    if not words or (set(words) & no_counter and words[-1] not in _CUMULATIVE):
         return None
     found = next((i for i, rule in enumerate(_STEP_WORDS) if rule(words)), None)
     return None if found is None else len(_STEP_KEYS) + found

@@ -152,11 +152,13 @@ def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
 
 
 def _completed(best: _Counter, found: list[_Counter]) -> _Counter:
-    """The counter with rows that another one alone counts, where the two agree in all rows that both stand in."""
+    """The counter with rows that another one alone counts, where the two agree in all rows that both stand in, or have
+    the same name (`train/global_step`, `eval/global_step`)."""
     rows_R, values_R = best.rows_R, best.values_R
     for other in found:
         _, mine, its = np.intersect1d(rows_R, other.rows_R, return_indices=True)
-        if len(mine) > 1 and np.array_equal(values_R[mine], other.values_R[its]):
+        namesake = not len(mine) and other.key.rpartition("/")[2] == best.key.rpartition("/")[2]
+        if namesake or (len(mine) > 1 and np.array_equal(values_R[mine], other.values_R[its])):
             rows_R, first = np.unique(np.concatenate([rows_R, other.rows_R]), return_index=True)
             values_R = np.concatenate([values_R, other.values_R])[first]
     return _Counter(best.key, best.rank, rows_R, values_R)

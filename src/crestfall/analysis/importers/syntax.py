@@ -44,6 +44,11 @@ _MARK = re.compile(
     r"(?:\s*/\s*[\d.]+[kKM]?)?(?![\w.]*\.\d|\w|%)",
     re.IGNORECASE,
 )
+_MARK_AFTER = re.compile(
+    r"(?:^|[\[(|]|\b(?:after|at)\s|@)\s*(\d+(?:\.\d+)?[kKM]?)\s*(step|iteration|iter|update|epoch|episode)s?\b(?!/)",
+    re.IGNORECASE,
+)
+"""`[5k steps]`, `After 500 updates:`"""
 _WORDS = {"eval": "eval_step", "evaluation": "eval_step", "perf": "perf_step", "iter": "iteration", "itr": "iteration"}
 _WORDS |= {"ep": "episode", "ckpt": "checkpoint", "updates": "update"}
 _FIRST_NUMBER = re.compile(NUMBER)
@@ -309,6 +314,8 @@ def marks_in(line: str) -> tuple[Cell, ...]:
         word = match[1].lower().replace(" ", "_").replace("-", "_")
         word = _WORDS.get(word, word)
         found.setdefault(word, Cell(word, match[2], match.start(2)))
+    if not found and (after := _MARK_AFTER.search(line)):
+        return (Cell(_WORDS.get(after[2].lower(), after[2].lower()), after[1], after.start(1)),)
     if not found and "/" in line and _EVALUATED_PATH.search(line):
         for match in NUMBERED.finditer(line):
             found["checkpoint"] = Cell("checkpoint", match[1], match.start(1))

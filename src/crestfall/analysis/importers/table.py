@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,6 @@ from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
 _EXPORTED = " - "
-_RUN_COLUMN = re.compile(r"^(seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}$", re.IGNORECASE)
-_SEEDED = re.compile(r"^(.+?)[ _/.-]*\(?((?:seed|run|trial|rep|replicate|fold)[ _=-]?\d{1,6})\)?$", re.IGNORECASE)
 _MONITOR = ["r", "l", "t"]
 _COMMENTS = ("#", "%")
 MOST_HEADERS = 3
@@ -106,7 +103,7 @@ def columns_of_text(path: Path, text: str) -> tuple[list[str], list[Sequence[str
         return columns_of_text(path, text.partition("\n")[2])  # a title
     if all(_is_number(cell) for cell in rows[0] if cell.strip()):
         named = _cells(comment.lstrip("".join(_COMMENTS)), delimiter)  # numpy.savetxt's header is a comment
-        rows = [named if len(named) == len(rows[0]) else _names_of(rows), *rows]
+        rows = [named if len(named) == len(rows[0]) else names_of(rows), *rows]
     rows = _one_header(rows)
     header = [cell.strip() for cell in rows[0]]
     if header[: len(_MONITOR)] == _MONITOR:
@@ -133,9 +130,13 @@ def _one_header(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _upright(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """A table of which each column is a checkpoint and each row a metric (OpenCompass), turned around."""
+    """A table of which each column is a checkpoint (or a step) and each row a metric (OpenCompass), turned around."""
     steps = [i for i, cell in enumerate(header) if NUMBERED.fullmatch(cell)]
-    if len(steps) < FEWEST_TURNED or any(metrics.step_rank(cell) is not None for cell in header):
+    if not steps and all(map(_is_number, header[1:])) and not any(_is_number(row[0]) for row in rows):
+        steps = list(range(1, len(header)))
+    elif any(metrics.step_rank(cell) is not None for cell in header):
+        return header, rows
+    if len(steps) < FEWEST_TURNED:
         return header, rows
     names = ["/".join(cell for i, cell in enumerate(row) if i not in steps and cell.strip()) for row in rows]
     return ["step", *names], [[header[i], *(row[i] if i < len(row) else "" for row in rows)] for i in steps]
@@ -166,7 +167,7 @@ def _in_columns(header: list[str], rows: list[list[str]]) -> list[Sequence[str]]
     return columns
 
 
-def _names_of(rows: list[list[str]]) -> list[str]:
+def names_of(rows: Sequence[Sequence[Any]]) -> list[str]:
     """Names for the columns of a table without a header: a column that goes up is the step, or a time; one other is the
     value."""
     names = []
@@ -193,17 +194,9 @@ def _check_steps(path: Path, header: Sequence[str], columns: Sequence[Sequence[A
 
 
 def _by_run(header: Sequence[str], name: str) -> dict[str, list[tuple[int, str]]]:
-    """Per run the (column, key) pairs. W&B names columns `run - metric`; columns named after seeds or runs are runs."""
+    """Per run the (column, key) pairs. W&B names columns `run - metric`."""
     shared = [(i, key) for i, key in enumerate(header) if metrics.step_rank(key) is not None and _EXPORTED not in key]
     runs: dict[str, list[tuple[int, str]]] = {}
-    named = {key: match for key in header if (match := _SEEDED.match(key)) and metrics.role_of(match[1]) != "aside"}
-    labels = {match[2] for match in named.values()}
-    if len(labels) > 1 and len(named) == len(labels) * len({match[1] for match in named.values()}):
-        own = [(i, key) for i, key in enumerate(header) if key in named]
-        return {x: [*shared, *((i, named[key][1]) for i, key in own if named[key][2] == x)] for x in sorted(labels)}
-    seeds = [key for key in header if _RUN_COLUMN.match(key) and metrics.role_of(key) == "aside"]
-    if len(seeds) > 1 and not any(metrics.role_of(key) != "aside" for key in header):
-        return {key: [*shared, (i, "value")] for i, key in enumerate(header) if key in seeds}
     for i, key in enumerate(header):
         run, dash, metric = key.rpartition(_EXPORTED)
         if not dash:

@@ -12,15 +12,19 @@ from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.numbers import counters, floats, missing
 
 _SPLITS = (
-    re.compile(r"\s*[|│┃║]\s*"),
+    re.compile(r"\s*[|│┃║┆]\s*"),
     re.compile(r"\t"),
     re.compile(r"\s*&\s*"),
     re.compile(r"\s*;\s*"),
     re.compile(r"\s*,\s*"),
-    re.compile(r"\s{2,}"),
+    _WIDE := re.compile(r"\s{2,}"),
     re.compile(r"\s+"),
 )
-_RULE = re.compile(r"^\s*\\(?:mid|h|top|c)(?:rule|line)\S*\s*$|^[\s|│┃║:+─━═┼╪╞╡├┤┝┥╇┡┩┏┓╭╮┌┐=-]+$")
+_RULE = re.compile(
+    r"^\s*\\(?:mid|h|top|c)(?:rule|line)\S*\s*$|^[\s|│┃║┆:+─━═┼╪╞╡├┤┝┥╇┡┩┏┓╭╮┌┐=-]+$|^[\s.…|│┆]*(?:\.\.|…)[\s.…|│┆]*$|"
+    r"^\s*│(?:\s*(?:[iuf]\d+|str|bool|cat|date\S*)\s*[┆│])+\s*$"
+)
+"""Lines between the rows: rules, the dots of a table that is not shown in full, and polars' line of types."""
 _NAMES_A_COUNTER = re.compile(
     r"step|iter|epoch|episode|batch|round|update|rollout|generation|index|idx|ckpt|checkpoint|itr|interact|frames",
     re.IGNORECASE,
@@ -44,8 +48,8 @@ def _table_at(lines: Sequence[str], at: int, found: dict[tuple[str, ...], Frame]
         return None
     for split in _SPLITS:
         header = _cells(line, split)
-        if len(header) < 2 or not _is_header(header):
-            continue
+        if len(header) < 2 or not _is_header(header) or (split is _WIDE and header == line.split()):
+            continue  # columns of single words may be one space apart in the rows
         step = next(i for i, cell in enumerate(header) if metrics.step_rank(cell) is not None)
         end, rows = at + 1, []
         while end < len(lines):

@@ -1,0 +1,146 @@
+"""Columns that are runs and columns that are not, lists of lists, lines between rows, and refusals with advice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crestfall.analysis.importers.load import load
+from crestfall.core.errors import InputError
+from curves import HELD, POINTS, STEPS, UP_AND_DOWN, lines, table, written
+
+
+def two(first: str, second: str) -> str:
+    rows = "".join(f"{s},{a},{b}\n" for s, a, b in zip(STEPS, UP_AND_DOWN, HELD, strict=True))
+    return f"step,{first},{second}\n{rows}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names", "metric"),
+    [
+        ("grpo_accuracy", "ppo_accuracy", ["grpo", "ppo"], "accuracy"),
+        ("reward_grpo", "reward_dapo", ["grpo", "dapo"], "reward"),
+        ("GRPO-clip/eval_acc", "PPO/eval_acc", ["GRPO-clip", "PPO"], "eval_acc"),
+        ("run1/reward", "run2/reward", ["run1", "run2"], "reward"),
+        ("acc_1.5B", "acc_7B", ["1.5B", "7B"], "acc"),
+        ("reward (lr=1e-6)", "reward (lr=1e-5)", ["lr=1e-6", "lr=1e-5"], "reward"),
+        ("ours", "baseline", ["ours", "baseline"], "value"),
+        ("Seed 1", "Seed 2", ["Seed 1", "Seed 2"], "value"),
+    ],
+)
+def test_columns_named_after_methods_seeds_sizes_and_settings_are_runs(
+    first: str, second: str, names: list[str], metric: str, tmp_path: Path
+) -> None:
+    runs = load([written(tmp_path, "x.csv", two(first, second))])
+    assert [(t.name, t.metric) for t in runs] == [(name, metric) for name in names]
+    assert [t.values_S.tolist() for t in runs] == [UP_AND_DOWN, HELD]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("gsm8k_accuracy", "math_accuracy"),
+        ("train_accuracy", "val_accuracy"),
+        ("format_reward", "accuracy_reward"),
+        ("reward", "baseline_reward"),
+        ("pass@1", "pass@8"),
+        ("reward", "ppo_kl"),
+    ],
+)
+def test_benchmarks_parts_and_splits_are_columns_of_one_run(first: str, second: str, tmp_path: Path) -> None:
+    assert len(load([written(tmp_path, "x.csv", two(first, second))])) == 1
+
+
+def test_what_no_run_is_named_in_belongs_to_all(tmp_path: Path) -> None:
+    rows = "".join(f"{s},{v},0.1,{v},0.2,{s / 60:.3f}\n" for s, v in POINTS)
+    path = written(tmp_path, "x.csv", "step,a1_reward,a1_kl,b1_reward,b1_kl,entropy\n".replace("a1", "grpo") + rows)
+    path.write_text(path.read_text().replace("b1", "ppo"))
+    runs = load([path])
+    assert [(t.metric, sorted(t.signals)) for t in runs] == [("reward", ["entropy", "kl_base"])] * 2
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1.7e9 + s, s, v] for s, v in POINTS],  # TensorBoard's download
+        [[s, v] for s, v in POINTS],
+        [["step", "value"], *([s, v] for s, v in POINTS)],
+    ],
+)
+def test_lists_of_lists_are_tables(rows: list[list[object]], tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.json", json.dumps(rows))])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+
+
+def test_other_output_between_json_lines_is_left_out_and_a_damaged_row_is_refused(tmp_path: Path) -> None:
+    rows = [json.dumps({"step": s, "data": {"reward": v}}) + "\n" for s, v in POINTS]
+    torn = rows[29][:20]
+    mixed = ["WARNING: slow\n", *rows[:29], torn + rows[29], *rows[30:]]
+    (t,) = load([written(tmp_path, "x.jsonl", "".join(mixed))])
+    assert t.values_S.tolist() == UP_AND_DOWN
+    assert "2 lines, the first is line 1, hold no row: left out" in t.notes
+    with pytest.raises(InputError, match=r"x\.jsonl:30: not JSON"):
+        load([written(tmp_path, "x.jsonl", "".join([*rows[:29], torn + "\n", *rows[29:]]))])
+
+
+def test_counters_of_training_and_evaluation_with_one_name_count_together(tmp_path: Path) -> None:
+    rows = [{"train/global_step": s, "train/reward": 0.5} for s in STEPS]
+    rows += [{"eval/global_step": s, "eval/pass1": v} for s, v in POINTS]
+    (t,) = load([written(tmp_path, "x.jsonl", "".join(json.dumps(row) + "\n" for row in rows))])
+    assert (t.metric, t.steps_S.tolist()) == ("eval/pass1", STEPS)
+
+
+def test_a_reward_comes_before_a_return(tmp_path: Path) -> None:
+    text = lines(lambda s, v: f"Train epoch [1/1]:  9%|#  | {s}/60 [01:02<02:10, 1.3s/it, pg=-0.01, rm={v}, ret=0.1]\n")
+    (t,) = load([written(tmp_path, "x.log", text)])
+    assert (t.metric, t.steps_S.tolist()) == ("rm", STEPS)
+
+
+@pytest.mark.parametrize("mark", ["[{s}k steps] eval acc: {v}\n", "After {s}000 updates: eval acc = {v}\n"])
+def test_a_number_before_the_word_counts(mark: str, tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.log", lines(lambda s, v: mark.format(s=s, v=v)))])
+    assert t.steps_S.tolist() == [1000 * s for s in STEPS]
+
+
+def printed(head: str, row: str, gap: str = "") -> str:
+    rows = [row.format(i=i, s=s, v=v) for i, (s, v) in enumerate(POINTS)]
+    return head + "".join([*rows[:30], gap, *rows[30:]])
+
+
+POLARS = "│ step ┆ reward │\n│ ---  ┆ ---    │\n│ i64  ┆ f64    │\n╞══════╪════════╡\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        printed("    step  reward    kl\n", "{i:<3d} {s:5d} {v:7.4f} 0.123\n", "..    ...     ...   ...\n"),
+        printed(POLARS, "│ {s:<4d} ┆ {v:<6.4f} │\n", "│ …    ┆ …      │\n"),
+        "step," + ",".join(map(str, STEPS)) + "\nreward," + ",".join(map(str, UP_AND_DOWN)) + "\n",
+    ],
+)
+def test_tables_as_pandas_and_polars_print_them_and_turned_ones(text: str, tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.csv" if text.startswith("step,") else "x.txt", text)])
+    assert (t.metric, t.steps_S.tolist(), t.values_S.tolist()) == ("reward", STEPS, UP_AND_DOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("x.xlsx", "this is a spreadsheet; save the sheet"),
+        ("x.pkl", "does not open, since that runs code; load it yourself"),
+        ("x.xml", r"\(JSONL\), or CSV"),
+        ("x.toml", r"\(JSONL\), or CSV"),
+        ("x.h5", "export a table with a step column"),
+        ("x.png", "export the numbers behind it as CSV"),
+    ],
+)
+def test_files_that_no_importer_reads_are_refused_with_a_way_to_export(name: str, advice: str, tmp_path: Path) -> None:
+    path = written(tmp_path, name, "<row><step>1</step><reward>0.5</reward></row>\n" * 9)
+    for asked in (path, tmp_path):
+        with pytest.raises(InputError, match=rf"{name}: .*{advice}") as error:
+            load([asked])
+        assert "\n" not in str(error.value)
+    written(tmp_path, "log.csv", table("step,reward", lambda s, v: f"{s},{v}"))
+    assert len(load([tmp_path])) == 1
