@@ -249,14 +249,11 @@ def read_run(path: Path) -> Run:
     )
 
 
-def read_study(path: Path, strict: bool = True) -> Study:
-    """A study directory: every cell that has begun.
-
-    Args:
-        strict: a cell that cannot be read is an error. Else it is left out, with a warning, unless no cell can be read.
+def read_study(path: Path) -> Study:
+    """A study directory: every cell that has begun. One that cannot be read is left out, with a warning.
 
     Raises:
-        InputError: study.json is missing or broken, or a cell is.
+        InputError: study.json is missing or broken, or there are cells and none can be read.
     """
     meta = _json_object(path / STUDY_FILE)
     _check_kinds(path / STUDY_FILE, meta, {"config": dict, "cells": list})
@@ -266,7 +263,7 @@ def read_study(path: Path, strict: bool = True) -> Study:
             runs.append(read_run(cell))
         except InputError as error:
             damaged.append(error)
-    if damaged and (strict or not runs):
+    if damaged and not runs:
         raise damaged[0]
     for reason in damaged:
         warnings.warn(f"left out: {reason}", CrestfallWarning, stacklevel=2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import re
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
+from crestfall.core.entry import say as warn
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.core.registry import nearest
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         trajectories = load(args.paths, metrics_of(args.metric), args.samples)
         analyses = [analyze(trajectory) for trajectory in trajectories]
     for warning in caught:
-        print(f"crestfall: {warning.message}", file=sys.stderr)
+        warn(str(warning.message))
     pages = [] if args.report is None else write_pages(analyses, args.report)
     if not args.json:
         console = console_of(args)
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             say(console, f"report   {page}")
     failed = [a.trajectory.name for a in analyses if a.classification.label in refused]
     if failed:
-        print(f"crestfall: --fail-on: {len(failed)} of {len(analyses)} runs: {', '.join(failed)}", file=sys.stderr)
+        warn(f"--fail-on: {len(failed)} of {len(analyses)} runs: {', '.join(failed)}")
     result = {"runs": [a.to_json() for a in analyses]}
     return result | ({"reports": [str(p) for p in pages]} if pages else {}) | ({"failed": failed} if refused else {})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +11,15 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from crestfall.core.errors import CrestfallError
+from crestfall.core.terminal import Terminal
+from crestfall.core.text import for_shell
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crestfall.testbed.config import RunConfig
 
 
@@ -42,8 +44,8 @@ def out_directory(args: argparse.Namespace) -> Path:
 
 
 def console_of(args: argparse.Namespace) -> Console:
-    """Console for people: stdout, or stderr if `--json` uses stdout."""
-    return Console(stderr=args.json, highlight=False)
+    """Console for people: stdout, or stderr if `--json` or `--out -` uses stdout."""
+    return Terminal(stderr=args.json or str(getattr(args, "out", None)) == "-", highlight=False)
 
 
 class StopRequest:
@@ -103,7 +105,7 @@ def say_next(console: Console, out: Path, report: str | None) -> None:
     """The last lines of a run or study: where things are and what to type next."""
     if report is not None:
         say(console, f"report   {report}")
-    say(console, f"next     crestfall analyze {shlex.quote(str(out))}")
+    say(console, f"next     crestfall analyze {for_shell(out)}")
 
 
 def say(console: Console, text: str, style: str = "") -> None:

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from crestfall.cli.common import console_of
+from crestfall.core.entry import say
 from crestfall.core.errors import ConfigError
 from crestfall.store import yaml
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"--temperature {args.temperature}: expected a number above 0 and below 100")
     options = yaml.overrides(args.overrides)
     request = Request(options, _slice(args.rows), args.samples, args.temperature, args.batch, args.threads)
-    result = evaluate(request, args.out, lambda line: print(line, file=sys.stderr, flush=True))
+    result = evaluate(request, args.out, say)
     if not args.json:
         console = console_of(args)
         low, high = result["greedy_interval"]

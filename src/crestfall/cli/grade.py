@@ -114,11 +114,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from rich.console import Console
-
     from crestfall.grading import CodeGrader
 
-    console = Console(stderr=True) if str(args.out) == "-" else console_of(args)
+    console = console_of(args)
     chosen = limits(args)
     chosen.check_packages()
     with CodeGrader(chosen) as grader:

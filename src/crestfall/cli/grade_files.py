@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crestfall.core.entry import say
 from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Grade, Problem
 from crestfall.grading.kept import KeptGrades
@@ -103,7 +103,7 @@ class Files:
         placed = self._references(coverage) if args.references else self._samples(written, coverage)
         kept = KeptGrades(self._partial())
         if kept.found:
-            print(f"crestfall: going on from {kept.found} grades in {self._partial()}", file=sys.stderr)
+            say(f"going on from {kept.found} grades in {self._partial()}")
         with progress_bar(len(written), not args.json and bool(written)) as bar:
 
             def advance(count: int) -> None:
@@ -114,7 +114,7 @@ class Files:
                 results = grade_stream(grader, placed, kept, advance, bool(args.against) or args.repeat > 1)
             except KeyboardInterrupt:
                 where = f"are kept in {self._partial()}" if self._partial() else "are lost, for there is no --out"
-                print(f"crestfall: the grades of {len(kept)} programs {where}", file=sys.stderr)
+                say(f"the grades of {len(kept)} programs {where}")
                 raise
         if not results:
             raise none_known(written) if written else InputError(f"{args.problems}: no problem has a reference")

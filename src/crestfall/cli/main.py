@@ -13,14 +13,11 @@ import contextlib
 import importlib
 import json
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import crestfall
 from crestfall.cli.completion import SHELLS, PrintCompletion
-from crestfall.core.entry import INTERRUPTED, Parser, guarded
-from crestfall.core.errors import CrestfallWarning
+from crestfall.core.entry import INTERRUPTED, Parser, guarded, say
 
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",
@@ -102,33 +99,16 @@ def _main(argv: list[str]) -> int:
     module = importlib.import_module(f"crestfall.cli.{args.verb}")
     try:
         # Libraries print, too: Ray, for one, says on stdout that a worker has died.
-        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext(), _warnings_in_one_line():
+        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
             result = module.run(args)
     except KeyboardInterrupt:
-        print(f"crestfall: interrupted; {getattr(module, 'AFTER_INTERRUPT', AFTER_INTERRUPT)}", file=sys.stderr)
+        say(f"interrupted; {getattr(module, 'AFTER_INTERRUPT', AFTER_INTERRUPT)}")
         return INTERRUPTED
     if args.json:
         print(json.dumps(result, allow_nan=False))
     if hasattr(module, "exit_code"):
         return int(module.exit_code(args, result))
     return 1 if result.get("failed") else 0
-
-
-@contextlib.contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """crestfall's own warnings as one line on stderr, as errors are; Python would show a line of source with each."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", CrestfallWarning)
-        show = warnings.showwarning
-
-        def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if issubclass(category, CrestfallWarning):
-                print(f"crestfall: {' '.join(str(message).split())}", file=sys.stderr)
-            else:
-                show(message, category, *rest, **more)
-
-        warnings.showwarning = shown
-        yield
 
 
 if __name__ == "__main__":

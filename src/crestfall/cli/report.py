@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from crestfall.cli.common import console_of, say
 from crestfall.core.errors import ConfigError
 
 EXAMPLE = """crestfall report runs/two
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         found = debug(args.dir)
         if not args.json:
-            print("\n".join(lines(found)))
+            say(console_of(args), "\n".join(lines(found)))
         return found
     if args.dir is None:
         raise ConfigError("crestfall report needs DIR, a run or study directory, or --debug")
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     written = report.write(args.dir, args.out)
     size = written.stat().st_size
     if not args.json:
-        print(f"{written} ({size / 1000:,.0f} kB)")
+        say(console_of(args), f"{written} ({size / 1000:,.0f} kB)")
     return {"dir": str(args.dir), "report": str(written), "bytes": size}

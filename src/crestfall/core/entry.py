@@ -9,14 +9,17 @@ import argparse
 import errno
 import io
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from crestfall.core.errors import CrestfallError, MissingExtraError
+from crestfall.core.errors import CrestfallError, CrestfallWarning, MissingExtraError
 from crestfall.core.extras import missing_extra, require
+from crestfall.core.text import visible
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -37,7 +40,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD, f"crestfall: {' '.join(message.split())} (usage: {self.prog} --help)\n")
+        say(f"{message} (usage: {self.prog} --help)")
+        self.exit(BAD)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """argparse says nothing of help that could not be written."""
@@ -56,7 +60,7 @@ def needs(*libraries: str) -> None:
     try:
         require(*libraries)
     except MissingExtraError as error:
-        _say(str(error))
+        say(str(error))
         raise SystemExit(BAD) from None
 
 
@@ -67,19 +71,20 @@ def guarded(main: Callable[[], int]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows the rest
     try:
-        code = _code_of(main)
+        with _warnings_in_one_line():
+            code = _code_of(main)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         _drop_output()
         return 0
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
     except Exception as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
-        _say(one_line(error))
+        say(one_line(error))
         _drop_output()
         return BAD
 
@@ -90,8 +95,25 @@ def _code_of(main: Callable[[], int]) -> int:
         return main()
     except SystemExit as end:
         if isinstance(end.code, str):
-            _say(end.code)
+            say(end.code)
         return 0 if end.code is None else end.code if isinstance(end.code, int) else BAD
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """crestfall's own warnings as one line on stderr, as errors are; Python would show a line of source with each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CrestfallWarning)
+        show = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, CrestfallWarning):
+                say(" ".join(str(message).split()))
+            else:
+                show(message, category, *rest, **more)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _open_closed_streams() -> None:
@@ -126,12 +148,13 @@ def one_line(error: Exception) -> str:
             text = "the input is nested too deeply"
         case _:
             text = f"{UNEXPECTED} ({TRACEBACK}=1 shows where): {type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print one line on stderr, whatever `text` holds: in a path there may be characters that a terminal acts on."""
     with suppress(OSError):
-        print(f"crestfall: {text}", file=sys.stderr, flush=True)
+        print(f"crestfall: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def _drop_output() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from crestfall.analysis.trajectory import Run
+from crestfall.core.text import visible
 from crestfall.report.groups import Group
 from crestfall.report.tables import MOST_ROWS, told
-from crestfall.report.text import visible
 
 MOST_EVIDENCE = 24
 

@@ -10,13 +10,13 @@ from urllib.parse import quote
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.trajectory import Run, Study, read_run, read_study
 from crestfall.core.errors import RunDirectoryError
+from crestfall.core.text import visible
 from crestfall.report.foreign import foreign_section
 from crestfall.report.groups import Group, foreign_group, group_runs
 from crestfall.report.index import index
 from crestfall.report.nulls import gap_noise
 from crestfall.report.page import Page, render
 from crestfall.report.provenance import Provenance, provenance
-from crestfall.report.text import visible
 from crestfall.store.files import write_atomic
 from crestfall.store.layout import EVENTS_FILE, INDEX_FILE, REPORT_FILE, cells_in, is_run, is_study
 
@@ -36,7 +36,7 @@ def write(path: Path, out: Path | None = None) -> Path:
     if out is not None:
         check_page(out)
     if is_study(path):
-        study = read_study(path, strict=False)
+        study = read_study(path)
         write_atomic(target, render(study_page(study, links=write_cells(study))))
     elif is_run(path):
         write_atomic(target, render(run_page(read_run(path))))

@@ -11,9 +11,9 @@ from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.headline import words_for
 from crestfall.analysis.leads import REPLICATES as LEAD_REPLICATES
 from crestfall.analysis.scan import REPLICATES
+from crestfall.core.text import visible
 from crestfall.report.charts.curve import curve_chart
 from crestfall.report.headline import Sentence, Strong, formatter
-from crestfall.report.text import visible
 from crestfall.report.words import compact, listed, p_value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.report.text import visible
+from crestfall.core.text import visible
 
 # The style sheet knows this many colours and dash patterns; further groups use them again.
 STYLES = 12

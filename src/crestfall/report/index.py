@@ -55,7 +55,7 @@ def _entries(path: Path, folder: Path, target: Path) -> list[Entry]:
     href = quote(os.path.relpath(report, target.parent)) if report.exists() else ""
     kind = "study" if (path / STUDY_FILE).is_file() else "run"
     try:
-        runs = read_study(path, strict=False).runs if kind == "study" else (read_run(path),)
+        runs = read_study(path).runs if kind == "study" else (read_run(path),)
     except InputError as error:
         return [Entry(name, href, kind, "", "", f"damaged: {error}", "", "")]
     methods: dict[str, list[Run]] = {}

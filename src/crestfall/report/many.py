@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.classify import FALLEN
-from crestfall.report.text import visible
+from crestfall.core.text import visible
 from crestfall.store.files import write_atomic
 
 _STYLE = """

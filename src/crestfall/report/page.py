@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from crestfall.analysis.compare import FEWEST_SEEDS
 from crestfall.core.signals import SIGNALS
+from crestfall.core.text import visible
 from crestfall.report import headline, tables
 from crestfall.report.between import between_rows
 from crestfall.report.charts.dots import end_chart
@@ -25,7 +26,6 @@ from crestfall.report.programs import exhibits
 from crestfall.report.provenance import Provenance
 from crestfall.report.svg import extent
 from crestfall.report.template import environment, html_of
-from crestfall.report.text import visible
 from crestfall.report.words import compact
 
 # Beyond so many chains, the single ones are left to their own reports.

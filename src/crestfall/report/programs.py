@@ -9,9 +9,9 @@ from typing import Any
 
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Trajectory
+from crestfall.core.text import visible
 from crestfall.core.types import Verdict
 from crestfall.report.groups import Group, number_of
-from crestfall.report.text import visible
 
 # A page that can be mailed: so many problems a campaign, campaigns a chain, chains, characters and lines a program.
 PROBLEMS, CAMPAIGNS, CHAINS = 4, 3, 6

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crestfall.analysis.trajectory import Run
-from crestfall.report.text import visible
+from crestfall.core.text import for_shell, visible
 
 CONFIG_CHARACTERS = 12_000
 MOST_FACTS = 60
@@ -43,7 +42,10 @@ def _rerun(verb: str, command: object) -> str:
     shown as it was typed."""
     if not isinstance(command, list) or command[:1] != [verb]:
         return ""
-    typed = "crestfall " + shlex.join(str(word) for word in command)
+    try:
+        typed = " ".join(("crestfall", *map(for_shell, command)))
+    except UnicodeEncodeError:  # half a character, which nobody typed
+        return ""
     return typed if visible(typed, MOST_TYPED) == typed else ""
 
 

@@ -12,11 +12,11 @@ from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, end_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.core.text import visible
 from crestfall.core.types import Decision
 from crestfall.report.groups import Group, number_of
 from crestfall.report.headline import last_handed_on
 from crestfall.report.nulls import Noise
-from crestfall.report.text import visible
 from crestfall.report.words import compact, percent, points, with_error
 
 MOST_ROWS = 60

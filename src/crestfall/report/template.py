@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from crestfall.core.text import visible
 from crestfall.report import headline
-from crestfall.report.text import visible
 
 
 @cache

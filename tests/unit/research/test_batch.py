@@ -80,3 +80,13 @@ def test_a_study_that_measured_no_competence_costs_one_line(tmp_path, capsys):
     (tmp_path / "study.json").write_text("{}")
     assert guarded(lambda: main([str(tmp_path)])) == 2
     assert "a batch needs competence" in capsys.readouterr().err
+
+
+def test_a_damaged_cell_is_named_and_hides_no_other(tmp_path, capsys):
+    write_study(tmp_path, seeds=(1, 2, 3))
+    (tmp_path / "cells/es/seed-3/run.json").write_text("{")
+    assert guarded(lambda: main([str(tmp_path)])) == 0
+    captured = capsys.readouterr()
+    assert "On **3 of 3** seeds" in captured.out
+    assert captured.err.startswith(f"crestfall: left out: {tmp_path}/cells/es/seed-3/run.json: ")
+    assert captured.err.count("\n") == 1

@@ -55,7 +55,7 @@ def load(
             elif str(path) == STDIN or _is_stream(path):
                 files.append(_kept(path, stack))
             elif is_study(path):
-                found += [t for run in read_study(path, strict=False).runs for t in run.campaigns]
+                found += [t for run in read_study(path).runs for t in run.campaigns]
             elif is_run(path):
                 found += read_run(path).campaigns
             elif path.is_dir():

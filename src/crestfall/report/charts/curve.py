@@ -8,10 +8,10 @@ from markupsafe import Markup
 from crestfall.analysis.analyze import Analysis
 from crestfall.analysis.levels import moving_average
 from crestfall.analysis.noise import bin_means
+from crestfall.core.text import visible
 from crestfall.report.charts.axis import MOST_POINTS, Format, Frame, Readings
 from crestfall.report.charts.panel import peak_mark
 from crestfall.report.svg import area, element, extent, group, line, polyline, text
-from crestfall.report.text import visible
 
 _BAND = MOST_POINTS // 2
 

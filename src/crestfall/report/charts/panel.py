@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign
 from crestfall.analysis.trajectory import Rollback, Trajectory
+from crestfall.core.text import visible
 from crestfall.core.types import Evaluation
 from crestfall.report.charts.axis import Format, Frame, Readings, thinned
 from crestfall.report.svg import Scale, area, element, group, line, number, polyline, text
-from crestfall.report.text import visible
 from crestfall.report.words import percent
 
 

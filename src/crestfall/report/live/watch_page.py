@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from crestfall.analysis.watch.monitor import View
 from crestfall.core.errors import ConfigError
+from crestfall.core.text import visible
 from crestfall.report.live.watching import number, verdict
 from crestfall.report.svg import element, polyline
-from crestfall.report.text import visible
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MOST_POINTS = 400

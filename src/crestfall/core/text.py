@@ -6,6 +6,8 @@ control character acts, no bidirectional override reorders a line, nothing is lo
 
 from __future__ import annotations
 
+import shlex
+import string
 import unicodedata
 
 # Marks stacked higher than this on one character leave their line and cover others.
@@ -13,6 +15,7 @@ MAX_COMBINING = 3
 _KEPT = frozenset("\n\t")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _COMBINING = frozenset(("Mn", "Me"))
+_PLAIN = frozenset(string.ascii_letters + string.digits + " /._-+=,:@%")
 
 
 def visible(text: str, limit: int = 2_000, lines: int | None = None) -> str:
@@ -32,6 +35,15 @@ def visible(text: str, limit: int = 2_000, lines: int | None = None) -> str:
     if not missing:
         return shown
     return f"{shown}{' ' if lines is None else chr(10)}… {missing:,} more characters"
+
+
+def for_shell(path: object) -> str:
+    """`path` as a word to paste into a shell: bash and zsh read `$'...'` as it was."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    held = text.encode("utf-8", "surrogateescape")  # a name that is not UTF-8, as Python's paths hold it
+    return "$'" + "".join(chr(b) if chr(b) in _PLAIN else f"\\x{b:02x}" for b in held) + "'"
 
 
 def _written_out(text: str) -> str:

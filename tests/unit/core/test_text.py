@@ -1,12 +1,13 @@
 """What nobody vouches for is shown as it is, and no further."""
 
+import subprocess
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crestfall.report.text import MAX_COMBINING, visible
+from crestfall.core.text import MAX_COMBINING, for_shell, visible
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,9 @@ def test_nothing_invisible_survives(text):
     shown = visible(text, lines=1_000)
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn") or c in "\n\t" for c in shown)
     shown.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "a\x1b[31m9", "\u202ex$(true)`\\\n\n", "\udcff\udc80b", "é\x00"[:1]])
+def test_a_name_can_be_pasted_into_a_shell(name):
+    echoed = subprocess.run(["bash", "-c", f"printf %s {for_shell(name)}"], capture_output=True, check=True).stdout
+    assert echoed.decode("utf-8", "surrogateescape") == name
