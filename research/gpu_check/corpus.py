@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crestfall.cli.numbers import count
 from crestfall.core.entry import guarded, script_parser
-from research.warmstart.corpus import Corpus, Recipe, vocabulary
+from research.warmstart.corpus import RECIPES, Corpus, Recipe, vocabulary
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=count())
     args = parser.parse_args(argv)
-    recipe = Recipe(seed=args.seed, problems=max(50, min(1500, args.count // 4)))
+    problems = max(50, min(1500, args.count // 4))
+    recipe = Recipe(seed=args.seed, problems=problems, batch=256, conventions=RECIPES["skill"].conventions)
     corpus = Corpus(recipe, vocabulary())
     examples = [pair for step in range(-(-args.count // recipe.batch)) for pair in corpus.batch(step)]
     args.file.write_text(json.dumps(examples), encoding="utf-8")

@@ -127,6 +127,7 @@ def _split(
         f"{name}: completions, tokens each, prompt tokens",
         f"{len(samples.tokens_N)}, {tokens / len(samples.tokens_N):.0f}, {prompts}",
     )
+    section.add(f"{name}: decoding steps are replayed", policy.lm.anatomy.replays)
     section.add(f"{name}: rollout, tokens a second (grading apart)", tokens / sampling)
     section.add(f"{name}: scoring, tokens a second", tokens / scoring)
     section.add(f"{name}: gradient, tokens a second", tokens / gradient)

@@ -43,6 +43,8 @@ def hugging_face(place: Place, section: Section) -> None:
             HfPolicy(model=str(directory), device=device, prompt="plain", max_tokens=24, **options).load()  # type: ignore[arg-type]
             for device in ("cpu", place.device)
         )
+        replays = here.lm.anatomy.replays
+        section.add(f"{name}: decoding steps are replayed", replays, "where the cache has no window")
         for policy in (on_cpu, here):  # adapters begin as zeros: a policy that forgot them would look right
             if "lora" in options:
                 generator = torch.Generator().manual_seed(0)

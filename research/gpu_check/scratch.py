@@ -1,5 +1,5 @@
-"""A transformer of some 25 million parameters, trained from scratch here on the builtin tasks, and then by
-reinforcement: does it rise, and does it collapse at a rate that is too high?"""
+"""A transformer of some 25 million parameters, trained from scratch on the testbed of skill (docs/skill.md), then by
+reinforcement: does it rise, does it collapse at a rate that is too high, and what holds it there?"""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from crestfall.core.types import Problem, Verdict
+from crestfall.grading import CodeGrader, Limits
 from crestfall.testbed.policies.tiny.model import Shape, TinyTransformer
 from crestfall.testbed.policies.tiny.policy import LoadedTiny
+from crestfall.testbed.tasks.base import Sizes
+from crestfall.testbed.tasks.builtin import Builtin
 from research.gpu_check.place import Place
 from research.gpu_check.report import Section
 from research.warmstart.corpus import Example, vocabulary
@@ -27,18 +33,35 @@ class Plan:
     width: int = 512
     layers: int = 8
     heads: int = 8
-    examples: int = 200_000
+    examples: int = 100_000
     batch: int = 256
-    seconds: float = 40.0
-    """Seconds of supervised training."""
     learning_rate: float = 6e-4
+    seconds: float = 40.0
+    """Limit of supervised training."""
+    enough: float = 0.4
+    """pass@1 at which supervised training ends, so that there is something left to learn."""
+    every: int = 25
+    """Supervised steps between two looks at pass@1."""
+    seeds: tuple[int, ...] = (7000, 7001)
     steps: int = 20
     """Steps of the campaign."""
-    rates: tuple[float, ...] = (1e-4, 5e-4)
-    problems: int = 24
+    problems: int = 50
+    rate: float = 1e-4
+    too_high: float = 1.5e-3
+    """Learning rate at the last step, up to which it grows."""
+
+    @property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        growing = {"learning_rate": self.too_high, "warmup_updates": self.steps}
+        return {
+            "steady": {"update": {"learning_rate": self.rate, "warmup_updates": 5}},
+            "naive": {"update": growing},
+            "es": {"update": growing, "control": {"name": "early_stop"}},
+            "meter": {"update": growing | {"pace": {"name": "norm"}}},
+        }
 
 
-SMALL = Plan(width=64, layers=2, heads=2, examples=600, batch=32, seconds=5.0, steps=2, rates=(5e-4,), problems=4)
+SMALL = Plan(width=64, layers=2, heads=2, examples=600, batch=32, seconds=5.0, seeds=(7000,), steps=2, problems=4)
 
 
 def examples(directory: Path, plan: Plan) -> list[Example]:
@@ -55,74 +78,84 @@ def examples(directory: Path, plan: Plan) -> list[Example]:
 
 
 def trained(place: Place, section: Section, plan: Plan) -> Path:
-    """Weights after as many supervised steps as the plan has time for."""
-    tokenizer = vocabulary()
-    corpus = sorted(examples(place.scratch / "corpus", plan), key=lambda pair: len(pair[0]))  # less padding
-    model = TinyTransformer(Shape(len(tokenizer), plan.width, plan.layers, plan.heads))
+    """Weights after supervised training up to the pass@1 that is enough, or to the end of its time."""
+    policy = LoadedTiny(TinyTransformer(Shape(len(vocabulary()), plan.width, plan.layers, plan.heads)), vocabulary())
+    model = policy.model
     model.initialise(torch.Generator().manual_seed(0))
     model.to(place.device)
+    corpus = examples(place.scratch / "corpus", plan)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    order = torch.randperm(len(corpus) // plan.batch, generator=torch.Generator().manual_seed(0)).tolist()
-    end, steps, loss = time.monotonic() + plan.seconds, 0, torch.tensor(float("nan"))
-    for warm in range(10**9):
-        left = (end - time.monotonic()) / plan.seconds
-        if left <= 0:
-            break
-        optimizer.param_groups[0]["lr"] = plan.learning_rate * min(1.0, (warm + 1) / 50, max(0.05, 2 * left))
-        start = order[warm % len(order)] * plan.batch
-        with torch.autocast(place.device, torch.bfloat16, enabled=place.cuda):
-            loss = supervised_loss(model, corpus[start : start + plan.batch])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
+    problems = Builtin(levels=(3,)).campaign(0, 0, Sizes(1, 40, 1)).select
+    end, step, passed, loss = time.monotonic() + plan.seconds, 0, 0.0, torch.tensor(float("nan"))
+    with CodeGrader(Limits(workers=1 if place.rehearse else 4)) as grader:
+        while time.monotonic() < end and passed < plan.enough:
+            start = step * plan.batch % (len(corpus) - plan.batch + 1)
+            optimizer.param_groups[0]["lr"] = plan.learning_rate * min(1.0, (step + 1) / 50)
+            with torch.autocast(place.device, torch.bfloat16, enabled=place.cuda):
+                loss = supervised_loss(model, corpus[start : start + plan.batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            if step % plan.every == 0:
+                passed = _pass_at_1(policy, problems, grader)
     section.add("parameters", f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M")
     section.add("supervised examples drawn", len(corpus))
-    section.add("supervised steps, seconds, last loss", f"{steps}, {plan.seconds:.0f}, {float(loss.detach()):.3f}")
+    section.add("supervised steps, last loss, pass@1 then", f"{step}, {float(loss.detach()):.3f}, {100 * passed:.0f}")
     path = place.scratch / "scratch.safetensors"
-    LoadedTiny(model, tokenizer).write(path, {"steps": steps})
+    policy.write(path, {"steps": step})
     return path
 
 
+def _pass_at_1(policy: LoadedTiny, problems: Sequence[Problem], grader: CodeGrader) -> float:
+    uniforms = np.random.default_rng(0).random((len(problems), 8, 48), dtype=np.float32)
+    samples = policy.sample(problems, uniforms, 1.0)
+    grades = grader.grade_batch(list(zip(samples.problem_N, samples.programs_N, strict=True)))
+    return float(np.mean([grade.verdict is Verdict.PASSED for grade in grades]))
+
+
 def campaigns(place: Place, section: Section) -> None:
-    """A transformer trained from scratch on this machine; then a naive campaign at each rate, and what early stopping
-    would have kept."""
+    """A transformer trained from scratch on this machine until it passes four problems in ten; then campaigns on other
+    problems: REINFORCE at a good rate (steady) and at one that grows too high (naive), there with early stopping (es)
+    and with every step metered (meter). pass@1 on report, in percent."""
     plan = SMALL if place.rehearse else Plan()
     weights = trained(place, section, plan)
-    running = {rate: _start(place, plan, weights, rate) for rate in plan.rates}
-    for rate, (process, path) in running.items():
+    running = {(arm, seed): _start(place, plan, weights, arm, seed) for arm in plan.arms for seed in plan.seeds}
+    for (arm, seed), (process, path) in running.items():
         _, errors = process.communicate()
         if process.returncode:
-            section.add(f"rate {rate:g}", "failed", " ".join(errors.strip().splitlines()[-1:]), ok=False)
+            section.add(f"{arm}, seed {seed}", "failed", " ".join(errors.strip().splitlines()[-1:]), ok=False)
             continue
-        report, select = _curve(path, "report"), _curve(path, "select")
-        kept = select.index(max(select))
-        section.add(f"rate {rate:g}: pass@1 on report", " ".join(f"{100 * v:.0f}" for v in report))
-        section.add(
-            f"rate {rate:g}: start, at the best select (step {kept}), end",
-            _percent(report[0], report[kept], report[-1]),
-        )
+        report, final = _curves(path)
+        section.add(f"{arm}, seed {seed}: report at every step", " ".join(f"{100 * value:.0f}" for value in report))
+        section.add(f"{arm}, seed {seed}: final set, {', '.join(final)}", _percent(*final.values()))
 
 
 def _percent(*values: float) -> str:
     return ", ".join(f"{100 * value:.1f}" for value in values)
 
 
-def _start(place: Place, plan: Plan, weights: Path, rate: float) -> tuple[subprocess.Popen[str], Path]:
-    path = place.scratch / f"scratch-{rate:g}"
+def _start(place: Place, plan: Plan, weights: Path, arm: str, seed: int) -> tuple[subprocess.Popen[str], Path]:
+    path = place.scratch / f"scratch-{arm}-{seed}"
+    options = plan.arms[arm]
+    small = {"select": 4, "report": 4, "eval_samples": 4, "group_size": 8}
     config: dict[str, Any] = {
+        "seed": seed,
+        "tasks": {"name": "builtin", "levels": [3]},
         "policy": {"name": "tiny", "weights": str(weights), "device": place.device},
-        "update": {"name": "reinforce", "learning_rate": rate, "warmup_updates": plan.steps},
+        "update": {"name": "reinforce", "baseline": "batch_mean", **options["update"]},
+        "control": options.get("control", {"name": "none"}),
         "campaign": {
             "steps": plan.steps,
             "problems_per_step": plan.problems,
-            "train": 2 * plan.problems,
-            "eval_samples": 4 if place.rehearse else 16,
-            **({"select": 4, "report": 4} if place.rehearse else {}),
+            "train": 20 * plan.problems,
+            "temperature": 1.0,
+            "greedy": False,
+            **(small if place.rehearse else {"select": 40, "report": 60, "eval_samples": 8, "group_size": 16}),
         },
-        "chain": {"campaigns": 1, "final": 4, "final_samples": 1},
-        "grader": {"workers": 1 if place.rehearse else 6},
+        "chain": {"campaigns": 1, "final": 4 if place.rehearse else 100, "final_samples": 4},
+        "grader": {"workers": 1},
     }
     file = path.with_suffix(".yaml")
     file.write_text(json.dumps(config), encoding="utf-8")
@@ -130,6 +163,8 @@ def _start(place: Place, plan: Plan, weights: Path, rate: float) -> tuple[subpro
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True), path
 
 
-def _curve(path: Path, part: str) -> list[float]:
+def _curves(path: Path) -> tuple[list[float], dict[str, float]]:
+    """pass@1 on report at every step, and on the final set by moment."""
     events = [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [event[part]["pass_at_1"] for event in events if event["type"] == "step"]
+    report = [event["report"]["pass_at_1"] for event in events if event["type"] == "step"]
+    return report, {e["when"]: e["evaluation"]["pass_at_1"] for e in events if e["type"] == "final"}

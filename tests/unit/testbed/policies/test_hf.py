@@ -380,7 +380,7 @@ def test_steps_of_a_fixed_shape_are_taken_only_where_they_are_right(plain, tmp_p
     assert not probe._fixed_steps(windowed, prompts).replays
     assert probe._fixed_steps(lm, prompts).replays
     right = replay._write
-    monkeypatch.setattr(replay, "_write", lambda layer, place, *a, **k: right(layer, place * 0, *a, **k))
+    monkeypatch.setattr(replay, "_write", lambda keys, values, place, *a, **k: right(keys, values, place * 0, *a, **k))
     assert not probe._fixed_steps(lm, prompts).replays
     monkeypatch.setattr(replay, "_write", lambda *_, **__: 1 / 0)  # as a model that cannot be captured
     assert not probe._fixed_steps(lm, prompts).replays

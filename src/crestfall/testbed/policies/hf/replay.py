@@ -5,7 +5,7 @@ times as long as they run. Captured once for a batch, they are launched together
 and writes must stay where it is: keys and values have room for all tokens from the start, a mask says which of them are
 there, and rows that have ended stay in the batch.
 
-Shapes: R rows, W places of a row (its prompt with padding, and the tokens to come), V vocabulary.
+Shapes: R rows, W places of a row (its prompt with padding, and the tokens to come), H heads, D head width.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from crestfall.testbed.policies.hf.model import CausalLM
 
 Draw = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(states [R, D], uniforms [R]) -> tokens [R], log-probs [R]"""
+"""(last hidden states [R, width], uniforms [R]) -> tokens [R], log-probs [R]"""
 
 
 class Replayed:
@@ -38,7 +38,7 @@ class Replayed:
         self._uniforms_R = torch.zeros(rows, device=mask_RL.device)
         for layer in cache.layers:
             layer.keys, layer.values = (pad(x, (0, 0, 0, longest)) for x in (layer.keys, layer.values))
-            layer.update = partial(_write, layer, self._place)
+            layer.update = partial(_write, layer.keys, layer.values, self._place)
         self._graph: Any = None
         self._out: tuple[Tensor, Tensor] | None = None
 
@@ -55,7 +55,8 @@ class Replayed:
             self._out = self._step()  # once before it is captured: libraries prepare themselves
         else:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # nothing is computed in it
+            # Nothing is computed in it. What other threads do on the device is none of its business.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._out = self._step()
             self._graph.replay()
         assert self._out is not None
@@ -73,8 +74,10 @@ def fits(cache: Any) -> bool:
     return all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
-def _write(layer: Any, place: Tensor, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-    """As `DynamicLayer.update`, but into room that is there. Keys and values: [R, heads, 1, head width]."""
-    layer.keys.index_copy_(2, place, keys)
-    layer.values.index_copy_(2, place, values)
-    return layer.keys, layer.values
+def _write(
+    keys_RHWD: Tensor, values_RHWD: Tensor, place: Tensor, keys_RH1D: Tensor, values_RH1D: Tensor, *_: Any, **__: Any
+) -> tuple[Tensor, Tensor]:
+    """As `DynamicLayer.update`, but into room that is there."""
+    keys_RHWD.index_copy_(2, place, keys_RH1D)
+    values_RHWD.index_copy_(2, place, values_RH1D)
+    return keys_RHWD, values_RHWD
