@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crestfall.analysis.importers.load import load
@@ -144,3 +145,57 @@ def test_files_that_no_importer_reads_are_refused_with_a_way_to_export(name: str
         assert "\n" not in str(error.value)
     written(tmp_path, "log.csv", table("step,reward", lambda s, v: f"{s},{v}"))
     assert len(load([tmp_path])) == 1
+
+
+def test_names_of_checkpoints_without_a_number(tmp_path: Path) -> None:
+    rows = "base,0.1\n" + "".join(f"checkpoint-{s},{v}\n" for s, v in POINTS) + "final,0.2\n"
+    (t,) = load([written(tmp_path, "x.csv", f"checkpoint,acc\n{rows}")])
+    assert t.steps_S.tolist() == [0, *STEPS]
+    assert "1 rows without checkpoint were left out" in t.notes
+    (t,) = load([written(tmp_path, "x.tsv", "".join(f"step_{s}\t{v}\n" for s, v in POINTS))])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+
+
+def test_graded_samples_with_an_id_are_samples(tmp_path: Path) -> None:
+    rows = "".join(f"{s},{i},{int(i < 40 * v)}\n" for s, v in POINTS for i in range(40))
+    (t,) = load([written(tmp_path, "x.csv", f"step,id,correct\n{rows}")])
+    assert t.values_S == pytest.approx(np.array(UP_AND_DOWN), abs=0.03)
+    (t, other) = load(
+        [written(tmp_path, "y.csv", "step,id,reward\n" + "".join(f"{s},{i},{v}\n" for i in (1, 2) for s, v in POINTS))]
+    )
+    assert len(t) == len(other) == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.json", json.dumps({"steps": STEPS, "metrics": {"reward": UP_AND_DOWN, "kl": HELD}})),
+        ("x.jsonl", '["step", "reward"]\n' + "".join(f"[{s}, {v}]\n" for s, v in POINTS)),
+        ("x.log", "".join(json.dumps({"step": s, "train": {"reward": v}}, indent=1) + "\n" for s, v in POINTS)),
+        ("x.log", "Starting iteration {s}\nAverage return per training episode: {v}\n"),
+        ("x.log", "[{s:02d}:00] reward {v}\n"),
+        ("x.log", "checkpoint-{s}: aime24 {v}\n"),
+    ],
+)
+def test_lines_and_documents(name: str, text: str, tmp_path: Path) -> None:
+    text = lines(lambda s, v: text.format(s=s, v=v)) if "{v}" in text else text
+    (t,) = load([written(tmp_path, name, text)])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+
+
+def test_evaluations_numbered_by_step_are_checkpoints(tmp_path: Path) -> None:
+    for s, v in POINTS:
+        written(tmp_path, f"evals/eval_{s:05d}.json", json.dumps({"gsm8k": {"acc": v}, "math": {"acc": 0.5}}))
+    (t,) = load([tmp_path / "evals"])
+    assert (t.metric, t.steps_S.tolist()) == ("gsm8k/acc", STEPS)
+
+
+def test_thousands_have_commas(tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.log", lines(lambda s, v: f"step {s * 50:,} | reward {v * 1e4:,.1f}\n"))])
+    assert (t.steps_S[-1], t.values_S[-1]) == (3000, pytest.approx(UP_AND_DOWN[-1] * 1e4))
+
+
+def test_a_resumed_run_without_steps_counts_on_from_its_epoch(tmp_path: Path) -> None:
+    rows = lines(lambda s, v: f"{{'reward': {v}, 'epoch': {s / 60:.3f}}}\n").splitlines(keepends=True)
+    (t,) = load([written(tmp_path, "x.log", "".join([*rows[:40], "CUDA out of memory\n", *rows[30:]]))])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)

@@ -177,7 +177,8 @@ def statistics(values_BS: FloatArray, scored_BS: FloatArray, steps_S: FloatArray
     falls_BS = np.where(np.arange(falls_BS.shape[1]) >= peak_B[:, None], falls_BS, -np.inf)
     largest_B = falls_BS.max(axis=1, initial=-np.inf)
     fell_B = largest_B > ROUNDING
-    at_B = falls_BS.argmax(axis=1) if falls_BS.shape[1] else np.zeros(len(rows), dtype=np.int64)
+    ties_BS = falls_BS >= largest_B[:, None] - ROUNDING
+    at_B = ties_BS.argmax(axis=1) if ties_BS.shape[1] else np.zeros(len(rows), dtype=np.int64)
     onset_B = np.where(fell_B, steps_S[np.minimum(at_B + 1, len(steps_S) - 1)], np.nan)
     score_B = np.divide(largest_B, gap_B, out=np.full(len(rows), np.nan), where=gap_B > 0)
     return Replicates(

@@ -30,7 +30,7 @@ from crestfall.core.registry import register
 from crestfall.store.jsonl import lines_of, objects
 
 _TIMES = re.compile(r"\d{4}[-_.]?\d\d?[-_.]?\d\d?|(?<![A-Za-z\d])\d+|(?<=T)\d\d(?=[-:])")
-_COMPLETIONS = re.compile(r"(?:completions_)?(\d+)")
+_COMPLETIONS = re.compile(r"(?:(?:completions|eval)[_-])?(\d+)")
 _SAMPLE = frozenset(("input", "output", "prompt", "response", "completion", "gts", "task_id", "problem_id", "question"))
 """Columns of files with a graded sample a row."""
 _TABLES, _TEXT = (".csv", ".tsv"), (".txt", ".log", ".out")

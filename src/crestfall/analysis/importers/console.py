@@ -7,6 +7,7 @@ NeMo-RL). A counter named on the line (`Step 3/80`, `rollout 3:`) is a cell of i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.chatter import without_chatter
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.lines import Line, Scanner
-from crestfall.analysis.importers.numbers import text_with_points
+from crestfall.analysis.importers.numbers import floats, text_with_points
 from crestfall.analysis.importers.refusals import advice_on
 from crestfall.analysis.importers.speakers import by_speaker
 from crestfall.analysis.importers.tables import frames_in
@@ -110,7 +111,23 @@ def _steps(rows: list[Line], bars: list[tuple[int, int]]) -> tuple[FloatArray | 
         steps_R = _by_bar(rows, bars)
         if steps_R is not None:
             return steps_R, "the log has no steps: they are those of the progress bar"
-    return np.maximum(np.cumsum(training), 1).astype(np.float64), "the log has no steps: training rows are counted"
+    return _counted(rows, training), "the log has no steps: training rows are counted"
+
+
+def _counted(rows: list[Line], training: list[bool]) -> FloatArray:
+    """Numbers of the training rows. Where the epoch goes back, the run was resumed: it counts on from the rows before
+    that epoch."""
+    epochs: list[float] = []
+    steps_R = np.ones(len(rows))
+    for i, row in enumerate(rows):
+        if training[i]:
+            found, _ = floats([row.values[row.keys.index("epoch")]] if "epoch" in row.keys else [])
+            epoch = float(found[0]) if len(found) else epochs[-1] if epochs else 0.0
+            if epochs and epoch < epochs[-1]:
+                del epochs[bisect_left(epochs, epoch) :]
+            epochs.append(epoch)
+        steps_R[i] = max(len(epochs), 1)
+    return steps_R
 
 
 def _by_bar(rows: list[Line], bars: list[tuple[int, int]]) -> FloatArray | None:

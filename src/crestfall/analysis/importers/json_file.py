@@ -35,6 +35,8 @@ FEWEST_UNKNOWN = 8
 LARGEST_YAML = 20 << 20
 _YAML = (".yaml", ".yml")
 _LIST_OF_DICTS = re.compile(rb"\s*\[\s*\{[^{}]*\}\s*,\s*\{")
+_INDENTED = re.compile(rb"\s*[\[{]\s*\n")
+_TEXT = re.compile(rb"^[^\s\[\]{},]", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 _ROWS = ("log_history", "history", "rows", "logs", "log", "metrics", "data", "results", "records", "evaluations")
 
@@ -49,7 +51,10 @@ class JsonFile(OneFile):
     def claims(self, path: Path, head: bytes) -> bool:
         if suffix_of(path) in (".json", *_YAML) or _LIST_OF_DICTS.match(head):
             return True
-        return suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"[")
+        if suffix_of(path) in (".jsonl", ".ndjson") and head.lstrip().startswith(b"["):
+            return True
+        indented = suffix_of(path) != ".ipynb" and _INDENTED.match(head) and not _TEXT.search(head)
+        return bool(indented) or (suffix_of(path) == "" and head.lstrip()[:1] in (b"{", b"["))
 
     def read_one(self, path: Path) -> list[History]:
         data, *notes = _parsed(read_text(path), path)
@@ -140,7 +145,8 @@ def frame_of(data: Any) -> Frame | None:
         return Frame.of({"step": step, **dict(cells_of(row))} for step, row in data.items())
     if len(data) >= FEWEST and _is_counter(data) and len(floats(list(data.values()))[0]) == len(data):
         return Frame.of_columns({"step": list(data), "value": list(data.values())})
-    return _by_list(data)
+    counted = any(metrics.step_rank(key) is not None and isinstance(value, list) for key, value in data.items())
+    return _by_list(dict(cells_of(data)) if counted else data)
 
 
 def _table(rows: Sequence[Any]) -> Frame | None:

@@ -128,8 +128,8 @@ _SHARE = word_set(
 
 def _allowed(words: set[str]) -> frozenset[str]:
     """Words that are no level by themselves and are one in these names: `acc_norm`, `frac_correct`, `pass_ratio`,
-    `epoch_accuracy`, `train_acc_step`."""
-    return _allowed_shares(words) | (frozenset(("epoch", "step")) if words & (_SCORE | _REWARD) else frozenset())
+    `epoch_accuracy`, `train_acc_step`, `return per episode`."""
+    return _allowed_shares(words) | (frozenset(("epoch", "step", "per")) if words & (_SCORE | _REWARD) else frozenset())
 
 
 def _allowed_shares(words: set[str]) -> frozenset[str]:

@@ -25,6 +25,8 @@ NUMBERED = re.compile(
 """A checkpoint's step in its name, or in the path to it."""
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
 _WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
+FIRST, LAST = ("base", "init", "initial", "pretrained"), ("final", "last", "best")
+"""Names of checkpoints that have no number: those from before the training, and those of which nobody knows."""
 _THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
 
 ASIDE = frozenset(
@@ -73,7 +75,9 @@ def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
         if i in found or not isinstance(raw, str):
             continue
         text = raw.strip()
-        if match := _COUNTED.match(text):
+        if text.lower() in FIRST:
+            found[i] = 0.0
+        elif match := _COUNTED.match(text):
             found[i] = float(match[1]) * _THOUSAND[match[2]]
         elif (step := named_step(text)) is not None:
             found[i] = float(step)
@@ -102,8 +106,15 @@ _POINT_VALUE = re.compile(r"(?<![\d.,])-?0\.\d")
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
 
 
+_THOUSANDS_END = re.compile(r",\d{3}(?!\d)")
+_IN_THOUSANDS = re.compile(r"(?<=[\s:=])[-+]?[1-9]\d{0,2}(?:,\d{3})+(?=\.\d|[\s,;|)%/]|$)")
+
+
 def text_with_points(text: str) -> str:
-    """A log's text; where its values have decimal commas (`kl = 0,12`) and none a point, points for commas."""
+    """A log's text; where its values have decimal commas (`kl = 0,12`) and none a point, points for commas, and without
+    the commas of thousands (`step 1,000`)."""
+    if _THOUSANDS_END.search(text):
+        text = _IN_THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
     if not _COMMA_VALUE.search(text, 0, 1 << 16) or _POINT_VALUE.search(text, 0, 1 << 16):
         return text
     return _COMMA_NUMBER.sub(r"\1.\2", text)

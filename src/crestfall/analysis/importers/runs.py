@@ -69,7 +69,7 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
             continue
         if numeric and (values != np.round(values)).any():
             continue
-        if name in _SAMPLE:
+        if name in _SAMPLE or (name == "id" and _are_graded(frame)):
             samples |= len(distinct) > 1
         elif not 1 < len(distinct) <= min(MOST_RUNS, frame.size // 2):
             continue
@@ -84,6 +84,12 @@ def labels_of(frame: Frame, alone: bool) -> tuple[list[str] | None, str, bool]:
     numbers = [len(floats(frame.cells[key][1])[0]) > 0 for key in chosen]
     labels = ["/".join(_label(k, x, n) for k, x, n in zip(chosen, row, numbers, strict=True)) for row in rows]
     return labels, ", ".join(chosen), samples
+
+
+def _are_graded(frame: Frame) -> bool:
+    """Whether every score is 0 or 1: a row is a graded sample."""
+    scores = [raws for key, (_, raws) in frame.cells.items() if metrics.role_of(key) != "aside"]
+    return bool(scores) and all(bool(np.isin(floats(raws)[0], (0.0, 1.0)).all()) for raws in scores)
 
 
 def _settings(frame: Frame, counter: str) -> list[str]:

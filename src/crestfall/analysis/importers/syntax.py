@@ -40,7 +40,7 @@ _OF_ALL = re.compile(r"(\d+)(/| of | out of )(\d+)\s+(?:\w+\s+){0,2}?(solved|pas
 """`73 of 164 problems solved`"""
 _MARK = re.compile(
     r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|time[ _-]?step|step|iteration|iter|itr|rollout|"
-    r"updates?|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?)?\s*\[?\s*(\d+(?:(?:\.\d+)?[kKM]\b)?)\]?"
+    r"updates?|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?|(?<=point)[-_]|(?<=ckpt)[-_])?\s*\[?\s*(\d+(?:(?:\.\d+)?[kKM]\b)?)\]?"
     r"(?:\s*/\s*[\d.]+[kKM]?)?(?![\w.]*\.\d|\w|%)",
     re.IGNORECASE,
 )
@@ -57,6 +57,8 @@ _WITHIN_EPOCH = re.compile(r"\]?\s*\(\s*(\d+)\s*/\s*\d+\s*\)")
 """minimind's `Epoch:[1/2](10/600)`."""
 _BRACKETED = re.compile(r"\[\s*(\d+(?:\.\d+)?[kKM]?)\s*\]\s*$")
 """absl's and clu's `[500] accuracy=0.5`."""
+_STAMP = re.compile(r"[\[(]?\d[\d:.,TZ/ +-]{3,}[\])]?[\s|-]*")
+"""A time at the beginning of a line."""
 _EVALUATED_PATH = re.compile(r"\beval|\bbenchmark|\btest", re.IGNORECASE)
 _BAR = re.compile(r"(\d+)/(\d+)\s*\[[^\]]*(?:it/s|s/it|\d:\d\d|\?)")
 _DESCRIBED = re.compile(r"([A-Za-z][\w .()-]*)(?:\[(\d+)/\d+\])?\s*:\s*\d+%\|[^|]*\|\s*$")
@@ -285,7 +287,8 @@ def _spaced(line: str, marks: tuple[Cell, ...]) -> Parsed | None:
             cells.setdefault(key, Cell(key, match["value"], match.start("value")))
     first = min((line.find(cell.key) for cell in cells.values()), default=0)
     marks = marks or _bracketed(line, first)
-    if not any(metrics.role_of(key) != "aside" for key in cells) or (not marks and len(cells) < 2):
+    alone = not marks and len(cells) < 2 and not _STAMP.fullmatch(line[:first])
+    if alone or not any(metrics.role_of(key) != "aside" for key in cells):
         return None
     marks = _counters(line, marks)
     kind: Kind = "row" if marks else "part"

@@ -19,7 +19,7 @@ from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import History, OneFile
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.frame import About, histories
-from crestfall.analysis.importers.numbers import ASIDE, NUMBERED, floats, with_points
+from crestfall.analysis.importers.numbers import ASIDE, FIRST, LAST, NUMBERED, counters, floats, with_points
 from crestfall.analysis.importers.steps import EPOCH_SECONDS
 from crestfall.analysis.importers.text import read_text, run_name, suffix_of
 from crestfall.core.errors import InputError
@@ -101,7 +101,7 @@ def columns_of_text(path: Path, text: str) -> tuple[list[str], list[Sequence[str
         raise InputError(f"{path}: the file is empty; expected a header line and rows")
     if len(rows) > 2 and len(rows[0]) == 1 < len(rows[1]) == len(rows[2]):
         return columns_of_text(path, text.partition("\n")[2])  # a title
-    if all(_is_number(cell) for cell in rows[0] if cell.strip()):
+    if all(_is_number(cell) or NUMBERED.fullmatch(cell) for cell in rows[0] if cell.strip()):
         named = _cells(comment.lstrip("".join(_COMMENTS)), delimiter)  # numpy.savetxt's header is a comment
         rows = [named if len(named) == len(rows[0]) else names_of(rows), *rows]
     rows = _one_header(rows)
@@ -172,7 +172,7 @@ def names_of(rows: Sequence[Sequence[Any]]) -> list[str]:
     value."""
     names = []
     for i in range(len(rows[0])):
-        values_R, _ = floats([row[i] for row in rows if i < len(row)])
+        values_R, _ = counters([row[i] for row in rows if i < len(row)])
         rising = len(values_R) == len(rows) > 1 and bool((np.diff(values_R) >= 0).all()) and values_R[-1] > values_R[0]
         is_time = rising and values_R[0] >= EPOCH_SECONDS
         names.append("timestamp" if is_time else "step" if rising and "step" not in names else f"column {i + 1}")
@@ -189,7 +189,8 @@ def _check_steps(path: Path, header: Sequence[str], columns: Sequence[Sequence[A
     if len(floats(cells)[0]) == len(cells):
         return
     for line, cell in enumerate(cells, start=2):
-        if cell.strip() and not any(c.isdigit() for c in cell) and cell.strip().lower() not in ("nan", "none", "null"):
+        word = cell.strip().lower()
+        if word and not any(c.isdigit() for c in word) and word not in ("nan", "none", "null", *FIRST, *LAST):
             raise InputError(f"{path}, line {line}: expected a number in column {header[steps[0]]!r}, found {cell!r}")
 
 
