@@ -72,7 +72,7 @@ class Analysis:
         t = self.trajectory
         curves = [(t.metric, t.role, self.classification.label)]
         said = headline([*curves, *((o.metric, o.role, o.classification.label) for o in self.others)])
-        return said if t.broken_at is None else f"{t.metric} is no number from step {t.broken_at} on; before, {said}"
+        return said if t.broken is None else f"{t.metric} is no number from step {t.broken.step} on; before, {said}"
 
     @property
     def has_cliff(self) -> bool:
@@ -83,8 +83,8 @@ class Analysis:
         """Statements that this curve does not support, and what would help."""
         found = []
         t = self.trajectory
-        if t.broken_at is not None:
-            found.append(f"from step {t.broken_at} on {t.metric} is NaN or infinite: the class is of the steps before")
+        if t.broken is not None:
+            found.append(f"from step {t.broken.step} on {t.metric} is NaN or infinite: the class is of steps before")
         if not self.classification.known and len(t) < FEW:
             few = f"{len(t)} points of unknown noise say little"
             found.append(f"{few}: --samples N states how many graded samples are behind each value")

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,13 @@ class CampaignFacts:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+class Broken(NamedTuple):
+    """A metric that is NaN or infinite from `step` on, in all `values` that were logged from there."""
+
+    step: int
+    values: int
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """A curve with all that is known of it.
@@ -110,8 +117,8 @@ class Trajectory:
     told: bool = False
     facts: CampaignFacts | None = None
     notes: tuple[str, ...] = ()
-    broken_at: int | None = None
-    """The step from which the metric is NaN or infinite to the end of the log; None where it is not."""
+    broken: Broken | None = None
+    """Where the metric is NaN or infinite to the end of the log; None where it is not."""
 
     def __len__(self) -> int:
         return len(self.steps_S)

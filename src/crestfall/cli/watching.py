@@ -19,7 +19,7 @@ from crestfall.analysis.trajectory import Trajectory
 from crestfall.analysis.watch.follow import Follower
 from crestfall.analysis.watch.keep import Keeper
 from crestfall.analysis.watch.memory import Memory
-from crestfall.analysis.watch.monitor import Alarm, Monitor, View, key_of
+from crestfall.analysis.watch.monitor import Alarm, Monitor, View, key_in
 from crestfall.control.base import Controller
 from crestfall.core.errors import ConfigError, RunDirectoryError
 from crestfall.core.types import Decision
@@ -97,7 +97,7 @@ class Watch:
             runs: dict[str, Trajectory] = {}
             for one in self._follower.followed:
                 for run in one.runs:
-                    runs.setdefault(key_of(run), run)
+                    runs.setdefault(key_in(self._state, run), run)
             named = told_apart(list(runs.values()))
             seen = [self._judged(key, run) for key, run in zip(runs, named, strict=True)]
             self._shown = [(view, run) for view, run in zip(seen, named, strict=True) if view is not None]

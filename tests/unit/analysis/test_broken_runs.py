@@ -24,12 +24,12 @@ NAN = float("nan")
 def test_a_run_that_ends_in_nan_is_said_to(tmp_path: Path, bad: float) -> None:
     (trajectory,) = load([log(tmp_path / "a.jsonl", [*RISE, *[bad] * 15])])
     found = analyze(trajectory)
-    assert trajectory.broken_at == 25
+    assert trajectory.broken == (25, 15)
     assert found.headline.startswith("reward is no number from step 25 on")
     assert any("from step 25 on" in caution for caution in found.cautions)
 
 
 def test_a_hole_in_the_middle_is_no_end(tmp_path: Path) -> None:
     (trajectory,) = load([log(tmp_path / "a.jsonl", [*RISE[:10], NAN, NAN, *RISE[12:]])])
-    assert trajectory.broken_at is None
+    assert trajectory.broken is None
     assert not analyze(trajectory).headline.startswith("reward is no number")

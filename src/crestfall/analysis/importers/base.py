@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from crestfall.analysis.trajectory import FloatArray, IntArray
+from crestfall.analysis.trajectory import Broken, FloatArray, IntArray
 
 HEAD_BYTES = 1 << 16
 """Number of bytes at the beginning of a file by which an importer recognises it."""
@@ -40,8 +40,8 @@ class History:
     columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
-    broken_at: dict[str, int] = field(default_factory=dict)
-    """Per key whose last values are NaN or infinite: the first step from which none is finite any more."""
+    broken: dict[str, Broken] = field(default_factory=dict)
+    """Per key whose last values are NaN or infinite, more of them than ever stood between two that are finite."""
 
     def add(self, key: str, steps: Sequence[int] | IntArray, values: Sequence[float] | FloatArray) -> None:
         """Take in a column; values that are not finite are counted and left out."""
@@ -52,8 +52,10 @@ class History:
         finite_R = np.isfinite(column.values_R)
         if not finite_R.all():
             self.not_finite[key] = int((~finite_R).sum())
-            if not finite_R[-1] and finite_R.any():
-                self.broken_at[key] = int(column.steps_R[np.flatnonzero(finite_R)[-1] + 1])
+            at_R = np.flatnonzero(finite_R)
+            missing_R = np.diff(at_R, append=len(finite_R)) - 1  # after each finite value
+            if len(at_R) and missing_R[-1] > missing_R[:-1].max(initial=0):
+                self.broken[key] = Broken(int(column.steps_R[at_R[-1] + 1]), int(missing_R[-1]))
             n_R = None if column.n_R is None else column.n_R[finite_R]
             column = Column(column.steps_R[finite_R], column.values_R[finite_R], n_R)
         if len(column):

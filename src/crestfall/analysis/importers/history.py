@@ -95,7 +95,7 @@ def _trajectory(history: History, key: str, why: str, samples: int | None) -> Tr
         others={k: c for k, c in others.items() if _is_sane(c.series) and not _same(c.series, main.series)},
         role=main.role,
         told=why == "as told",
-        broken_at=history.broken_at.get(key),
+        broken=history.broken.get(key),
         notes=(*history.notes, *odd),
     )
 

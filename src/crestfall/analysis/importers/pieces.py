@@ -143,5 +143,5 @@ def _joined(pieces: list[History], name: str, note: str, in_order: bool = False)
     for piece in pieces:
         for key, count in piece.not_finite.items():
             out.not_finite[key] = out.not_finite.get(key, 0) + count
-    out.broken_at = dict(pieces[-1].broken_at)
+    out.broken = dict(pieces[-1].broken)
     return out

@@ -19,8 +19,14 @@ from crestfall.analysis.importers.text import content
 from crestfall.core.errors import InputError
 from crestfall.core.registry import register
 
+STATE = "trainer_state.json"
 EXPECTED = "an object with log_history, rows with a step"
 _CHECKPOINT = re.compile(r"checkpoint[-_]\d+")
+
+
+def without_checkpoint(path: Path) -> Path:
+    """The place of a run's state, whichever checkpoint it was found in: they come and go."""
+    return path.parent.parent / path.name if _CHECKPOINT.fullmatch(path.parent.name) else path
 
 
 @register("importer", "trl_state")
@@ -31,13 +37,10 @@ class TrlState:
     order: ClassVar[int] = 1
 
     def claims(self, path: Path, head: bytes) -> bool:
-        return path.name == "trainer_state.json" or (path.suffix == ".json" and b'"log_history"' in head)
+        return path.name == STATE or (path.suffix == ".json" and b'"log_history"' in head)
 
     def group(self, path: Path) -> Hashable:
-        if path.name != "trainer_state.json":
-            return path
-        resolved = path.resolve().parent
-        return resolved.parent if _CHECKPOINT.fullmatch(resolved.name) else resolved
+        return path if path.name != STATE else without_checkpoint(path.resolve())
 
     def read(self, paths: Sequence[Path]) -> list[History]:
         states = [(path, _rows(path)) for path in paths]

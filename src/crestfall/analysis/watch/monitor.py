@@ -11,7 +11,8 @@ import numpy as np
 
 from crestfall.analysis.advice.choose import Choice, Smoothed, choose
 from crestfall.analysis.advice.saved import saved_beside
-from crestfall.analysis.importers.text import unpacked_name
+from crestfall.analysis.importers.text import run_name, unpacked_name
+from crestfall.analysis.importers.trl_state import STATE, without_checkpoint
 from crestfall.analysis.levels import moving_average, smoothing_width
 from crestfall.analysis.replay import records_of
 from crestfall.analysis.trajectory import FloatArray, Trajectory
@@ -20,13 +21,18 @@ from crestfall.control.base import Controller
 from crestfall.control.fall_test import DIFFERENCES
 from crestfall.core.types import Decision, Record
 
+FEWEST_BROKEN = 3
+"""Number of values in a row that have to be NaN or infinite before a run is said to be broken."""
+
 
 @dataclass(frozen=True)
 class Alarm:
-    """The first thing that the controller had to say, after the evaluation at `step`."""
+    """The first thing that the controller had to say, after the evaluation at `step`. `what` happened, if training goes
+    on."""
 
     step: int
     decision: Decision
+    what: str = "has fallen"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,7 @@ class Monitor:
         self.memory.remember(self._past)
         if self._judge.stretch != self._past.stretch:
             self._judge = _Judge(_halved(self._controller, self._past.stretch), self._past.stretch)
-        alarm = self._judge.feed(self._past.records)
+        alarm = self._judge.feed(self._past.records) or _broken(run)
         news = alarm is not None and self.memory.tell(self._past.stretch)
         view = _view(self.key, run, self._past.records, waits=self._unseen(run))
         return replace(view, alarm=alarm, news=news, p_value=self._judge.p_value, stretch=self._past.stretch)
@@ -161,6 +167,14 @@ def _view(key: str, run: Trajectory, records: Sequence[Record], waits: str) -> V
     )
 
 
+def _broken(run: Trajectory) -> Alarm | None:
+    """The alarm for a score that is no number any more. A single such value may be followed by others."""
+    if run.broken is None or run.broken.values < FEWEST_BROKEN:
+        return None
+    since = f"{run.metric} has been NaN or infinite since then"
+    return Alarm(run.broken.step, Decision("continue", reason=since), "is broken")
+
+
 def _halved(controller: Controller, stretch: int) -> Controller:
     if stretch and any(f.name == "alpha" for f in fields(controller)):
         return replace(controller, alpha=controller.alpha / 2**stretch)  # type: ignore[attr-defined, call-arg]
@@ -179,12 +193,25 @@ def _waits(run: Trajectory) -> str:
     return f"waits for more evaluations of {coming[0]}, which has too few to be tested" if coming else ""
 
 
+def key_in(directory: Path, run: Trajectory) -> str:
+    """The key under which a directory of states knows a run. One that was alone in its file when it was first seen
+    keeps that key when others begin there (seeds, variants) and it gets a name of its own."""
+    key, whole = key_of(run), key_of(replace(run, name=run_name(run.source)))
+    if key == whole or Memory(directory, key).path.exists():
+        return key
+    values = dict(zip(run.steps_S.tolist(), run.values_S.tolist(), strict=True))
+    known = Memory(directory, whole).past().records
+    return whole if known and all(values.get(r.step) == r.value for r in known) else key
+
+
 def key_of(run: Trajectory) -> str:
     """Key of a run across restarts of the watch: its place, and its name there without the folders that
     were put before it to tell it apart."""
     source = run.source if ":" in str(run.source) and not run.source.exists() else run.source.resolve()
     source = source.with_name(unpacked_name(source)) if source.name else source  # a rotation renames it
     words = run.name.split("/")
+    if source.name == STATE and without_checkpoint(source) != source:
+        source, words = without_checkpoint(source), [source.parent.parent.name]
     while len(words) > 1 and words[0] in source.parts:
         words = words[1:]
     return f"{source}::{'/'.join(words)}"

@@ -86,7 +86,7 @@ def verdict(view: View) -> str:
     """The controller's verdict on a run, in a few words."""
     if view.alarm is not None:
         decision = view.alarm.decision
-        what = "has fallen" if decision.action == "continue" else decision.action.replace("rollback", "roll back")
+        what = view.alarm.what if decision.action == "continue" else decision.action.replace("rollback", "roll back")
         where = "" if decision.target_step is None else f" (to step {decision.target_step})"
         return f"{what}{where}, seen at step {view.alarm.step}: {decision.reason.removeprefix('alert: ')}"
     if view.waits:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crestfall.analysis.watch.follow import Follower
 from crestfall.analysis.watch.memory import Memory
-from crestfall.analysis.watch.monitor import Monitor, View, key_of
+from crestfall.analysis.watch.monitor import Monitor, View, key_in, key_of
 from crestfall.control.alert import Alert
 
 
@@ -159,3 +159,52 @@ def test_a_command_is_claimed_once(tmp_path: Path) -> None:
     assert first.tell(0)
     assert not second.tell(0)
     assert second.tell(1)
+
+
+def test_a_run_that_others_join_in_its_file_is_told_of_once(tmp_path: Path) -> None:
+    table, state = tmp_path / "m.csv", tmp_path / "state"
+    seeds = {1: [0.7] * 12 + [0.3] * 4, 2: [0.7] * 16}
+    lines = [f"{seed},{step},{v}\n" for seed, values in seeds.items() for step, v in enumerate(values)]
+    news = []
+    for end in (14, 16, 20, 32):
+        table.write_text("seed,step,eval_acc\n" + "".join(lines[:end]))
+        follower = Follower([str(table)], samples=500)  # of a watch that was started again
+        follower.look()
+        for run in follower.followed[0].runs:
+            key = key_in(state, run)
+            view = Monitor(key, Alert(), Memory(state, key)).take(run, True)
+            news += [(run.name, key)] if view is not None and view.news else []
+    assert [name for name, _ in news] == ["m"]
+
+
+def test_states_of_checkpoints_that_come_and_go_are_one_run(tmp_path: Path) -> None:
+    keys = set()
+    follower = Follower([str(tmp_path / "out")])
+    for last in (10, 20, 30):
+        history = [{"step": s, "reward": 0.5 + 0.001 * s} for s in range(last)]
+        state = tmp_path / "out" / f"checkpoint-{last}" / "trainer_state.json"
+        state.parent.mkdir(parents=True)
+        state.write_text(json.dumps({"log_history": history}))
+        if last == 30:
+            (tmp_path / "out" / "checkpoint-10" / "trainer_state.json").unlink()
+        follower.look()
+        keys |= {key_of(run) for run in follower.followed[0].runs}
+    assert len(keys) == 1
+
+
+def test_a_score_that_is_no_number_any_more_is_an_alarm(tmp_path: Path) -> None:
+    log, nan = tmp_path / "m.jsonl", float("nan")
+    log.write_text(rows(*[0.7] * 9, nan, 0.7, nan, nan))
+    _, view = watched(tmp_path, Follower([str(log)]), None)
+    assert view is not None
+    assert view.alarm is None  # the next value may be a number
+    log.write_text(log.read_text() + rows(nan, start=13))
+    _, view = watched(tmp_path, Follower([str(log)]), None)
+    assert view is not None
+    assert view.alarm is not None
+    assert (view.alarm.step, view.alarm.what, view.news) == (11, "is broken", True)
+    sparse = tmp_path / "sparse.jsonl"
+    sparse.write_text(rows(*[0.7 if step % 10 == 0 else nan for step in range(88)]))
+    _, view = watched(tmp_path / "other", Follower([str(sparse)]), None)
+    assert view is not None
+    assert view.alarm is None
