@@ -77,8 +77,8 @@ def fits(cache: Any) -> bool:
 def _write(
     keys_RHWD: Tensor, values_RHWD: Tensor, place: Tensor, keys_RH1D: Tensor, values_RH1D: Tensor, *_: Any, **__: Any
 ) -> tuple[Tensor, Tensor]:
-    """As `DynamicLayer.update`, which takes all types too (autocast makes values of another one than keys), but into room
-    that is there."""
+    """As `DynamicLayer.update`, which takes all types too (autocast makes values of another one than keys), but into
+    room that is there."""
     keys_RHWD.index_copy_(2, place, keys_RH1D.to(keys_RHWD.dtype))
     values_RHWD.index_copy_(2, place, values_RH1D.to(values_RHWD.dtype))
     return keys_RHWD, values_RHWD
