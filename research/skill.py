@@ -1,18 +1,20 @@
-"""The tables of docs/skill.md from a study of the skill testbed: did competence rise, and did it fall again?
+"""The tables of docs/skill.md from studies of the skill testbed: did competence rise, and did it fall again?
 
-    python -m research.skill RUNS/skill --out docs/skill/judged
+    python -m research.skill SOURCE [SOURCE ...] --out docs/skill/judged
 
-The criteria were written down before the regime was frozen. A **peak** is chosen on select and scored on report.
-*learns*: report rises by 15 points or more from the first evaluation to the peak. *falls*: it ends more than 20 points
-below its peak. Writes OUT.md and OUT.csv (every evaluation of every chain).
+A source is a study directory, or a CSV that this command wrote: published chains need not be run again. The criteria
+were written down before the regime was frozen. A **peak** is chosen on select and scored on report. *learns*: report
+rises by 15 points or more from the first evaluation to the peak. *falls*: it ends more than 20 points below its peak.
+Writes OUT.md and OUT.csv (every evaluation of every chain).
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,20 @@ import numpy as np
 
 from crestfall.analysis.bootstrap import end_interval, proportion_interval
 from crestfall.analysis.compare import compare
-from crestfall.analysis.measures import COLLAPSE, measure_campaign
-from crestfall.analysis.trajectory import Run, Study, read_study
+from crestfall.analysis.measures import COLLAPSE, measure_chain
+from crestfall.analysis.trajectory import Run, read_study
 from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.core.passk import pass_at_k
 from crestfall.core.types import Evaluation
 from crestfall.store.files import write_atomic
-from research.batch import ends_of_chain, points
+from research.batch import BASE, points
 
+Row = Mapping[str, Any]
+"""One evaluation of one chain; scores are fractions. `final_base`, `final`: pass@1 on the final set of the base policy
+and of the weights that the chain hands on, the same in all rows of a chain."""
+
+COLUMNS = ("method", "seed", "step", "select", "report", "competence", "pass_at_16", "final_base", "final")
 LEARNS = 0.15
 K = 16
 
@@ -65,36 +72,56 @@ def pass_at_many(evaluation: Evaluation) -> float:
     return pass_at_k([n] * len(evaluation.passed_P), evaluation.passed_P, min(K, n)).value
 
 
-def judge(run: Run) -> Judged:
-    """Raises InputError for a run without report sets."""
+def judge(chain: Sequence[Row]) -> Judged:
+    """Evaluations of one chain, by step."""
+    peak = chain[int(np.argmax([float(row["select"]) for row in chain]))]
+    many_start, many_peak, many_end = (float(row["pass_at_16"]) for row in (chain[0], peak, chain[-1]))
+    start, end = float(chain[0]["report"]), float(chain[-1]["report"])
+    at, step = float(peak["report"]), int(peak["step"])
+    return Judged(int(chain[0]["seed"]), start, at, step, end, many_start, many_peak, many_end)
+
+
+def rows_of(source: Path) -> list[Row]:
+    """A row for every evaluation of every finished chain, in order. Raises InputError."""
+    if source.is_file():
+        with source.open(newline="", encoding="utf-8") as file:
+            rows: list[Row] = list(csv.DictReader(file))
+        if not rows or not set(COLUMNS) <= set(rows[0]):
+            raise InputError(f"{source}: expected the columns {', '.join(COLUMNS)}")
+        return rows
+    finished = [run for runs in read_study(source).by_method().values() for run in runs if run.status == "done"]
+    return [row for run in finished for row in _rows_of_chain(run)]
+
+
+def _rows_of_chain(run: Run) -> Iterator[Row]:
+    """Fractions, rounded to four digits. Raises InputError for a run without report sets."""
     campaign = run.campaigns[0]
-    if campaign.report is None:
+    if campaign.report is None or campaign.select is None:
         raise InputError(f"{run.path}: no report set")
-    m = measure_campaign(campaign)
-    peak = campaign.steps_S.tolist().index(m.peak_step)
-    many_start, many_peak, many_end = (pass_at_many(campaign.report[s]) for s in (0, peak, -1))
-    return Judged(run.seed, m.start, m.peak, m.peak_step, m.end, many_start, many_peak, many_end)
+    end = measure_chain(run).end_of_chain
+    finals = {
+        "final_base": "" if run.base is None else round(run.base.evaluation.pass_at_1, 4),
+        "final": "" if end is None else round(end, 4),
+    }
+    for step, select, report in zip(campaign.steps_S.tolist(), campaign.select, campaign.report, strict=True):
+        yield {
+            "method": run.method,
+            "seed": run.seed,
+            "step": step,
+            "select": round(select.pass_at_1, 4),
+            "report": round(report.pass_at_1, 4),
+            "competence": "" if report.competence is None else round(report.competence, 4),
+            "pass_at_16": round(pass_at_many(report), 4),
+            **finals,
+        }
 
 
-def curves(study: Study) -> Iterator[dict[str, Any]]:
-    """A row for every evaluation of every finished chain."""
-    for run in _finished(study):
-        campaign = run.campaigns[0]
-        assert campaign.select is not None and campaign.report is not None  # noqa: PT018
-        for step, select, report in zip(campaign.steps_S.tolist(), campaign.select, campaign.report, strict=True):
-            yield {
-                "method": run.method,
-                "seed": run.seed,
-                "step": step,
-                "select": round(select.pass_at_1, 4),
-                "report": round(report.pass_at_1, 4),
-                "competence": "" if report.competence is None else round(report.competence, 4),
-                "pass_at_16": round(pass_at_many(report), 4),
-            }
-
-
-def _finished(study: Study) -> list[Run]:
-    return [run for runs in study.by_method().values() for run in runs if run.status == "done"]
+def chains_of(rows: Iterable[Row]) -> dict[str, dict[int, list[Row]]]:
+    """Evaluations by method and seed. Of a chain that is in two sources the last one counts."""
+    out: dict[str, dict[int, list[Row]]] = {}
+    for (method, seed), chain in groupby(rows, lambda row: (str(row["method"]), int(row["seed"]))):
+        out.setdefault(method, {})[seed] = list(chain)
+    return {method: dict(sorted(chains.items())) for method, chains in sorted(out.items())}
 
 
 def arm_lines(arms: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
@@ -167,34 +194,44 @@ def final_lines(ends: Mapping[str, Mapping[int, float]], reference: str) -> Iter
         yield f"| {c.arm} - {reference} | {points(c.mean_difference)} | {low} to {high} | {c.claim} |"
 
 
-def report(study: Study, reference: str = "steady") -> list[str]:
-    """The study in Markdown. Raises InputError without a finished chain."""
-    arms = {method: [judge(run) for run in runs if run.status == "done"] for method, runs in study.by_method().items()}
-    arms = {arm: sorted(judged, key=lambda j: j.seed) for arm, judged in arms.items() if judged}
-    if not arms:
-        raise InputError(f"{study.path}: no finished chain")
+def finals_of(chains: Mapping[str, Mapping[int, Sequence[Row]]]) -> dict[str, dict[int, float]]:
+    """End of chain on the final set by method and seed; the base policy is one more method."""
+    ends: dict[str, dict[int, float]] = {}
+    base: dict[int, float] = {}
+    for method, by_seed in chains.items():
+        for seed, chain in by_seed.items():
+            if chain[0]["final"] != "" and chain[0]["final_base"] != "":
+                ends.setdefault(method, {})[seed] = float(chain[0]["final"])
+                base[seed] = float(chain[0]["final_base"])
+    return {**ends, BASE: base}
+
+
+def report(chains: Mapping[str, Mapping[int, Sequence[Row]]], reference: str = "steady") -> list[str]:
+    """The chains in Markdown."""
+    arms = {method: [judge(chain) for chain in by_seed.values()] for method, by_seed in chains.items()}
     lines = [*arm_lines(arms), "", *(f"- {verdict(arm, judged)}" for arm, judged in arms.items())]
     for arm, judged in arms.items():
         lines += ["", *seed_lines(arm, judged)]
-    return [*lines, "", *final_lines(ends_of_chain(study), reference)]
+    return [*lines, "", *final_lines(finals_of(chains), reference)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = script_parser("research.skill", __doc__)
-    parser.add_argument("study", type=Path)
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
     parser.add_argument("--out", type=Path, help="stem of the .md and .csv to write as well")
     args = parser.parse_args(argv)
-    study = read_study(args.study)
-    lines = report(study)
+    chains = chains_of(row for source in args.sources for row in rows_of(source))
+    if not chains:
+        raise InputError(f"{', '.join(map(str, args.sources))}: no finished chain")
+    lines = report(chains)
     print("\n".join(lines))
     if args.out:
-        rows = list(curves(study))
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out.with_suffix(".md"), "\n".join(lines) + "\n")
-        with args.out.with_suffix(".csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+        with args.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(row for by_seed in chains.values() for chain in by_seed.values() for row in chain)
     return 0
 
 

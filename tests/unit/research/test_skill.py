@@ -136,11 +136,12 @@ def study(tmp_path_factory):
 
 def test_a_peak_is_chosen_on_select_and_pass_at_16_is_that_of_the_same_step(study) -> None:
     run = study.by_method()["naive"][0]
-    got, measures = skill.judge(run), measure_campaign(run.campaigns[0])
-    assert (got.start, got.peak, got.end) == (measures.start, measures.peak, measures.end)
+    chain = skill.chains_of(skill.rows_of(study.path))["naive"][run.seed]
+    got, measures = skill.judge(chain), measure_campaign(run.campaigns[0])
+    assert (got.start, got.peak, got.end) == pytest.approx((measures.start, measures.peak, measures.end), abs=1e-4)
     assert got.falls == (measures.gap > 0.2)
     at_peak = run.campaigns[0].report[measures.peak_step]
-    assert got.many_peak == pytest.approx(sum(p > 0 for p in at_peak.passed_P) / len(at_peak.passed_P))
+    assert got.many_peak == pytest.approx(sum(p > 0 for p in at_peak.passed_P) / len(at_peak.passed_P), abs=1e-4)
 
 
 def test_pass_at_16_of_more_samples_is_the_unbiased_estimate() -> None:
@@ -155,9 +156,25 @@ def test_the_tables_say_learns_falls_and_pairs(study, tmp_path, capsys) -> None:
     assert (tmp_path / "judged.md").read_text().strip() == text.strip()
     rows = list(csv.DictReader((tmp_path / "judged.csv").open(newline="")))
     assert {row["method"] for row in rows} == {"naive", "es"}
-    assert "paired with es" in "\n".join(skill.report(study, reference="es"))
+    assert "paired with es" in "\n".join(skill.report(skill.chains_of(rows), reference="es"))
     es = draw(rows, LIGHT).axes[0].get_legend_handles_labels()[1]
     assert es == ["stopped at its peak"]
+
+
+def test_published_chains_stand_beside_new_ones(study, tmp_path, capsys) -> None:
+    assert skill.main([str(study.path), "--out", str(tmp_path / "all")]) == 0
+    rows = list(csv.DictReader((tmp_path / "all.csv").open(newline="")))
+    with (tmp_path / "published.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, skill.COLUMNS)
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["method"] == "es")
+    said = capsys.readouterr().out
+    assert skill.main([str(tmp_path / "published.csv"), str(study.path), "--out", str(tmp_path / "both")]) == 0
+    assert capsys.readouterr().out == said
+    assert (tmp_path / "both.csv").read_text() == (tmp_path / "all.csv").read_text()
+    (tmp_path / "other.csv").write_text("step,loss\n1,2\n")
+    with pytest.raises(InputError, match=r"other\.csv: expected the columns method, seed"):
+        skill.rows_of(tmp_path / "other.csv")
 
 
 def test_without_curves_there_is_nothing_to_draw() -> None:
