@@ -48,6 +48,7 @@ def draw(rows: Sequence[Mapping[str, str]], theme: Mapping[str, str]) -> Any:
                     _lines(axes, [row for row in rows if row["method"] == arm], label, colour)
             axes.set_title(title)
             axes.set_xlabel("REINFORCE step")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_ylim(0, 1.05)
             if axes.get_lines():
                 axes.legend(loc="upper left", ncols=2)

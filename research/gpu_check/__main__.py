@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     device = "cpu" if args.rehearse else "cuda"
     name = "a CPU (rehearsal)" if args.rehearse else torch.cuda.get_device_name()
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch:
-        place = Place(device, Path(scratch), args.rehearse)
         report = Report(args.out, f"crestfall on {name}")
+        place = Place(device, Path(scratch), args.out, args.rehearse)
         for check in checks(args.rehearse):
             if not args.only or check.name in args.only:
                 report.finish(_made(check, place, end))

@@ -20,6 +20,8 @@ class Place:
     """`cuda`, or `cpu` in a rehearsal."""
     scratch: Path
     """For models and runs; deleted at the end."""
+    out: Path
+    """For what is kept beside the report."""
     rehearse: bool
     """Everything at a small size."""
     ceilings: dict[str, float] = field(default_factory=dict)

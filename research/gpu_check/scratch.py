@@ -3,6 +3,7 @@ reinforcement: does it rise, does it collapse at a rate that is too high, and wh
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -55,9 +56,9 @@ class Plan:
         growing = {"learning_rate": self.too_high, "warmup_updates": self.steps}
         return {
             "steady": {"update": {"learning_rate": self.rate, "warmup_updates": 5}},
-            "naive": {"update": growing},
+            "faster": {"update": growing},
             "es": {"update": growing, "control": {"name": "early_stop"}},
-            "meter": {"update": growing | {"pace": {"name": "norm"}}},
+            "metered": {"update": growing | {"pace": {"name": "norm"}}},
         }
 
 
@@ -117,19 +118,25 @@ def _pass_at_1(policy: LoadedTiny, problems: Sequence[Problem], grader: CodeGrad
 
 def campaigns(place: Place, section: Section) -> None:
     """A transformer trained from scratch on this machine until it passes four problems in ten; then campaigns on other
-    problems: REINFORCE at a good rate (steady) and at one that grows too high (naive), there with early stopping (es)
-    and with every step metered (meter). pass@1 on report, in percent."""
+    problems: REINFORCE at a good rate (steady) and at one that grows too high (faster), there with early stopping (es)
+    and with every step metered. pass@1 on report, in percent; every point is in scratch.csv."""
     plan = SMALL if place.rehearse else Plan()
     weights = trained(place, section, plan)
     running = {(arm, seed): _start(place, plan, weights, arm, seed) for arm in plan.arms for seed in plan.seeds}
+    rows = []
     for (arm, seed), (process, path) in running.items():
         _, errors = process.communicate()
         if process.returncode:
             section.add(f"{arm}, seed {seed}", "failed", " ".join(errors.strip().splitlines()[-1:]), ok=False)
             continue
         report, final = _curves(path)
+        rows += [{"method": arm, "seed": seed, "step": i, "report": round(v, 4)} for i, v in enumerate(report)]
         section.add(f"{arm}, seed {seed}: report at every step", " ".join(f"{100 * value:.0f}" for value in report))
         section.add(f"{arm}, seed {seed}: final set, {', '.join(final)}", _percent(*final.values()))
+    with (place.out / "scratch.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("method", "seed", "step", "report"))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _percent(*values: float) -> str:
