@@ -83,6 +83,40 @@ def test_tests_that_did_not_run_are_missed(grader, tests, source):
     assert grade.verdict is not Verdict.INFRA
 
 
+BODY = "s = Stack()\n{0}s.push(1)\n{0}assert s.pop() == 1"
+AROUND = {  # no assertion that the source shows to run in any case
+    "a function": "def run():\n    " + BODY.format("    ") + "\nrun()",
+    "a loop": "for _ in range(2):\n    " + BODY.format("    "),
+    "a guard": "if __name__ == '__main__':\n    " + BODY.format("    "),
+    "a coroutine": "import asyncio\nasync def main():\n    " + BODY.format("    ") + "\nasyncio.run(main())",
+    "an exit code": "import sys\ns = Stack()\ns.push(1)\nsys.exit(0 if s.pop() == 1 else 1)",
+    "an exit by another name": "from os import _exit as bye\ns = Stack()\ns.push(1)\nbye(s.pop() != 1)",
+    "a raised exit": "s = Stack()\ns.push(1)\nif s.pop() != 1: raise SystemExit(1)\nraise SystemExit",
+    "unittest's own exit": "import sys\nfrom unittest import TestCase, main\nclass T(TestCase):\n"
+    "    def test_a(self):\n        s = Stack()\n        s.push(1)\n"
+    "        self.assertEqual(s.pop(), 1)\nsys.exit(main())",
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize(
+    "end",
+    [
+        "def push(self, x): raise SystemExit",
+        "push = staticmethod(lambda x: sys.exit(0))",
+        "push = partial(sys.exit, 0)",
+    ],
+)
+def test_a_program_that_exits_ends_no_tests(grader, name, end):
+    """The tests' own exit is theirs alone: `sys.exit()` in a method passed where the assertions stood in a function."""
+    problem = Problem("t", "", CodeTests(AROUND[name]), "t")
+    program = f"import sys\nfrom functools import partial\nclass Stack:\n    {end}\n    def pop(self): return 2\n"
+    assert grader.grade(problem, program).verdict is Verdict.RUNTIME_ERROR
+    right, wrong = (f"# {end}{HONEST}\n    def pop(self): return {value}\n" for value in (1, 2))
+    assert grader.grade(problem, right).passed
+    assert grader.grade(problem, wrong).verdict is Verdict.WRONG_ANSWER
+
+
 @pytest.mark.parametrize(
     "tests", ["assert f(2) == 4", "def check(c):\n    assert c(2) == 4", "assert abs(f(2) - 4) < 1e-6"]
 )

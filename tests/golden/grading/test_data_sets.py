@@ -182,6 +182,14 @@ def test_a_row(name, tmp_path, grader):
         assert grader.grade(problem, problem.reference).verdict == "passed"
 
 
+def test_nulls_are_fields_of_other_rows(tmp_path):
+    """Tables that were put together: a column of one data set is null in the rows of the others."""
+    rows = {name: DATA_SETS[name][0] for name in ("HumanEval-X", "DeepCoder, LiveCodeBench's part", "own, nothing")}
+    nulls = dict.fromkeys(key for row, *_ in DATA_SETS.values() for key in row)
+    expected = [load(tmp_path, row)[0].tests for row in rows.values()]
+    assert [load(tmp_path, nulls | row)[0].tests for row in rows.values()] == expected
+
+
 USELESS = {
     "APPS, empty": APPS | {"input_output": ""},
     "APPS, empty lists": APPS | {"input_output": dumps({"inputs": [], "outputs": []})},

@@ -62,6 +62,15 @@ def test_missing_unknown_and_null_are_counted_and_said(folder, capsys):
     assert (said["missing"], said["unknown"], said["null"], said["pass_at_1"]) == (["t/2"], ["zzz"], 1, 0.5)
 
 
+def test_what_cannot_be_graded_is_said_and_ends_with_exit_code_1(folder, capsys):
+    write("p.jsonl", [{"task_id": "t", "entry_point": "f", "tests": "print(f(1) == 2)"}])
+    write("s.jsonl", [{"task_id": "t", "solution": RIGHT}])
+    assert grade() == 1
+    assert "1 of 1 could not be graded (tests of the problem: unsupported)" in capsys.readouterr().out
+    code, said = result(capsys, "--allow-missing")
+    assert (code, said["unsupported"], said["pass_at_1"]) == (0, 1, 0.0)
+
+
 def test_no_sample_of_any_problem(folder, capsys):
     write("s.jsonl", [{"task_id": "zzz", "solution": RIGHT}])
     assert grade("--out", "r.jsonl") == 2

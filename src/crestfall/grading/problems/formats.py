@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from crestfall.core.errors import CrestfallWarning, InputError
@@ -69,15 +70,18 @@ def left_out_line(left_out: list[str]) -> str:
 
 
 def problem_of(row: Row) -> Problem:
-    """The problem of one row.
+    """The problem of one row. Its nulls are fields of other rows, as tables write them that were put together; a row
+    that is of no format without them is read with them.
 
     Raises:
         NoTests: a row that a data set holds and nothing could grade.
         InputError: no known format, or a field that is not what it should be.
     """
-    for module in FORMATS.values():
-        if module.recognises(row):
-            problem: Problem = module.problem(row)
-            return problem
+    filled = replace(row, data={name: value for name, value in row.data.items() if value is not None})
+    for candidate in (filled, row):
+        for module in FORMATS.values():
+            if module.recognises(candidate):
+                problem: Problem = module.problem(candidate)
+                return problem
     fields = ", ".join(sorted(row.data)) or "none"
     raise InputError(f"{row.where}: no known format of problems ({', '.join(FORMATS)}) has these fields: {fields}")

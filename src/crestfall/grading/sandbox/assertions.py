@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 ALL_SKIPPED = "every test is skipped"
-HOLD, NOTE, ALLCLOSE = "__hold__", "__note__", "__allclose__"
+HOLD, NOTE, ALLCLOSE, LEAVE = "__hold__", "__note__", "__allclose__", "__leave__"
 
 
 class Unsupported(Exception):
     """The tests are of a style that is not supported: that says nothing of the program."""
+
+
+class Left(SystemExit):
+    """The tests themselves have ended: a program that exits ends none."""
+
+
+def leave(code: Any = None) -> NoReturn:
+    raise Left(code)
 
 
 class Assertions:
@@ -46,7 +54,7 @@ class Assertions:
 
     def names(self) -> dict[str, Any]:
         """Functions that rewritten tests call, by name."""
-        return {HOLD: self.hold, NOTE: self.note, ALLCLOSE: allclose}
+        return {HOLD: self.hold, NOTE: self.note, ALLCLOSE: allclose, LEAVE: leave}
 
 
 def allclose(strict: bool, function: Any, given: Any, expected: Any, *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Unsupported
+from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Left, Unsupported
 from crestfall.grading.sandbox.fixtures import Module, hook
 from crestfall.grading.sandbox.harness import is_of_program
 
@@ -58,9 +58,9 @@ def start(
     """Run test code, `check(candidate)`, and what nobody has started. Raises as `run` does."""
     try:
         exec(code, names)
-    except SystemExit as error:  # of the tests themselves, at their end
-        if error.code or hasattr(error, "__notes__"):
-            raise
+    except Left as end:
+        if end.code:
+            raise AssertionError(f"the tests exit with {end.code!r}") from None
     if CHECK in collected:
         names[CHECK](candidate())
     run(names, [name for name in collected if name != CHECK], candidate, log, every)

@@ -1,6 +1,7 @@
 """Rewrite test code before it is compiled, so that the grader itself knows which assertions ran:
-assertions are counted, the tests' own start (`unittest.main()`) is left to `collect`, an import of the solution
-is the program, and an empty array is close to nothing but another one."""
+assertions are counted, the tests' own start (`unittest.main()`) is left to `collect`, their own end (`sys.exit()`)
+differs from a program's, an import of the solution is the program, and an empty array is close to nothing but another
+one."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ import re
 from collections.abc import Iterable
 from types import CodeType
 
-from crestfall.grading.sandbox.assertions import ALLCLOSE, HOLD, NOTE
+from crestfall.grading.sandbox.assertions import ALLCLOSE, HOLD, LEAVE, NOTE
 
 # What people call the module that a program would be saved as.
 _SOLUTION = re.compile("solution|submission|program|candidate|main|module|code|answer|impl|student|problem|your|task")
+
+_RUNNERS = ("unittest.main", "pytest.main")
+_EXITS = ("sys.exit", "exit", "quit", "os._exit")
 
 
 def is_solution(module: str, imported: Iterable[str], entry: str | None) -> bool:
@@ -40,6 +44,29 @@ class _Rewriter(ast.NodeTransformer):
         self._entry, self._every = entry, every
         self._strict = False
         self._depth = 0
+        self._imported: dict[str, str] = {}
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        for part in ast.walk(node):
+            if isinstance(part, (ast.Import, ast.ImportFrom)):
+                within = f"{part.module}." if isinstance(part, ast.ImportFrom) else ""
+                self._imported |= {str(a.asname or a.name): within + a.name for a in part.names if a.asname or within}
+        return self.generic_visit(node)
+
+    def _named(self, node: ast.AST) -> str:
+        """`sys.exit`, whatever the tests have imported it as."""
+        first, dot, rest = ast.unparse(node).partition(".")
+        return "" if first == self._entry else self._imported.get(first, first) + dot + rest
+
+    def _runs(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and self._named(node.func) in _RUNNERS
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        self.generic_visit(node)
+        kind, args = (node.exc.func, node.exc.args) if isinstance(node.exc, ast.Call) else (node.exc, [])
+        if kind is not None and self._named(kind) == "SystemExit":
+            node.exc = ast.Call(ast.Name(LEAVE, ast.Load()), args, [])
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """EvalPlus's rows bring their checker along: `assertion(out, exp, atol)`."""
@@ -66,6 +93,9 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(ast.Try([node], [handler], [], []), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if self._named(node.func) in _EXITS:
+            node.args = [arg for arg in node.args if not self._runs(arg)]
+            node.func = ast.Name(LEAVE, ast.Load())
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "allclose" and len(node.args) >= 2:
             args = [ast.Constant(self._strict), node.func, *node.args]
@@ -73,7 +103,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in ("unittest.main", "pytest.main"):
+        if self._runs(node.value):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
