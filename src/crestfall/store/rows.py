@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,12 @@ def read_rows(path: Path) -> Iterator[Row]:
         elif head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip() == b"{":
             yield from _object(file, path)
         else:
-            for number, data in objects(file, path):
-                yield Row(data, path, number)
+            lines = objects(file, path)
+            first = list(islice(lines, 2))
+            if len(first) == 1:
+                yield from _whole(first[0][1], path)
+            else:
+                yield from (Row(data, path, number) for number, data in chain(first, lines))
 
 
 def _array(file: io.BufferedReader, path: Path) -> Iterator[Row]:
@@ -117,11 +122,15 @@ def _array(file: io.BufferedReader, path: Path) -> Iterator[Row]:
 
 
 def _object(file: io.BufferedReader, path: Path) -> Iterator[Row]:
-    """One JSON object over several lines: the rows by their task, or one row."""
+    """One JSON object over several lines."""
     try:
-        data = loads(file.read().decode("utf-8-sig"))
+        yield from _whole(loads(file.read().decode("utf-8-sig")), path)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}:1: not JSON: {error}") from None
+
+
+def _whole(data: dict[str, Any], path: Path) -> Iterator[Row]:
+    """The one object of a file: the rows by their task, or one row."""
     if data and all(isinstance(value, dict) for value in data.values()):
         for number, (name, value) in enumerate(data.items(), 1):
             yield Row({"task_id": name, **value}, path, number)

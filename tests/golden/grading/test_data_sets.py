@@ -116,7 +116,7 @@ DATA_SETS = {
     "DeepCoder, LiveCodeBench's part": (DEEPCODER | {"solutions": None, "starter_code": METHOD, "metadata": {"func_name": "double"}, "tests": dumps([{"input": "3", "output": "6", "testtype": "functional", "metadata": {"func_name": None}}])}, "0", CallTests, SOLUTION),
     "AceCode": ({"id": "ac_1", "question": "q", "test_cases": ["assert double(2) == 4"], "inferences": []}, "ac_1", CodeTests, FUNCTION),
     "KodCode": (KODCODE, "Prefill_1_I", CodeTests, FUNCTION),
-    "LeetCodeDataset": (LEETCODE, "double", CodeTests, SOLUTION),
+    "LeetCodeDataset": (LEETCODE, "double", CodeTests, [text.replace("-> int", "-> Optional[int]") for text in SOLUTION]),
     "BigCodeBench": (BIGCODE, "BigCodeBench/1", CodeTests, FUNCTION),
     "LiveCodeBench": (LCB, "3", CallTests, SOLUTION),
     "HumanEval-X": (HUMANEVAL_X, "Python/0", CodeTests, STUBBED),

@@ -32,6 +32,13 @@ def test_lines_and_arrays_in_any_packing(tmp_path, content, pack):
     assert read(tmp_path / "no_suffix", pack(content)) == ROWS
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_object_holds_rows_by_task(tmp_path, indent):
+    by_task = {row["task_id"]: {name: row[name] for name in ("n", "tests")} for row in ROWS}
+    assert read(tmp_path / "p.json", json.dumps(by_task, indent=indent).encode()) == ROWS
+    assert read(tmp_path / "p.json", json.dumps(ROWS[0], indent=indent).encode()) == ROWS[:1]
+
+
 def test_zstandard(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     packed = zstandard.compress(LINES[: len(LINES) // 2]) + zstandard.compress(LINES[len(LINES) // 2 :])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from crestfall.core.syntax import parsed
 from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, Tests
 from crestfall.grading.names import parse
 from crestfall.grading.problems.base import NoTests, id_of
@@ -47,8 +48,10 @@ def problem(row: Row) -> Problem:
         raise NoTests(f"{row.where}: its language is {language}")
     prompt = row.text("complete_prompt" if row.has("complete_prompt") else "prompt")
     entry = row.text("entry_point", _last_function(prompt))
-    # LeetCodeDataset: `prompt` is the imports, `query` what a model is asked, `completion` the reference.
+    # LeetCodeDataset: `prompt` is the imports before any program, `query` what a model is asked, `completion` the
+    # reference.
     query = row.data.get("query", row.data.get("instruct_prompt"))
+    header = prompt if row.has("query") and parsed(prompt) is not None else ""
     solution = row.data.get("canonical_solution", row.data.get("completion"))
     tests: Tests
     if row.has("base_input") and not row.has("test"):
@@ -62,6 +65,7 @@ def problem(row: Row) -> Problem:
         tests,
         key=number,
         stub=prompt,
+        header=header,
         reference=prompt + solution if isinstance(solution, str) else None,
         meta={"libs": row.data["libs"]} if row.has("libs") else {},
     )
