@@ -43,6 +43,7 @@ CHECKERS = {
     "script, exit code": DIFFERENT + "import sys\nif __name__ == '__main__':\n"
     "    sys.exit(0 if different(open(sys.argv[1]).read(), open('solution_output.txt').read()) else 1)",
     "function of two": DIFFERENT + "def check(stdin, output): return different(stdin, output)",
+    "function of keywords": DIFFERENT + "def judge(*, output, input, strict=False): return different(input, output)",
     "function of three": DIFFERENT + "def checker(output, expected, input): return different(input, output)",
     "function, score": DIFFERENT + "def grade(i, e, o): return 1.0 if different(i, o) else 0.5",
     "function, assertion": DIFFERENT + "def check(input, output): assert different(input, output)",

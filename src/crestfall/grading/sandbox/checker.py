@@ -77,11 +77,13 @@ def _answer(function: Callable[..., Any], source: str, texts: tuple[str, str, st
 def _call(function: Callable[..., Any], stdin: str, expected: str, output: str) -> Any:
     """By the names of its parameters, whatever their order; `(input, output)` and `(input, expected, output)` by
     position where they say nothing."""
-    parameters = inspect.signature(function).parameters.values()
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    names = [p.name.lower() for p in parameters if p.default is p.empty and p.kind not in several]
-    roles = ((_STDIN, stdin), (_EXPECTED, expected), (("",), output))
-    places = [next(i for i, (words, _) in enumerate(roles) if any(word in name for word in words)) for name in names]
-    if places.count(2) == 1:
-        return function(*(roles[place][1] for place in places))
-    return function(*([output], [stdin, output], [stdin, expected, output])[len(names) - 1])
+    parameters = inspect.signature(function).parameters.values()
+    wanted = [p for p in parameters if p.default is p.empty and p.kind not in several]
+    roles = (_STDIN, _EXPECTED, ("",))
+    places = [next(i for i, words in enumerate(roles) if any(word in p.name.lower() for word in words)) for p in wanted]
+    if places.count(2) != 1:
+        places = [[2], [0, 2], [0, 1, 2]][len(wanted) - 1]
+    texts = [(stdin, expected, output)[place] for place in places]
+    named = {p.name: text for p, text in zip(wanted, texts, strict=True) if p.kind is p.KEYWORD_ONLY}
+    return function(*texts[: len(texts) - len(named)], **named)
