@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import io
 import pickle
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
-
-PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 class ProgramFault(BaseException):
@@ -111,45 +110,22 @@ def _known(kinds: Any, args: Any) -> Exception | None:
     return None
 
 
-def sendable(value: Any) -> Any:
-    """`value` with what marshal does not know replaced by what `serve` resolves: remote objects by their numbers, types
-    by their names, what a program may have given by what it is made of, and the tests' own values by a pickle (which
-    goes this way alone). Raises Unsendable."""
-    kind = type(value)
-    if kind in PLAIN:
-        return value
-    if kind is Remote:
-        return {...: value._number}
-    if kind is type:
-        name = str(value.__name__)
-        if vars(builtins).get(name) is value:
-            return {...: name}
-    if kind in (list, tuple, set, frozenset):
-        return kind([sendable(item) for item in value])
-    if kind is dict:
-        return {_sendable_key(key): sendable(item) for key, item in value.items()}
-    if kind in (Counter, OrderedDict):
-        return {...: (kind.__name__, [(sendable(key), sendable(item)) for key, item in value.items()])}
-    if kind is deque:
-        return {...: ("deque", [sendable(item) for item in value])}
+class _Sender(pickle.Pickler):
+    def persistent_id(self, value: Any) -> int | None:
+        return value._number if type(value) is Remote else None
+
+
+def sent(operands: tuple[Any, ...]) -> bytes:
+    """The operands of a request as a pickle (which goes this way alone), with remote objects by their numbers. Raises
+    Unsendable."""
+    file = io.BytesIO()
     try:
-        return {...: pickle.dumps(value)}
+        _Sender(file).dump(operands)
+    except MemoryError:
+        raise
     except Exception as error:
-        raise Unsendable(f"the tests hand the program an object of {kind.__name__}: {error}") from None
-
-
-def _sendable_key(key: Any) -> Any:
-    """Encode a dict's key or a set's member. References are dicts on the wire, so such a key may hold none."""
-    sent = sendable(key)
-    if _has_reference(sent):
-        raise Unsendable("the tests pass the program a dict or set with keys that are not plain data")
-    return sent
-
-
-def _has_reference(sent: Any) -> bool:
-    if type(sent) in (tuple, frozenset):
-        return any(map(_has_reference, sent))
-    return type(sent) is dict
+        raise Unsendable(f"the tests hand the program what cannot be sent: {error}") from None
+    return file.getvalue()
 
 
 def write_back(args: Any, changed: Any) -> None:

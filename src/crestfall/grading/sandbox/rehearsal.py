@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import marshal
+import pickle
 import random
 import resource
 import signal
@@ -20,10 +21,8 @@ from crestfall.grading.sandbox.encode import Encoder
 TIMES = 20  # CPython specialises a function once it has been called eight times
 PROGRAM = "def f(x):\n    if not x:\n        raise ValueError('x')\n    return [f'{y}' for y in x]\n"
 REQUESTS: tuple[tuple[Any, ...], ...] = (
-    ("name", "f"),
-    ("call", 0, [[1, 2]], {}),
-    ("call", 0, ["ab"], {}),
-    ("call", 0, [[]], {}),
+    ("name", "f", b""),
+    *(("call", 0, pickle.dumps(([argument], {}))) for argument in ([1, 2], "ab", [])),
 )
 
 

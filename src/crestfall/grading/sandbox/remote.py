@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from crestfall.grading.sandbox.decode import Malformed, parse, rebuild
-from crestfall.grading.sandbox.handover import ProgramFault, Remote, Unsendable, exception, noted, sendable, write_back
+from crestfall.grading.sandbox.handover import ProgramFault, Remote, Unsendable, exception, noted, sent, write_back
 from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 
 
@@ -54,7 +54,8 @@ class Conversation:
         self.calls += verb == "call"
         self.asked = True
         try:
-            value, *changed = self._answer((verb, target, *(sendable(operand) for operand in operands)))
+            self._program.send((verb, target, sent(operands)))
+            value, *changed = self._read()
         except STICKY as error:
             self.over = error
             raise
@@ -67,13 +68,6 @@ class Conversation:
         if changed and verb == "call":
             write_back(operands[0], changed[0])
         return value
-
-    def _answer(self, request: tuple[Any, ...]) -> list[Any]:
-        try:
-            self._program.send(request)
-        except ValueError:
-            raise Unsendable("the tests pass the program a value that is not plain data") from None
-        return self._read()
 
     def _read(self) -> list[Any]:
         line = self._program.line()

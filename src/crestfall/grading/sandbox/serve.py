@@ -1,16 +1,14 @@
 """The contestant's half of tests that are code: answer requests about the program's objects, one by one.
 
-A request is `(verb, target, *operands)`; the target is the number of an object that was sent as a reference. The answer
-is `["v", value]`, `["v", value, args]` where a call has changed its arguments, or what `raised` gives.
-Operands may hold references back: `{...: number}` (a dict whose key is Ellipsis, which no test value is), name a type:
-`{...: "int"}`, say what a container is made of: `{...: ("deque", [1])}`, or hold a pickle of one of the tests' own:
-`{...: b"..."}`.
+A request is `(verb, target, operands)`; the target is the number of an object that was sent as a reference, the
+operands are a pickle in which such objects stand by their numbers. The answer is `["v", value]`, `["v", value, args]`
+where a call has changed its arguments, or what `raised` gives.
 """
 
 from __future__ import annotations
 
-import builtins
 import collections
+import io
 import marshal
 import operator
 import pickle
@@ -25,6 +23,15 @@ _CHANGEABLE = (
     *(collections.deque, collections.Counter, collections.defaultdict, collections.OrderedDict),
 )
 PLAIN = 2  # marshal version without back references: equal values give equal bytes
+
+
+class _Receiver(pickle.Unpickler):
+    def __init__(self, data: bytes, kept: dict[int, Any]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._kept = kept
+
+    def persistent_load(self, number: int) -> Any:
+        return self._kept[number]
 
 
 def serve(channel: Channel, source: str, header: str, budget: int) -> None:
@@ -55,10 +62,10 @@ def raised(encoder: Encoder, error: BaseException) -> str:
 
 
 def _answer(encoder: Encoder, namespace: dict[str, Any], request: tuple[Any, ...]) -> str:
-    verb, target, *operands = request
+    verb, target, sent = request
     if verb == "name":
         return f'["v",{encoder.encode(_named(namespace, target))}]'
-    operands = _resolve(operands, encoder.kept)
+    operands = _Receiver(sent, encoder.kept).load()
     if verb == "call":
         return _call(encoder, encoder.kept[target], *operands)
     return f'["v",{encoder.encode(_VERBS[verb](encoder.kept[target], *operands))}]'
@@ -94,34 +101,6 @@ def _snapshot(encoder: Encoder, args: list[Any]) -> bytes | str | None:
         return encoder.encode([arg for arg in args if type(arg) in _CHANGEABLE or hasattr(arg, "dtype")])
     except Exception:
         return None
-
-
-def _resolve(value: Any, kept: dict[int, Any]) -> Any:
-    """`value` with references replaced by the objects that they stand for."""
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return kind([_resolve(item, kept) for item in value])
-    if kind is dict:
-        if ... in value:
-            return _referred(value[...], kept)
-        return {key: _resolve(item, kept) for key, item in value.items()}
-    return value
-
-
-def _referred(to: Any, kept: dict[int, Any]) -> Any:
-    """An object by its number, a type by its name, a value by (class, what it is made of), or a pickle of one."""
-    if type(to) is str:
-        return getattr(builtins, to)
-    if type(to) is bytes:
-        return pickle.loads(to)
-    if type(to) is not tuple:
-        return kept[to]
-    name, parts = to[0], _resolve(to[1], kept)
-    if name in ("Counter", "OrderedDict"):
-        return getattr(collections, name)(dict(parts))
-    if name == "deque":
-        return collections.deque(parts)
-    raise NameError(name)
 
 
 _VERBS: dict[str, Callable[..., Any]] = {
