@@ -5,13 +5,13 @@ Their time and memory limits are meant for compiled programs: they are kept in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from crestfall.core.types import Problem, ProblemLimits, StdioTests
+from crestfall.core.types import Problem, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests, first_python, id_of
-from crestfall.grading.problems.truth import stdio, truth_of
+from crestfall.grading.problems.truth import TOLERANCE, Truth, truth_of
 from crestfall.store.rows import Row
 
 _PYTHON3 = (3, "PYTHON3")
@@ -30,27 +30,14 @@ def problem(row: Row) -> Problem:
 def _code_contests(row: Row) -> Problem:
     if row.data.get("input_file") or row.data.get("output_file"):
         raise NoTests(f"{row.where}: it reads or writes a file in place of standard input and output")
-    inputs: list[Any] = []
-    outputs: list[Any] = []
-    for part in _PARTS:
-        tests = row.data.get(part) or {}
-        given, wanted = tests.get("input") or [], tests.get("output") or []
-        if len(given) != len(wanted):
-            raise NoTests(f"{row.where}: field {part!r} has {len(given)} inputs and {len(wanted)} outputs")
-        inputs += given
-        outputs += wanted
-    if not inputs:
+    given = [(row.data.get(part) or {}, f"{row.where}: field {part!r}") for part in _PARTS]
+    tests = [truth_of(part, where).tests for part, where in given if part.get("input") or part.get("output")]
+    cases = tuple(case for part in tests if isinstance(part, StdioTests) for case in part.cases)
+    if not cases:
         raise NoTests(f"{row.where}: no tests")
-    number = id_of(row, "name", "task_id", "id")
-    return Problem(
-        number,
-        row.text("description", ""),
-        stdio(inputs, outputs),
-        key=number,
-        limits=ProblemLimits(per_test=True),
-        reference=_reference(row.data.get("solutions")),
-        meta={name: row.data[name] for name in ("difficulty", "time_limit", "memory_limit_bytes") if name in row.data},
-    )
+    meta = ("difficulty", "time_limit", "memory_limit_bytes")
+    prompt, reference = row.text("description", ""), _reference(row.data.get("solutions"))
+    return _problem(row, ("name", "task_id", "id"), prompt, StdioTests(cases, TOLERANCE), reference, meta)
 
 
 def _reference(solutions: Any) -> str | None:
@@ -68,14 +55,15 @@ def _codeforces(row: Row) -> Problem:
     tests = truth_of(row.data["official_tests"] or [], row.where).tests
     if isinstance(tests, StdioTests) and row.data.get("generated_checker"):
         tests = replace(tests, checker=row.text("generated_checker"))
-    number = id_of(row, "id", "task_id")
     parts = ("description", "input_format", "output_format", "note")
-    return Problem(
-        number,
-        "\n\n".join(row.data[part] for part in parts if row.data.get(part)),
-        tests,
-        key=number,
-        limits=ProblemLimits(per_test=True),
-        reference=first_python(row.data.get("solutions")),
-        meta={name: row.data[name] for name in ("rating", "time_limit", "memory_limit") if name in row.data},
-    )
+    prompt = "\n\n".join(row.data[part] for part in parts if row.data.get(part))
+    reference = first_python(row.data.get("solutions"))
+    return _problem(row, ("id", "task_id"), prompt, tests, reference, ("rating", "time_limit", "memory_limit"))
+
+
+def _problem(
+    row: Row, ids: Sequence[str], prompt: str, tests: Tests, reference: str | None, meta: Sequence[str]
+) -> Problem:
+    """Nothing stands before a contest's program."""
+    kept = {name: row.data[name] for name in meta if name in row.data}
+    return replace(Truth(tests).problem(id_of(row, *ids), prompt, reference, **kept), header="")

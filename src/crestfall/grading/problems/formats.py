@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crestfall.core.errors import CrestfallWarning, InputError
 from crestfall.core.types import Problem
-from crestfall.grading.problems import apps, contests, humaneval, jsonl, livecodebench, mbpp, training
+from crestfall.grading.problems import contests, humaneval, jsonl, livecodebench, mbpp, training
 from crestfall.grading.problems.base import NoTests
 from crestfall.store.rows import Row, read_rows
 
@@ -18,10 +18,9 @@ FORMATS = {
     "HumanEval, LeetCodeDataset, BigCodeBench": humaneval,
     "MBPP": mbpp,
     "LiveCodeBench": livecodebench,
-    "APPS, TACO": apps,
     "CodeContests, codeforces": contests,
     "own": jsonl,
-    "ground truths (verl, PRIME, SkyRL, DeepCoder, open-r1, KodCode)": training,
+    "APPS, TACO, ground truths (verl, PRIME, SkyRL, DeepCoder, open-r1, KodCode)": training,
 }
 
 

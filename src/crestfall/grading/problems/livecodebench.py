@@ -6,14 +6,15 @@ Private tests are JSON, or packed (`packed`).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from crestfall.core.errors import InputError
-from crestfall.core.types import CallTests, Problem, ProblemLimits, StdioTests
-from crestfall.grading.problems.base import NoTests
-from crestfall.grading.problems.truth import checked, plain
-from crestfall.grading.sandbox.header import LEETCODE
+from crestfall.core.types import CodeTests, Problem
+from crestfall.grading.problems.truth import plain, truth_of
 from crestfall.store.jsonl import loads
 from crestfall.store.rows import Row
+
+_PARTS = ("public_test_cases", "private_test_cases")
 
 
 def recognises(row: Row) -> bool:
@@ -21,36 +22,25 @@ def recognises(row: Row) -> bool:
 
 
 def problem(row: Row) -> Problem:
-    """Raises InputError."""
-    cases = _cases(row, "public_test_cases")
-    if row.has("private_test_cases"):
-        cases += _cases(row, "private_test_cases")
-    if not cases:
-        raise NoTests(f"{row.where}: no tests")
-    tests = checked(cases, row.where, _name(row))
-    number = row.task_id("question_id")
-    return Problem(
-        number,
+    """Raises NoTests, InputError."""
+    cases = [case for name in _PARTS if row.has(name) for case in _cases(row, name)]
+    truth = truth_of(cases, row.where, _name(row))
+    assert not isinstance(truth.tests, CodeTests)
+    return replace(truth, tests=replace(truth.tests, tolerance=0.0)).problem(
+        row.task_id("question_id"),
         row.text("question_content", row.text("question_title", "")),
-        replace(tests, tolerance=0.0) if isinstance(tests, (CallTests, StdioTests)) else tests,
-        key=number,
-        header=LEETCODE,
-        limits=ProblemLimits(per_test=True),
-        meta={"difficulty": row.data.get("difficulty"), "starter_code": row.data.get("starter_code", "")},
+        difficulty=row.data.get("difficulty"),
+        starter_code=row.data.get("starter_code", ""),
     )
 
 
-def _cases(row: Row, name: str) -> list[dict[str, str]]:
-    value = row.data[name]
+def _cases(row: Row, name: str) -> list[Any]:
     try:
-        cases = plain(value)
+        cases = plain(row.data[name])
     except ValueError as error:
         raise InputError(f"{row.where}: field {name!r} is neither JSON nor packed tests: {error}") from None
-    fields = ("input", "output", "testtype")
-    if not isinstance(cases, list) or not all(
-        isinstance(case, dict) and all(isinstance(case.get(field), str) for field in fields) for case in cases
-    ):
-        raise row.error(name, "a list of objects with the strings 'input', 'output' and 'testtype'")
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise row.error(name, "a list of objects with 'input', 'output' and 'testtype'")
     return cases
 
 

@@ -1,6 +1,6 @@
-"""Rows of data sets for training, whose tests are the ground truth of a reward: verl and PRIME/Eurus, SkyRL, DeepCoder,
-open-r1's verifiable-coding-problems and SYNTHETIC, KodCode, AceCode, NeMo-Gym, open-instruct, rStar-Coder, ROLL; and
-rows of any other kind that hold tests under one of the usual names."""
+"""Rows of APPS and TACO, and of data sets for training, whose tests are the ground truth of a reward: verl and
+PRIME/Eurus, SkyRL, DeepCoder, open-r1's verifiable-coding-problems and SYNTHETIC, KodCode, AceCode, NeMo-Gym,
+open-instruct, rStar-Coder, ROLL; and rows of any other kind that hold tests under one of the usual names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,12 @@ _TRUTHS = (
     *("unit_test", "unittest", "unittests", "assertions", "full_test_func", "info"),
 )
 _IDS = (
-    "task_id",
-    "problem_id",
-    "question_id",
-    "query_id",
-    "qid",
-    "uid",
-    "uuid",
-    "id",
-    "pid",
-    "hash_id",
-    "_id",
+    *("task_id", "problem_id", "question_id", "query_id", "qid", "uid", "uuid", "id", "pid", "hash_id", "_id"),
     "seq_id",
 )
 _REFERENCES = ("solution", "gold_standard_solution", "canonical_solution", "solution_code", "completion", "code")
-_META = ("difficulty", "starter_code", "data_source", "source")
+# TACO's limits are meant for compiled programs: they are kept, and not applied.
+_META = ("difficulty", "starter_code", "data_source", "source", "time_limit", "memory_limit")
 _PROMPTS = ("question", "problem", "prompt", "problem_statement", "instruction", "messages", "description")
 
 
@@ -73,10 +64,12 @@ def _truth(row: Row) -> Any:
     for inputs, outputs in PAIRS:
         if inputs != "input" and row.has(inputs, outputs):  # those are an example's, in rows of instructions
             return {"inputs": row.data[inputs], "outputs": row.data[outputs]}
-    given = [row.data[name] for name in _TRUTHS if row.has(name)]
-    if not given:
-        return None
-    return plain(next((value for value in given if value not in (None, "", [])), []))
+    present = [name for name in _TRUTHS if row.has(name)]
+    filled = next((name for name in present if row.data[name] not in (None, "", [])), None)
+    value = plain(row.data[filled]) if filled else [] if present else None
+    if filled == "input_output" and isinstance(value, str):
+        raise row.error(filled, "JSON in a string")
+    return value
 
 
 def _python(row: Row, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from crestfall.core.registry import register
 from crestfall.core.types import Problem, StdioTests
-from crestfall.grading.problems.apps import problem
+from crestfall.grading.problems.training import problem
 from crestfall.store.rows import Row
 from crestfall.testbed.tasks.benchmark import Benchmark
 
