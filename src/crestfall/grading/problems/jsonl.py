@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 
 from crestfall.core.errors import InputError
 from crestfall.core.syntax import parse_foreign
-from crestfall.core.types import CallCase, CallTests, CodeTests, Problem, ProblemLimits, StdioCase, StdioTests, Tests
+from crestfall.core.types import CallTests, CodeTests, Problem, ProblemLimits, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests
 from crestfall.grading.problems.truth import NAMES, checked, plain
 from crestfall.grading.sandbox.header import LEETCODE
@@ -74,15 +74,20 @@ def _tests(row: Row) -> Tests:
         raise NoTests(f"{row.where}: no tests")
     if not isinstance(tests, (list, dict)):
         raise row.error("tests", "a list of tests, or code")
-    if _as_data_sets(tests):
-        return _with_options(row, checked(tests, row.where, name))
-    if isinstance(tests[0], dict) and "stdin" in tests[0]:
-        return _with_options(row, StdioTests(tuple(_stdio(row, index, test) for index, test in enumerate(tests))))
-    cases = [_call(row, index, test) for index, test in enumerate(tests)]
-    if not isinstance(name, str):
-        raise row.error("entry_point", "the name of the function that is called")
-    tests = _with_options(row, CallTests(name, tuple(cases), "json"))
+    if isinstance(tests, list) and not isinstance(tests[0], str):
+        tests = [_named(row, index, test) for index, test in enumerate(tests)]
+    tests = _with_options(row, checked(tests, f"{row.where}: field 'tests'", name))
     return _as_quixbugs(tests) if row.has("buggy", "correct") else tests
+
+
+def _named(row: Row, index: int, test: Any) -> dict[str, Any]:
+    """A test as an object; `[arguments, expected]` is short for one."""
+    if isinstance(test, dict):
+        return test
+    if not isinstance(test, list) or len(test) != 2:
+        where = f"{row.where}: field 'tests'[{index}]"
+        raise InputError(f"{where}: expected [arguments, expected] or an object with 'args' and 'expected'")
+    return {"args": test[0] if isinstance(test[0], list) else [test[0]], "expected": test[1]}
 
 
 def _with_options(row: Row, tests: Tests) -> Tests:
@@ -113,47 +118,6 @@ def _checker(row: Row) -> str | None:
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{row.where}: field 'checker' is not a Python program: {error}") from None
     return text
-
-
-def _as_data_sets(tests: Any) -> bool:
-    """Whether tests have the form of a public data set: asserts, or inputs and outputs under that data set's names."""
-    if isinstance(tests, dict):
-        return True
-    first = tests[0]
-    if not isinstance(first, dict):
-        return all(isinstance(test, str) for test in tests)
-    ours = {"stdin", "stdout"}, {"args", "expected"}
-    return not any(pair <= first.keys() for pair in ours) and any("in" in name for name in first)
-
-
-def _call(row: Row, index: int, test: Any) -> CallCase:
-    if isinstance(test, dict) and isinstance(test.get("args"), list) and "expected" in test:
-        kwargs = test.get("kwargs") or {}
-        if not isinstance(kwargs, dict):
-            raise InputError(f"{row.where}: field 'tests'[{index}]: expected an object in 'kwargs'")
-        return CallCase(tuple(test["args"]), test["expected"], kwargs, _accepted(row, index, test))
-    if isinstance(test, list) and len(test) == 2:
-        args = test[0] if isinstance(test[0], list) else [test[0]]
-        return CallCase(tuple(args), test[1])
-    raise InputError(
-        f"{row.where}: field 'tests'[{index}]: expected [arguments, expected] or an object with 'args' and 'expected'"
-    )
-
-
-def _stdio(row: Row, index: int, test: Any) -> StdioCase:
-    if isinstance(test, dict) and isinstance(test.get("stdin"), str) and isinstance(test.get("stdout"), str):
-        accepted = _accepted(row, index, test)
-        if not all(isinstance(output, str) for output in accepted):
-            raise InputError(f"{row.where}: field 'tests'[{index}]: expected a list of strings in 'accepted'")
-        return StdioCase(test["stdin"], test["stdout"], accepted)
-    raise InputError(f"{row.where}: field 'tests'[{index}]: expected strings in 'stdin' and 'stdout'")
-
-
-def _accepted(row: Row, index: int, test: dict[str, Any]) -> tuple[Any, ...]:
-    accepted = test.get("accepted") or []
-    if not isinstance(accepted, list):
-        raise InputError(f"{row.where}: field 'tests'[{index}]: expected a list in 'accepted'")
-    return tuple(accepted)
 
 
 def _as_quixbugs(tests: Tests) -> Tests:

@@ -166,24 +166,27 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
     if not all(any(key in case for key in _INPUTS) and any(key in case for key in _OUTPUTS) for case in cases):
         raise NoTests(f"{where}: a test without an input or an output")
     inputs, outputs = ([_first(case, keys) for case in cases] for keys in (_INPUTS, _OUTPUTS))
-    accepted = [tuple(case.get("accepted") or ()) for case in cases]
+    accepted = [case.get("accepted") or [] for case in cases]
+    if not all(isinstance(more, list) for more in accepted):
+        raise NoTests(f"{where}: 'accepted' that is not a list")
     functional = {kind for kind in kinds if kind in _CALLS}
     if functional and len(kinds) > 1:
         raise NoTests(f"{where}: tests of several kinds: {', '.join(sorted(kinds))}")
-    if functional and not name:
-        raise NoTests(f"{where}: tests that call a function without its name")
-    if functional or (name and kinds == {""}):
+    if (functional or "args" in cases[0]) and not name:
+        raise NoTests(f"{where}: tests that call a function, whose name ('entry_point') is not there")
+    if functional or (name and kinds == {""} and "stdin" not in cases[0]):
         # SYNTHETIC's tests hold the output in a list of its own, as APPS's do.
         if functional and all(isinstance(output, list) and len(output) == 1 for output in outputs):
             outputs = [output[0] for output in outputs]
         calls = _calls(str(name), inputs, outputs, where, typed=bool(functional))
-        return replace(calls, cases=tuple(replace(c, accepted=a) for c, a in zip(calls.cases, accepted, strict=True)))
+        more = zip(calls.cases, cases, accepted, strict=True)
+        called = (replace(c, kwargs={**c.kwargs, **(o.get("kwargs") or {})}, accepted=tuple(a)) for c, o, a in more)
+        return replace(calls, cases=tuple(called))
     if None in outputs:
         raise NoTests(f"{where}: a test without an output")
     io = stdio(inputs, outputs)
-    return replace(
-        io, cases=tuple(replace(c, accepted=tuple(map(_lines, a))) for c, a in zip(io.cases, accepted, strict=True))
-    )
+    run = (replace(c, accepted=tuple(map(_lines, a))) for c, a in zip(io.cases, accepted, strict=True))
+    return replace(io, cases=tuple(run))
 
 
 def _first(case: Mapping[str, Any], names: Sequence[str]) -> Any:
