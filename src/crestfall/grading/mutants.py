@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from crestfall.core.syntax import parsed
@@ -61,11 +62,11 @@ def mutants_of(program: str, most: int, seed: int = 0) -> list[Mutant]:
         return []
     original = ast.unparse(tree)
     found: dict[str, Mutant] = {}
-    places = list(_places(tree))
+    places = [(i, k) for i, node in enumerate(ast.walk(tree)) for k in range(len(_changes(node)))]
     random.Random(seed).shuffle(places)
-    for path, index in places:
+    for i, k in places:
         changed = copy.deepcopy(tree)
-        change = _changes(_at(changed, path))[index]
+        change = _changes(next(islice(ast.walk(changed), i, None)))[k]
         line = change.make()
         text = ast.unparse(ast.fix_missing_locations(changed)) + "\n"
         if text.strip() != original and text not in found:
@@ -85,29 +86,6 @@ class _Change:
         """Make it in place; the line where."""
         self.how(self.node)
         return int(getattr(self.node, "lineno", 0))
-
-
-Path = tuple[tuple[str, int | None], ...]
-
-
-def _places(tree: ast.AST, path: Path = ()) -> Iterator[tuple[Path, int]]:
-    """Every change that can be made: the way to its node, and its number there."""
-    for index in range(len(_changes(tree))):
-        yield path, index
-    for name, value in ast.iter_fields(tree):
-        if isinstance(value, ast.AST):
-            yield from _places(value, (*path, (name, None)))
-        elif isinstance(value, list):
-            for i, item in enumerate(value):
-                if isinstance(item, ast.AST):
-                    yield from _places(item, (*path, (name, i)))
-
-
-def _at(tree: ast.AST, path: Path) -> ast.AST:
-    for name, index in path:
-        value = getattr(tree, name)
-        tree = value if index is None else value[index]
-    return tree
 
 
 def _changes(node: ast.AST) -> list[_Change]:
