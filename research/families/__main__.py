@@ -25,16 +25,17 @@ def table(results: list[Result], version: str) -> str:
     rows = [
         f"{sum(r.right for r in results)} of {len(results)} families, transformers {version}.",
         "",
-        "| family | sampled by | equal samples | gradient's relative error | rollback |",
-        "|---|---|---|---|---|",
+        "| family | sampled by | equal samples | replayed on CUDA | gradient's relative error | rollback |",
+        "|---|---|---|---|---|---|",
     ]
     for r in results:
         if r.error:
-            rows.append(f"| {r.family} | | | | {r.error} |")
+            rows.append(f"| {r.family} | | | | | {r.error} |")
         else:
             way = "shared prompts" if r.shares else "`generate`"
             exact = "exact" if r.rollback else "**not exact**"
-            rows.append(f"| {r.family} | {way} | {100 * r.samples:.0f}% | {r.gradient:.0e} | {exact} |")
+            again = "no" if r.replayed is None else f"yes, {100 * r.replayed:.0f}% equal"
+            rows.append(f"| {r.family} | {way} | {100 * r.samples:.0f}% | {again} | {r.gradient:.0e} | {exact} |")
     return "\n".join(rows)
 
 

@@ -18,6 +18,7 @@ from crestfall.testbed.engines.native import NativeEngine
 from crestfall.testbed.policies.base import Samples, distinct
 from crestfall.testbed.policies.hf import HfPolicy
 from crestfall.testbed.policies.hf.policy import LoadedHf
+from crestfall.testbed.policies.hf.probe import fixed_steps
 from crestfall.testbed.updates.reinforce import Reinforce
 from research.families.zoo import save
 from research.gpu_check.measure import rewarded
@@ -36,11 +37,19 @@ class Result:
     gradient: float = float("nan")
     """Relative error against autograd on every sample by itself."""
     rollback: bool = False
+    replayed: float | None = None
+    """Share of completions that stay the same with steps of a fixed shape; None: the family does not have them."""
     error: str = ""
 
     @property
     def right(self) -> bool:
-        return not self.error and self.samples == 1.0 and self.gradient < 1e-3 and self.rollback
+        return (
+            not self.error
+            and self.samples == 1.0
+            and self.gradient < 1e-3
+            and self.rollback
+            and self.replayed in (None, 1.0)
+        )
 
 
 def check(name: str) -> Result:
@@ -62,10 +71,25 @@ def check(name: str) -> Result:
             ]
             gradient = _gradient_error(loaded, samples)
             return Result(
-                family, loaded.lm.anatomy.shares, float(np.mean(equal)), gradient, _rolls_back(policy, loaded)
+                family,
+                shares=loaded.lm.anatomy.shares,
+                samples=float(np.mean(equal)),
+                gradient=gradient,
+                rollback=_rolls_back(policy, loaded),
+                replayed=_replayed(policy.load(), samples, uniforms),
             )
         except Exception as error:  # the libraries' errors have no common root
             return Result(family, error=f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
+
+
+def _replayed(loaded: LoadedHf, samples: Samples, uniforms_PGT: Any) -> float | None:
+    """Draws the samples again as a CUDA device would, step by step on the CPU."""
+    prompts = [loaded.text.encode(problem) for problem in samples.problems]
+    loaded.lm.anatomy = fixed_steps(loaded.lm, prompts)
+    if not (loaded.lm.anatomy.shares and loaded.lm.anatomy.replays):
+        return None
+    again = loaded.sample(samples.problems, uniforms_PGT, TEMPERATURE)
+    return float(np.mean([np.array_equal(*pair) for pair in zip(samples.tokens_N, again.tokens_N, strict=True)]))
 
 
 def _logits(loaded: LoadedHf, problem: Problem, tokens: Sequence[int]) -> torch.Tensor:

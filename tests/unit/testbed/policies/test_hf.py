@@ -376,20 +376,20 @@ def test_steps_of_a_fixed_shape_are_the_same_sampling(plain, options):
 @pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=4)}], ids=["full", "lora"])
 def test_steps_of_a_fixed_shape_are_right_in_bfloat16(plain, options):
     lm = tiny_hf.policy(plain, dtype="bfloat16", **options).load().lm
-    assert probe._fixed_steps(lm, [np.arange(3), np.arange(5) + 3]).replays
+    assert probe.fixed_steps(lm, [np.arange(3), np.arange(5) + 3]).replays
 
 
 def test_steps_of_a_fixed_shape_are_taken_only_where_they_are_right(plain, tmp_path, monkeypatch):
     tiny_hf.save(tmp_path, family="Gemma2", head_dim=8, sliding_window=8)
     windowed, lm = (tiny_hf.policy(path).load().lm for path in (tmp_path, plain))
     prompts = [np.arange(3), np.arange(5) + 3]
-    assert not probe._fixed_steps(windowed, prompts).replays
-    assert probe._fixed_steps(lm, prompts).replays
+    assert not probe.fixed_steps(windowed, prompts).replays
+    assert probe.fixed_steps(lm, prompts).replays
     right = replay._write
     monkeypatch.setattr(replay, "_write", lambda keys, values, place, *a, **k: right(keys, values, place * 0, *a, **k))
-    assert not probe._fixed_steps(lm, prompts).replays
+    assert not probe.fixed_steps(lm, prompts).replays
     monkeypatch.setattr(replay, "_write", lambda *_, **__: 1 / 0)  # as a model that cannot be captured
-    assert not probe._fixed_steps(lm, prompts).replays
+    assert not probe.fixed_steps(lm, prompts).replays
 
 
 # --- with the engine ------------------------------------------------------------------------------------------------

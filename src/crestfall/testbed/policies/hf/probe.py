@@ -62,7 +62,7 @@ def _find_the_sampler(lm: CausalLM, prompts: list[IntArray]) -> None:
     if not lm.anatomy.shares:
         _see_whether_it_caches(lm, prompts[1])
     elif lm.device.type == "cuda":
-        lm.anatomy = _fixed_steps(lm, prompts)
+        lm.anatomy = fixed_steps(lm, prompts)
 
 
 def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
@@ -74,7 +74,7 @@ def _see_whether_it_caches(lm: CausalLM, prompt: IntArray) -> None:
     raise InputError(f"policy.model: {type(lm.model).__name__} cannot be sampled: `generate` says what a pass does not")
 
 
-def _fixed_steps(lm: CausalLM, prompts: list[IntArray]) -> Anatomy:
+def fixed_steps(lm: CausalLM, prompts: list[IntArray]) -> Anatomy:
     """The anatomy with steps of a fixed shape, where they can be replayed and are right; else as it was."""
     own, lm.anatomy = lm.anatomy, replace(lm.anatomy, replays=True)
     try:
