@@ -147,7 +147,7 @@ def test_killed_by_the_clock(tmp_path: Path) -> None:
     assert outcome(tmp_path / "r") == outcome(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_it_finishes_the_step_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     process = start(OPTIONS, tmp_path / "r", 0.3)
     wait_for(tmp_path / "r" / "events.jsonl", '"step": 1')

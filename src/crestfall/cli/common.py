@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -49,17 +50,15 @@ def console_of(args: argparse.Namespace) -> Console:
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM, as a question to ask between steps. The second one interrupts at once (nothing is lost then
-    either).
+    """Ctrl-C (and what `guarded` takes for it) as a question to ask between steps. The second one interrupts at once;
+    nothing is lost then either.
 
     A context manager; call it to ask. `tell`: say so on stderr at once (a live view says it itself).
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self, tell: bool = True) -> None:
         self._asked, self._tell = False, tell
-        self._before: list[Any] = []
+        self._before: Any = None
 
     def __call__(self) -> bool:
         return self._asked
@@ -70,15 +69,15 @@ class StopRequest:
         self._asked = True
         if self._tell:
             # Not through print: a handler runs between any two bytecodes, also inside one.
-            os.write(2, b"\ncrestfall: finishing the step in flight and saving; again stops at once\n")
+            with suppress(OSError):
+                os.write(2, b"\ncrestfall: finishing the step in flight and saving; again stops at once\n")
 
     def __enter__(self) -> StopRequest:
-        self._before = [signal.signal(number, self._handle) for number in self._SIGNALS]
+        self._before = signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for number, handler in zip(self._SIGNALS, self._before, strict=True):
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, self._before)
 
 
 def provenance_of(config: RunConfig, command: Sequence[str]) -> dict[str, Any]:

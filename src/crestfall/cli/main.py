@@ -40,7 +40,7 @@ EXIT_CODES: dict[int, str] = {
     1: "`study`: cells failed. `grade`: the scores are not of all samples (`infra`, missing or unknown tasks). "
     "`analyze --fail-on`: a run is of that class. `watch --once`: a score has fallen.",
     2: "Usage or bad input: one line on stderr names the file, the line or the key.",
-    130: "Interrupted by Ctrl-C or SIGTERM. The same command continues where it was.",
+    130: "Interrupted by Ctrl-C, SIGTERM or a closed terminal (SIGHUP). The same command continues where it was.",
 }
 
 AFTER_INTERRUPT = "nothing was written"

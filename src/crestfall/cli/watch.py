@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from crestfall.cli.analyze import add_log_arguments, metrics_of
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     controller = controllers_of([args.control], words)[args.control]
     watch = Watch(args, paths, metrics_of(args.metric), controller, _state(args.state), console_of(args))
     interrupted = False
-    with watch, _interruptible():
+    with watch:
         try:
             watch.look()
             if args.once:
@@ -103,18 +100,3 @@ def _check(refused: Sequence[str], views: Sequence[Any]) -> None:
 def _state(told: Path | None) -> Path:
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return told or Path(base) / "crestfall" / "watch"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a watch as Ctrl-C does, with a summary; Ctrl-C also where a shell had it ignored (`watch ... &`)."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,11 +10,15 @@ import errno
 import io
 import os
 import re
+import signal
+import stat
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from crestfall.core.errors import CrestfallError, CrestfallWarning, MissingExtraError
@@ -71,7 +75,7 @@ def guarded(main: Callable[[], int]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows the rest
     try:
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), _stoppable():
             code = _code_of(main)
         sys.stdout.flush()
         return code
@@ -114,6 +118,41 @@ def _warnings_in_one_line() -> Iterator[None]:
 
         warnings.showwarning = shown
         yield
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP (the terminal was closed) stop a command as Ctrl-C does, whatever handles that at the time;
+    Ctrl-C does so where a shell's `&` had it ignored, too. SIGHUP stays ignored under `nohup`."""
+
+    def as_interrupt(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _drop_terminal()
+        handler = signal.getsignal(signal.SIGINT)
+        assert callable(handler)
+        handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no signals
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if not callable(before[signal.SIGINT]):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, as_interrupt)
+    if before[signal.SIGHUP] is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, as_interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _drop_terminal() -> None:
+    """Print no more where a terminal was: writing to one that is gone is an error, which would end a run as failed."""
+    for number in (1, 2):
+        if stat.S_ISCHR(os.fstat(number).st_mode):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _open_closed_streams() -> None:

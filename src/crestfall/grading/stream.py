@@ -6,10 +6,9 @@ So a benchmark of gigabytes needs the memory of a few of its problems.
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -50,21 +49,9 @@ def grade_stream(
         advance: called with the number of samples that are graded.
         keep_tests: keep the problems' tests with the results.
 
-    Raises KeyboardInterrupt: on SIGINT and SIGTERM; `kept` has what was graded.
+    Raises KeyboardInterrupt: `kept` has what was graded.
     """
-    try:
-        return asyncio.run(_stoppable(_graded(grader, placed, kept, advance, keep_tests)))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-
-
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    """Work that SIGTERM breaks off as SIGINT does."""
-    task = asyncio.current_task()
-    assert task is not None
-    with suppress(ValueError, RuntimeError):  # no signals outside of the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+    return asyncio.run(_graded(grader, placed, kept, advance, keep_tests))
 
 
 async def _graded(

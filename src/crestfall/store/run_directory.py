@@ -109,9 +109,11 @@ class RunDirectory:
                 )
             self._meta["status"] = "done"
             return None
-        self._log.reconcile(saved.seq, saved.pending)
         for name, known in saved.snapshots.items():
             self._checkpoints.verify(name, known)
+        for _ in self.events():  # a line that cannot be read is found here, before anything is written
+            pass
+        self._log.reconcile(saved.seq, saved.pending)
         self._seq, self._digests = saved.seq, dict(saved.snapshots)
         self._checkpoints.prune(saved.snapshots)
         if provenance not in [meta.get("provenance"), *meta.get("resumed_under", [])]:

@@ -224,7 +224,7 @@ def test_pipes_work_on_every_side(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_grading_that_was_broken_off_goes_on(folder, number):
     write(
         "s.jsonl",

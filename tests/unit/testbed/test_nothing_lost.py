@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fakes
-from crestfall.core.errors import ConfigError, RunDirectoryError
+from crestfall.core.errors import ConfigError, InputError, RunDirectoryError
 from crestfall.store.lock import Lock
 from crestfall.store.meta import read_study
 from crestfall.store.run_directory import RunDirectory
@@ -97,7 +97,7 @@ def test_a_state_of_another_time_does_not_shorten_the_log(interrupted: Path) -> 
     (interrupted / "checkpoints/state.json").write_bytes(old)
     meta = json.loads((interrupted / "run.json").read_text()) | {"status": "interrupted"}
     (interrupted / "run.json").write_text(json.dumps(meta))
-    with pytest.raises(RunDirectoryError, match="of another time"):
+    with pytest.raises(RunDirectoryError, match="of another time|is missing or incomplete"):
         run(interrupted)
     assert (interrupted / EVENTS).read_bytes() == log
 
@@ -120,13 +120,26 @@ def flip(path: Path, other: Path) -> None:
 def test_a_snapshot_that_has_changed_is_noticed_at_resume(interrupted: Path, damage: Callable[..., Any]) -> None:
     files = sorted((interrupted / "checkpoints").glob("campaign-*/snapshot.safetensors"))
     assert len(files) > 1
+    (interrupted / EVENTS).open("a").write('{"torn')  # which is not cut where the run is refused
     for file, other in zip(files, files[1:] + files[:1], strict=True):
         whole = file.read_bytes()
         damage(file, other)
+        before = everything(interrupted)
         with pytest.raises(RunDirectoryError, match="SHA-256 differs"):
             run(interrupted)
+        assert everything(interrupted) == before
         file.write_bytes(whole)
     run(interrupted)
+
+
+def test_a_broken_line_of_the_log_is_named_and_the_run_left_as_it_was(interrupted: Path) -> None:
+    log = interrupted / EVENTS
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([lines[0], b"\xff\xfe\n", *lines[2:-1], lines[-1][:9]]))
+    before = everything(interrupted)
+    with pytest.raises(InputError, match=r"events\.jsonl:2: not UTF-8"):
+        run(interrupted)
+    assert everything(interrupted) == before
 
 
 def test_directories_of_somebody_else_beside_the_snapshots_are_left_alone(interrupted: Path) -> None:
