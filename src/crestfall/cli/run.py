@@ -27,7 +27,7 @@ from crestfall.report.live.progress import RunProgress
 from crestfall.report.live.trackers import NAMES, check_trackers, trackers
 from crestfall.report.live.words import duration, percent
 from crestfall.store.events import Sink
-from crestfall.store.layout import is_run
+from crestfall.store.layout import EVENTS_FILE, is_run
 from crestfall.store.run_directory import RunDirectory, check_place
 from crestfall.testbed import preflight
 from crestfall.testbed.config import RunConfig, as_of_today, load_run, resolved
@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     def view(directory: RunDirectory) -> list[Sink]:
         earlier = list(directory.events())
-        for event in earlier:
-            progress.event(event)
+        progress.read(earlier, out / EVENTS_FILE)
         if progress.campaigns:
             say(console, f"{out}: continues after {progress.steps_done} steps")
         live = run_view(console, progress, config.control.name, should_stop)
@@ -80,7 +79,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def finished(config: RunConfig, out: Path) -> RunProgress:
-    return RunProgress.of(resolved(config), RunDirectory(out).events())
+    progress = RunProgress.of(resolved(config))
+    progress.read(RunDirectory(out).events(), out / EVENTS_FILE)
+    return progress
 
 
 def finish(progress: RunProgress, out: Path, console: Console, seconds: float) -> dict[str, Any]:

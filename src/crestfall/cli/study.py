@@ -74,14 +74,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     runner = executor(args.executor, args.gpus_per_cell)
     workers = args.workers or study.workers or runner.capacity()
     started = time.monotonic()
-    with Lock(out), StopRequest(tell=not is_live(console)) as should_stop:
+    with Lock(out) as lock, StopRequest(tell=not is_live(console)) as should_stop:
         cells = [cell for cell in prepare(study, out, sys.argv[1:]) if cell.name in chosen]
         missing = [cell for cell in cells if not cell.done()]
         if len(missing) < len(cells):
             say(console, f"{out}: {len(cells) - len(missing)} of {len(cells)} cells were finished before")
+
+        def asked() -> bool:
+            lock.check()
+            return should_stop()
+
         view = StudyView(console, cells, workers, should_stop)
         try:
-            run_cells(missing, runner, workers, view, should_stop)
+            run_cells(missing, runner, workers, view, asked)
         finally:
             view.close()
     failed = [row for row in view.rows if row.status == "failed"]

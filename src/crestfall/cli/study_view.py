@@ -51,8 +51,7 @@ class RunRow:
     def look(self) -> None:
         """Read on in its run directory."""
         with self.marking_damage():
-            for event in self.tail.new():
-                self.progress.event(event)
+            self.progress.read(self.tail.new(), self.path / EVENTS_FILE)
             if self.tail.damage is not None:
                 raise InputError(self.tail.damage)
 

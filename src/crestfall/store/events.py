@@ -21,13 +21,18 @@ from crestfall.store.layout import STATE_FILE
 class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._size: int | None = None
 
     def append(self, lines: Sequence[str]) -> None:
-        """Add lines; they are on the disk when this returns."""
+        """Add lines; they are on the disk when this returns. Raises RunDirectoryError if something else has changed the
+        log since this object last wrote to it."""
         with writing(self._path), self._path.open("ab") as file:
+            if self._size not in (None, file.tell()):
+                raise RunDirectoryError(f"{self._path}: something else has changed the file while the run was at work")
             file.write("".join(f"{line}\n" for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())
+            self._size = file.tell()
 
     def reconcile(self, seq: int, pending: Sequence[str]) -> None:
         """Make the log end with `pending`, the lines of the last commit, after which `seq` lines are written in all.

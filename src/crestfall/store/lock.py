@@ -80,6 +80,19 @@ class Lock:
                 directory.rmdir()
         self.release()
 
+    def holds(self) -> bool:
+        """Whether the lock is held, and its directory is still where it was."""
+        return self._file is not None and _is_at(self._file, self._path)
+
+    def check(self) -> None:
+        """Raises RunDirectoryError if the directory has been removed or moved away under this process, which would
+        write the rest of its work into a new one."""
+        if not self.holds():
+            raise RunDirectoryError(
+                f"{self._path.parent}: the directory, or its {LOCK_FILE}, was removed or moved while crestfall was at "
+                f"work in it; nothing more is written there"
+            )
+
     def held_by_another(self) -> bool:
         """Is another process at work in the directory? Never ask this of a lock that this process holds elsewhere."""
         try:

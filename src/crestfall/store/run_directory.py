@@ -122,6 +122,7 @@ class RunDirectory:
 
     def save(self, name: str, snapshot: Snapshot) -> None:
         """Write a snapshot. It counts from the commit that names it on."""
+        self._lock.check()
         self._begin()
         self._digests[name] = self._checkpoints.save(name, snapshot)
 
@@ -135,6 +136,7 @@ class RunDirectory:
 
         `snapshots` are those that are still needed: all others are deleted. `roles` are the links to make for people.
         """
+        self._lock.check()
         now = round(self._clock(), 3)
         written = [{"seq": self._seq + i, "time": now, **event} for i, event in enumerate(events)]
         lines = [json.dumps(event, allow_nan=False) for event in written]
@@ -174,6 +176,7 @@ class RunDirectory:
 
     def _write_meta(self) -> None:
         if self._begun:
+            self._lock.check()
             write_json(self.path / RUN_FILE, self._meta)
 
     def _withdraw(self) -> None:
@@ -195,7 +198,7 @@ class RunDirectory:
         return read_events(self.path / EVENTS_FILE)
 
     def close(self) -> None:
-        if self._committed:
+        if self._committed or not self._lock.holds():
             self._lock.release()
         else:
             self._committed = True

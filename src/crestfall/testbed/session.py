@@ -40,10 +40,9 @@ def train(
         saved = directory.open(resolved(config), provenance, patience, as_of_today)
         if directory.status == "done":
             return False
-        directory.set_status("running")
-        told: Sequence[Sink] = ()
+        told = sinks(directory)
         try:
-            told = sinks(directory)
+            directory.set_status("running")
             run_chain(config, directory, saved, lambda: config.engine.create(config), told, should_stop)
         except KeyboardInterrupt:
             directory.set_status("interrupted")

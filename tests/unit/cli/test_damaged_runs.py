@@ -170,6 +170,35 @@ def test_a_file_of_a_run_that_never_ends_is_refused_and_not_read(
             assert name in err or words[0] == "analyze", err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda events: events[3:],
+        lambda events: [{**e, "seconds": {"a": "x", "b": 1}} for e in events],
+        lambda events: [{**e, "select": {"pass_at_1": "x"}} for e in events],
+        lambda events: [{**e, "budget": None} for e in events if e["type"] != "campaign_started"],
+    ],
+)
+@pytest.mark.parametrize("status", ["done", "interrupted"])
+def test_events_that_no_run_writes_are_one_line_and_change_nothing(
+    change: Callable[[list[dict[str, object]]], list[dict[str, object]]],
+    status: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A finished run without its log's head ended in an IndexError, an unfinished one was marked as failed."""
+    log, meta = Path("r/events.jsonl"), Path("r/run.json")
+    events = change([json.loads(line) for line in log.read_text().splitlines()])
+    log.write_text("".join(json.dumps(event) + "\n" for event in events))
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"status": status}))
+    before = {file: file.read_bytes() for file in (log, meta)}
+    for words in (["run", "study.yaml", "method=naive", "seed=0", "--out", "r"], ["status", "r"]):
+        capsys.readouterr()
+        assert main(words) == 2, words
+        err = capsys.readouterr().err
+        assert (err.count("\n"), UNEXPECTED in err, "r/events.jsonl" in err) == (1, False, True), err
+    assert {file: file.read_bytes() for file in (log, meta)} == before
+
+
 @pytest.mark.parametrize("left", [0, 1, 12])
 def test_a_finished_run_whose_log_is_cut_is_damaged(left: int, capsys: pytest.CaptureFixture[str]) -> None:
     log = Path("r/events.jsonl")

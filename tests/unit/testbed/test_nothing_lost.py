@@ -97,7 +97,7 @@ def test_a_state_of_another_time_does_not_shorten_the_log(interrupted: Path) -> 
     (interrupted / "checkpoints/state.json").write_bytes(old)
     meta = json.loads((interrupted / "run.json").read_text()) | {"status": "interrupted"}
     (interrupted / "run.json").write_text(json.dumps(meta))
-    with pytest.raises(RunDirectoryError, match="of another time|is missing or incomplete"):
+    with pytest.raises(RunDirectoryError, match=r"of another time|is missing or incomplete"):
         run(interrupted)
     assert (interrupted / EVENTS).read_bytes() == log
 
@@ -140,6 +140,50 @@ def test_a_broken_line_of_the_log_is_named_and_the_run_left_as_it_was(interrupte
     with pytest.raises(InputError, match=r"events\.jsonl:2: not UTF-8"):
         run(interrupted)
     assert everything(interrupted) == before
+
+
+def cut_off_from(path: Path, harm: Callable[[Path], Any]) -> str:
+    """What a run says whose directory is harmed after its third step."""
+    steps = []
+
+    class Harm:
+        def event(self, event: Mapping[str, Any]) -> None:
+            steps.extend([event] * (event["type"] == "step"))
+            if len(steps) == 3:
+                steps.append({})
+                harm(path)
+
+        def close(self) -> None: ...
+
+    with pytest.raises(RunDirectoryError) as caught:
+        train(run_config(fakes.options()), path, {}, lambda _: [Harm()])
+    return str(caught.value)
+
+
+def test_a_directory_that_is_removed_under_a_run_is_not_begun_anew(tmp_path: Path) -> None:
+    """It went on into a new directory of the same name, and ended with half a log, a report and exit code 0."""
+    assert "was removed or moved" in cut_off_from(tmp_path / "r", shutil.rmtree)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_directory_that_is_moved_under_a_run_is_whole_and_goes_on(tmp_path: Path) -> None:
+    def move(path: Path) -> None:
+        path.rename(tmp_path / "moved")
+        path.mkdir()
+        (path / "run.json").write_text("somebody else's")
+
+    assert "was removed or moved" in cut_off_from(tmp_path / "r", move)
+    assert everything(tmp_path / "r") == {"run.json": b"somebody else's"}
+    for name in ("moved", "whole"):
+        run(tmp_path / name)
+    assert timeless(tmp_path / "moved") == timeless(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("harm", [remove, lambda log: log.open("a").write("mine\n"), lambda log: log.write_text("")])
+def test_a_log_that_something_else_changes_under_a_run_ends_it(tmp_path: Path, harm: Callable[[Path], Any]) -> None:
+    said = cut_off_from(tmp_path / "r", lambda path: harm(path / EVENTS))
+    assert "events.jsonl: something else has changed the file" in said
+    assert json.loads((tmp_path / "r/run.json").read_text())["status"] == "failed"
 
 
 def test_directories_of_somebody_else_beside_the_snapshots_are_left_alone(interrupted: Path) -> None:

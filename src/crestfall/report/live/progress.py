@@ -8,7 +8,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from crestfall.core.errors import InputError
+from crestfall.core.types import Evaluation
 
 
 @dataclass
@@ -78,6 +82,14 @@ class RunProgress:
         if take is not None:
             take(event)
 
+    def read(self, events: Iterable[Mapping[str, Any]], path: Path) -> None:
+        """Take in the events of the log at `path`. Raises InputError for one that no run writes."""
+        for event in events:
+            try:
+                self.event(event)
+            except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+                raise InputError(f"{path}: event {event.get('seq')} lacks or garbles a field: {error!r}") from error
+
     @property
     def current(self) -> CampaignProgress | None:
         """The latest campaign that has reached step 0."""
@@ -126,8 +138,8 @@ class RunProgress:
 
     def _step(self, event: Mapping[str, Any]) -> None:
         campaign = self.campaigns[-1]
-        campaign.select_S.append(event["select"]["pass_at_1"])
-        campaign.report_S.append(event["report"]["pass_at_1"])
+        campaign.select_S.append(_pass_at_1(event["select"]))
+        campaign.report_S.append(_pass_at_1(event["report"]))
         self.step_seconds.append(sum(event["seconds"].values()))
         self.last_step = event
 
@@ -135,7 +147,7 @@ class RunProgress:
         self.campaigns[-1].rollbacks.append(event["step"])
 
     def _final(self, event: Mapping[str, Any]) -> None:
-        score = event["evaluation"]["pass_at_1"]
+        score = _pass_at_1(event["evaluation"])
         if event["when"] == "start":
             self.final_start = score
         elif event["when"] == "handed_on":
@@ -148,3 +160,7 @@ class RunProgress:
 
     def _run_ended(self, event: Mapping[str, Any]) -> None:
         self.ended = True
+
+
+def _pass_at_1(evaluation: Mapping[str, Any]) -> float:
+    return Evaluation.from_json(evaluation).pass_at_1

@@ -20,8 +20,8 @@ def progress() -> RunProgress:
     config = plain(run_config(fakes.options(method="a_method_with_a_long_name", seed=123_456)))
     found = RunProgress.of(config)
     found.event({"type": "campaign_started", "campaign": 0, "budget": 6})
-    for step, score in enumerate((0.123, 0.789, 0.456)):
-        evaluation: dict[str, Any] = {"pass_at_1": score}
+    for step, passed in enumerate((123, 789, 456)):
+        evaluation: dict[str, Any] = {"n": 1000, "passed": [passed]}
         found.event({"type": "step", "select": evaluation, "report": evaluation, "seconds": {"x": 1.0}, "step": step})
     return found
 
