@@ -14,7 +14,7 @@ import numpy as np
 
 from crestfall.analysis.replay import records_of, replay
 from crestfall.analysis.trajectory import Trajectory
-from crestfall.control.early_stop import EarlyStop
+from crestfall.control.base import Controller
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def trace_oracle(campaigns: Sequence[Trajectory]) -> Oracle:
     return _mean_at(campaigns, [int(np.argmax(t.values_S)) for t in campaigns])
 
 
-def stopped_oracle(campaigns: Sequence[Trajectory], rule: EarlyStop) -> Oracle:
+def stopped_oracle(campaigns: Sequence[Trajectory], rule: Controller) -> Oracle:
     """Mean over campaigns of what an early-stop rule would have kept of traces that it did not stop. Each campaign
     starts where the trace's did, so this is no chain that could have been run."""
     kept = [replay(rule, records_of(t)).kept_step for t in campaigns]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.trajectory import IntArray
+from crestfall.analysis.importers.numbers import floats
+from crestfall.analysis.trajectory import FloatArray, IntArray
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Frame:
 
     size: int = 0
     cells: dict[str, tuple[list[int], list[Any]]] = field(default_factory=dict)
+    _numbers: dict[str, tuple[int, tuple[FloatArray, IntArray]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Frame:
@@ -67,6 +69,15 @@ class Frame:
             cell[0].append(at)
             cell[1].append(raw)
         self.size += 1
+
+    def floats(self, key: str) -> tuple[FloatArray, IntArray]:
+        """`numbers.floats` of a column, which several questions are answered from."""
+        raws = self.cells[key][1]
+        size, found = self._numbers.get(key, (-1, None))
+        if found is None or size != len(raws):
+            found = floats(raws)
+            self._numbers[key] = len(raws), found
+        return found
 
     def rows(self, where_R: IntArray) -> Frame:
         """The frame of some rows, in order."""

@@ -7,7 +7,10 @@ NeMo-RL). A counter named on the line (`Step 3/80`, `rollout 3:`) is a cell of i
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -52,6 +55,23 @@ class Console(OneFile):
 
 def read_lines(lines: list[str], about: About) -> list[History]:
     """The runs in some lines: from rows, or from tables where those hold more scores. Empty: there is nothing."""
+    with _uncollected():
+        return _read(lines, about)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: a row is a few small tuples that all stay, and each collection walks them all."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(lines: list[str], about: About) -> list[History]:
     scanner = _scanned(lines)
     rows, left_out = without_chatter(scanner.rows)
     rows = _with_scores(rows)
@@ -71,8 +91,7 @@ def rows_in(text: str) -> list[Line]:
 
 def _scanned(lines: list[str]) -> Scanner:
     scanner = Scanner()
-    for line in lines:
-        scanner.take(line)
+    scanner.take(lines)
     scanner.end()
     return scanner
 

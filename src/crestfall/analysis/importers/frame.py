@@ -109,7 +109,7 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
     for key, (at, raws) in frame.cells.items():
         if key in steps.counters or counts(key) in counted or key.lower() in ASIDE:
             continue
-        values_R, which_R = floats(raws)
+        values_R, which_R = frame.floats(key)
         of_R = None
         if not len(values_R) and metrics.role_of(key) != "aside" and (passed := shares(raws)) is not None:
             values_R, which_R, of_R = passed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -47,7 +47,7 @@ def shape_of(keys: tuple[str, ...]) -> Shape:
 @dataclass(slots=True)
 class Line:
     """A row: its keys and values, the syntax it was written in, whether a counter is named in it or beside it, how many
-    progress bars had been shown before it, and (in pieces) the text before it."""
+    progress bars had been shown before it, and what the text before it is put together from."""
 
     keys: tuple[str, ...]
     values: tuple[Any, ...]
@@ -55,17 +55,22 @@ class Line:
     counted: bool
     bars: int
     shape: Shape
-    head: Sequence[str]
+    before: Before
+
+    @property
+    def head(self) -> str:
+        """The text before the row."""
+        return self.before if isinstance(self.before, str) else self.before[0].head_of(self.before[1])
 
 
 @dataclass(slots=True)
 class _Plan:
-    """Plan for taking the numbers out of lines of one shape. `pattern`: matches such a line, one group per token;
+    """Plan for taking the numbers out of lines of one shape. `match`: matches such a line, one group per token;
     `cells` and `marks`: (key, token or -1, text after the token or constant text). `row`: keys and tokens of a row that
     needs nothing from other lines. `follower`: the plan of the line that came next the last time."""
 
     parsed: Parsed
-    pattern: re.Pattern[str] | None
+    match: Callable[[str], re.Match[str] | None]
     cells: tuple[tuple[str, int, Any], ...]
     marks: tuple[tuple[str, int, Any], ...]
     bars: tuple[tuple[int, int], ...]
@@ -75,12 +80,17 @@ class _Plan:
     keys: tuple[str, ...]
     row: Callable[[Sequence[str]], tuple[str, ...]] | None
     counters: tuple[tuple[str, int], ...]
+    counted: bool
     shape: Shape
     follower: _Plan | None = None
 
-    def head_of(self, numbers: Sequence[str]) -> tuple[str, ...]:
+    def head_of(self, numbers: Sequence[str]) -> str:
         pieces = (p for i in range(self.head) for p in (self.literals[i], numbers[i]))
-        return (*pieces, self.head_rest)
+        return "".join(pieces) + self.head_rest
+
+
+Before = str | tuple[_Plan, Sequence[str]]
+"""The text before a row, or a plan and the numbers of its line: few rows are asked for it."""
 
 
 @dataclass
@@ -92,19 +102,38 @@ class Scanner:
     _plans: dict[tuple[str, ...], _Plan | None] = field(default_factory=dict)
     _last: _Plan | None = None
     _block: dict[str, Any] = field(default_factory=dict)
-    _block_head: Sequence[str] = ()
-    _title: Sequence[str] = ()
-    _marks: Mapping[str, Any] = field(default_factory=dict)
+    _block_head: Before = ""
+    _title: Before = ""
+    _counters: tuple[tuple[tuple[str, int], ...], Sequence[str]] = ((), ())
+    _marks: Mapping[str, Any] | None = field(default_factory=dict)
     _prefix: str = ""
 
-    def take(self, line: str) -> None:
-        last = self._last
-        if last is not None and (guess := last.follower) is not None and guess.pattern is not None:
-            match = guess.pattern.fullmatch(line)
+    def take(self, lines: Iterable[str]) -> None:
+        rows, bars = self.rows, self.bars
+        for line in lines:
+            last = self._last
+            plan = None if last is None else last.follower
+            match = None if plan is None else plan.match(line)
             if match is not None:
-                self._last = guess
-                self._planned(guess, match.groups())
-                return
+                numbers: Sequence[str] = match.groups()
+            else:
+                plan, numbers = self._plan_for(line)
+                if plan is None:
+                    self._parsed(parse(line), line)
+                    continue
+                if last is not None:
+                    last.follower = plan
+            assert plan is not None
+            self._last = plan
+            if plan.row is None or plan.bars or self._block:
+                self._planned(plan, numbers)
+                continue
+            values, before = plan.row(numbers), (plan, numbers) if plan.head else plan.head_rest
+            rows.append(Line(plan.keys, values, plan.parsed.syntax, plan.counted, len(bars), plan.shape, before))
+            if plan.counters:
+                self._counters, self._marks = (plan.counters, numbers), None
+
+    def _plan_for(self, line: str) -> tuple[_Plan | None, Sequence[str]]:
         parts = _TOKENS.split(line)
         shape = tuple(parts[::2])
         plan = self._plans.get(shape, _UNKNOWN)
@@ -112,40 +141,25 @@ class Scanner:
             plan = _plan_of(line, parts)
             if len(self._plans) < MOST_SHAPES:
                 self._plans[shape] = plan
-        if plan is None:
-            self._parsed(parse(line), line)
-            return
-        if last is not None:
-            last.follower = plan
-        self._last = plan
-        self._planned(plan, parts[1::2])
+        return plan, parts[1::2]
 
     def end(self) -> None:
         self._flush()
 
     def _planned(self, plan: _Plan, numbers: Sequence[str]) -> None:
         parsed = plan.parsed
-        if parsed.kind == "nothing":
+        bars = [(int(float(numbers[now])), total) for now, total in plan.bars]
+        if parsed.kind in ("nothing", "bars"):
+            self.bars += bars
             return
-        bars = [(int(float(numbers[now])), total) for now, total in plan.bars] if plan.bars else ()
-        head = plan.head_of(numbers) if plan.head else (plan.head_rest,)
-        if plan.row is None:
-            cells = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.cells}
-            marks = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.marks}
-            self._apply(parsed, cells, marks, bars, head)
-            return
-        if self._block:
-            self._flush()
-        self.bars += bars[: parsed.before]
-        self.rows.append(Line(plan.keys, plan.row(numbers), parsed.syntax, True, len(self.bars), plan.shape, head))
-        self.bars += bars[parsed.before :]
-        if plan.counters:
-            self._marks = {key: numbers[at] for key, at in plan.counters}
+        cells = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.cells}
+        marks = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.marks}
+        self._apply(parsed, cells, marks, bars, (plan, numbers))
 
     def _parsed(self, parsed: Parsed, line: str) -> None:
         bars = [(int(now.raw), int(total.raw)) for now, total in parsed.bars]
         cells = {cell.key: cell.raw for cell in parsed.cells}
-        self._apply(parsed, cells, {cell.key: cell.raw for cell in parsed.marks}, bars, (line[: parsed.head],))
+        self._apply(parsed, cells, {cell.key: cell.raw for cell in parsed.marks}, bars, line[: parsed.head])
 
     def _apply(
         self,
@@ -153,7 +167,7 @@ class Scanner:
         cells: dict[str, Any],
         marks: dict[str, Any],
         bars: Sequence[tuple[int, int]],
-        head: Sequence[str],
+        head: Before,
     ) -> None:
         match parsed.kind:
             case "row":
@@ -175,22 +189,22 @@ class Scanner:
             case "bars":
                 self.bars += bars
 
-    def _row(self, syntax: str, cells: dict[str, Any], marks: dict[str, Any], head: Sequence[str]) -> None:
+    def _row(self, syntax: str, cells: dict[str, Any], marks: dict[str, Any], head: Before) -> None:
         if _is_lists(cells):
             self._lists(cells, head)
             return
         if not marks and "epoch" not in cells and not self.bars:
-            marks = dict(self._marks)
+            marks = dict(self._current())
         elif syntax == "pairs":
             self._marks = {k: v for k, v in (cells | marks).items() if metrics.step_rank(k) is not None}
         self._add(marks | cells, syntax, bool(marks), head)
 
-    def _lists(self, cells: dict[str, Any], head: Sequence[str]) -> None:
+    def _lists(self, cells: dict[str, Any], head: Before) -> None:
         """A dict of lists (Keras' history) holds a row per element."""
         for values in zip(*cells.values(), strict=True):
             self._add(dict(zip(cells, values, strict=True)), "dict", False, head)
 
-    def _put(self, key: str, value: Any, head: Sequence[str]) -> None:
+    def _put(self, key: str, value: Any, head: Before) -> None:
         if key in self._block:
             self._flush()
         if not self._block:
@@ -199,10 +213,17 @@ class Scanner:
 
     def _flush(self) -> None:
         if self._block:
-            self._add({**self._marks, **self._block}, "block", bool(self._marks), self._block_head)
+            self._add({**self._current(), **self._block}, "block", bool(self._current()), self._block_head)
             self._block = {}
 
-    def _add(self, cells: dict[str, Any], syntax: str, marked: bool, head: Sequence[str]) -> None:
+    def _current(self) -> Mapping[str, Any]:
+        """The counters that rows without one are of."""
+        if self._marks is None:
+            counters, numbers = self._counters
+            self._marks = {key: numbers[at] for key, at in counters}
+        return self._marks
+
+    def _add(self, cells: dict[str, Any], syntax: str, marked: bool, head: Before) -> None:
         keys = tuple(cells)
         shape = shape_of(keys)
         counted = marked or shape.counted
@@ -254,15 +275,16 @@ def _plan_of(line: str, parts: list[str]) -> _Plan | None:
         return None
     both = {cell[0]: cell for cell in (*marks, *cells)}
     keys, shape = tuple(both), shape_of(tuple(both))
-    alone = parsed.kind == "row" and (bool(parsed.marks) or shape.counted)
+    counted = bool(parsed.marks) or shape.counted
+    alone = parsed.kind == "row" and (counted or "epoch" in both)
     plain = alone and len(both) > 1 and all(at >= 0 and not raw for _, at, raw in both.values())
     literals = tuple(parts[::2])
     groups = len(literals) - 1
-    pattern = re.compile(f"({NUMBER})".join(map(re.escape, literals))) if groups <= MOST_GROUPS else None
+    pattern = re.compile(f"({NUMBER})".join(map(re.escape, literals)) if groups <= MOST_GROUPS else r"(?!)")
     counters = [(key, at) for key, at, _ in both.values() if metrics.step_rank(key) is not None]
     return _Plan(
         parsed,
-        pattern,
+        pattern.fullmatch,
         cells,
         marks,
         tuple(bars),
@@ -272,5 +294,6 @@ def _plan_of(line: str, parts: list[str]) -> _Plan | None:
         keys,
         itemgetter(*(at for _, at, _ in both.values())) if plain else None,
         tuple(counters) if parsed.syntax == "pairs" else (),
+        counted,
         shape,
     )

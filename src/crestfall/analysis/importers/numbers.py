@@ -65,9 +65,10 @@ def shares(raws: Sequence[Any]) -> tuple[FloatArray, IntArray, IntArray] | None:
     return passed_R / n_R, np.array([i for i, _ in matches], dtype=np.int64), n_R
 
 
-def counters(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
-    """The same as `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` and `out/step_100` are 100."""
-    values_R, at_R = floats(raws)
+def counters(raws: Sequence[Any], plain: tuple[FloatArray, IntArray] | None = None) -> tuple[FloatArray, IntArray]:
+    """The same as `floats`, for step counters: `12/80` is 12, `1.5k` is 1500, `step_100` and `out/step_100` are 100.
+    `plain`: the floats of the cells, where they are known."""
+    values_R, at_R = floats(raws) if plain is None else plain
     if len(at_R) == len(raws):
         return values_R, at_R
     found = dict(zip(at_R.tolist(), values_R.tolist(), strict=True))

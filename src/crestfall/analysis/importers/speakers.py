@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from crestfall.analysis.importers import metrics
@@ -84,8 +85,9 @@ def _steps_differ(rows: Sequence[Line], kind: tuple[str, ...]) -> bool:
     return len({row.values[at] for row in rows}) == len(rows)
 
 
-def _label(head: Sequence[str]) -> str:
-    return " ".join(_NOISE.sub(" ", "".join(head)).split()).strip(_EDGES)
+@lru_cache(maxsize=4096)
+def _label(head: str) -> str:
+    return " ".join(_NOISE.sub(" ", head).split()).strip(_EDGES)
 
 
 def _take_turns(labels: Sequence[str]) -> bool:

@@ -90,7 +90,7 @@ def _counters(frame: Frame) -> list[_Counter]:
         rank = metrics.step_rank(key)
         if rank is None:
             continue
-        values_R, which_R = counters(raws)
+        values_R, which_R = counters(raws, frame.floats(key))
         if (unit := metrics.step_unit(key)) != 1:
             values_R = np.round(values_R * unit)
         finite_R = np.isfinite(values_R)
@@ -122,10 +122,10 @@ def _are_no_steps(frame: Frame) -> bool:
 
 def _by_shape(frame: Frame) -> _Counter | None:
     """The first column of whole numbers that go up from row to row, whatever its name; times are none."""
-    for key, (at, raws) in frame.cells.items():
+    for key, (at, _) in frame.cells.items():
         if set(words_of(key)) & (TIMES | {"id"}) or key.lower() in ASIDE or metrics.role_of(key) != "aside":
             continue
-        values_R, which_R = floats(raws)
+        values_R, which_R = frame.floats(key)
         whole = len(values_R) == frame.size > 3 and bool((np.diff(values_R) > 0).all())
         if whole and (values_R == np.round(values_R)).all() and values_R[0] >= 0 and values_R[-1] < EPOCH_SECONDS:
             return _Counter(key, 0, np.asarray(at, dtype=np.int64)[which_R], values_R)
@@ -140,7 +140,7 @@ def _best(frame: Frame, found: list[_Counter]) -> _Counter | None:
     scored = np.zeros(frame.size, dtype=bool)
     for key, (at, raws) in frame.cells.items():
         if metrics.role_of(key) != "aside":
-            numbers = len(floats(raws)[0]) == len(raws)
+            numbers = len(frame.floats(key)[0]) == len(raws)
             scored[at if numbers else [i for i, raw in zip(at, raws, strict=True) if not missing(raw)]] = True
     if not scored.any():
         scored[:] = True
