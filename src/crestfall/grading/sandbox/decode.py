@@ -73,51 +73,38 @@ class _Rebuilder:
         ((tag, body),) = data.items()
         if tag in _SCALARS:
             return _SCALARS[tag](body)
-        items = self.value(_checked(body))
-        if tag == "d":
-            return _mapping({}, items)
-        if tag == "t":
-            return tuple(items)
-        if tag == "q":
-            return deque(items)
-        if tag == "c":
-            return complex(*_all(float, items))
-        if tag in ("s", "z"):
-            filled = set()
-            for item in items:
-                filled.add(item)
-            return filled if tag == "s" else frozenset(filled)
-        raise Malformed(f"unknown tag {tag[:20]!r}")
+        if type(body) is not list:
+            raise Malformed("a container without a list")
+        items = self.value(body)
+        return _CONTAINERS[tag](items)
 
     def _named(self, name: str, value: Any) -> Any:
-        if name == "Counter":
-            return _mapping(Counter(), value)
-        if name == "OrderedDict":
-            return _mapping(OrderedDict(), value)
-        if name == "range":
-            return range(*_all(int, value))
-        if name == "Decimal":
-            (text,) = _all(str, [value])
-            return Decimal(text)
-        if name == "Fraction":
-            numerator, denominator = _all(int, value)
-            return Fraction(numerator, denominator)
-        if name == "ndarray" and self._arrays:
-            return _array(*value)
-        if name == "defaultdict":
-            factory, pairs = value
-            return _mapping(defaultdict(_FACTORIES[factory]), pairs)
-        if name in _TIMES:
-            return _TIMES[name](*_all(int, value))
-        raise Malformed(f"unknown name {str(name)[:20]!r}")
+        if name == "ndarray" and not self._arrays:
+            raise Malformed("an array where none is due")
+        return _NAMED[name](value)
 
 
 _FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, set, tuple, bool)}
-_TIMES: dict[str, Callable[..., Any]] = {
-    "date": datetime.date,
-    "datetime": datetime.datetime,
-    "time": datetime.time,
-    "timedelta": datetime.timedelta,
+_CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
+    "d": lambda pairs: _mapping({}, pairs),
+    "t": tuple,
+    "q": deque,
+    "c": lambda parts: complex(*_all(float, parts)),
+    "s": set,
+    "z": frozenset,
+}
+_NAMED: dict[str, Callable[[Any], Any]] = {
+    "Counter": lambda pairs: _mapping(Counter(), pairs),
+    "OrderedDict": lambda pairs: _mapping(OrderedDict(), pairs),
+    "defaultdict": lambda parts: _mapping(defaultdict(_FACTORIES[parts[0]]), parts[1]),
+    "range": lambda parts: range(*_all(int, parts)),
+    "Decimal": lambda text: Decimal(*_all(str, [text])),
+    "Fraction": lambda parts: Fraction(*_all(int, parts)),
+    "ndarray": lambda parts: _array(*parts),
+    "date": lambda parts: datetime.date(*_all(int, parts)),
+    "datetime": lambda parts: datetime.datetime(*_all(int, parts)),
+    "time": lambda parts: datetime.time(*_all(int, parts)),
+    "timedelta": lambda parts: datetime.timedelta(*_all(int, parts)),
 }
 
 
@@ -135,12 +122,6 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "y": bytes.fromhex,
     "ya": bytearray.fromhex,
 }
-
-
-def _checked(body: Any) -> list[Any]:
-    if type(body) is not list:
-        raise Malformed("a container without a list")
-    return body
 
 
 def _mapping(into: Any, pairs: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import inspect
@@ -170,34 +171,25 @@ class Request:
         self.instance = test._instance
 
 
+_Captured = collections.namedtuple("_Captured", "out err")
+
+
 class Capture:
     """The fixture `capsys`."""
 
     def __init__(self) -> None:
-        self._new()
         self._saved = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = self._out, self._err
-
-    def _new(self) -> None:
-        self._out, self._err = io.StringIO(), io.StringIO()
+        self._streams = sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
 
     def readouterr(self) -> Any:
-        captured = _Captured(self._out.getvalue(), self._err.getvalue())
-        for stream in (self._out, self._err):
+        captured = _Captured(*(stream.getvalue() for stream in self._streams))
+        for stream in self._streams:
             stream.seek(0)
             stream.truncate()
         return captured
 
     def undo_all(self) -> None:
         sys.stdout, sys.stderr = self._saved
-
-
-class _Captured(tuple):  # type: ignore[type-arg]
-    def __new__(cls, out: str, err: str) -> _Captured:
-        return super().__new__(cls, (out, err))
-
-    out = property(lambda self: self[0])
-    err = property(lambda self: self[1])
 
 
 def _caplog() -> Any:
@@ -238,32 +230,28 @@ def _caplog() -> Any:
 
 
 class MonkeyPatch:
-    """The fixture `monkeypatch`."""
+    """The fixture `monkeypatch`, by what `mock.patch` does."""
 
     def __init__(self) -> None:
-        self._undo: list[Callable[[], Any]] = []
+        from unittest import mock
+
+        self._patch, self._stack = mock.patch, contextlib.ExitStack()
+        self.undo_all = self._stack.close
 
     def setattr(self, target: Any, name: Any, value: Any = _MISSING, raising: bool = True) -> None:
-        if value is _MISSING:
-            path, _, attribute = target.rpartition(".")
-            target, name, value = _imported(path), attribute, name
-        old = getattr(target, name, _MISSING)
-        self._undo.append(functools.partial(_restore, target, name, old))
-        setattr(target, name, value)
+        patch = self._patch if value is _MISSING else self._patch.object
+        given = (target, name) if value is _MISSING else (target, name, value)
+        self._stack.enter_context(patch(*given, create=True))
 
     def delattr(self, target: Any, name: str, raising: bool = True) -> None:
-        self._undo.append(functools.partial(setattr, target, name, getattr(target, name)))
+        self._stack.callback(setattr, target, name, getattr(target, name))
         delattr(target, name)
 
     def setitem(self, mapping: Any, key: Any, value: Any) -> None:
-        if key in mapping:
-            self._undo.append(functools.partial(mapping.__setitem__, key, mapping[key]))
-        else:
-            self._undo.append(functools.partial(mapping.pop, key, None))
-        mapping[key] = value
+        self._stack.enter_context(self._patch.dict(mapping, {key: value}))
 
     def delitem(self, mapping: Any, key: Any, raising: bool = True) -> None:
-        self._undo.append(functools.partial(mapping.__setitem__, key, mapping[key]))
+        self._stack.enter_context(self._patch.dict(mapping))
         del mapping[key]
 
     def setenv(self, name: str, value: str) -> None:
@@ -274,26 +262,7 @@ class MonkeyPatch:
             self.delitem(os.environ, name)
 
     def chdir(self, path: Any) -> None:
-        self._undo.append(functools.partial(os.chdir, os.getcwd()))
-        os.chdir(path)
-
-    def undo_all(self) -> None:
-        for undo in reversed(self._undo):
-            undo()
-
-
-def _restore(target: Any, name: str, old: Any) -> None:
-    delattr(target, name) if old is _MISSING else setattr(target, name, old)
-
-
-def _imported(path: str) -> Any:
-    import importlib
-
-    for count in range(path.count(".") + 1, 0, -1):
-        head, rest = path.split(".")[:count], path.split(".")[count:]
-        with contextlib.suppress(ImportError):
-            return functools.reduce(getattr, rest, importlib.import_module(".".join(head)))
-    raise ImportError(path)
+        self._stack.enter_context(contextlib.chdir(path))
 
 
 def _tmp_path() -> Any:
