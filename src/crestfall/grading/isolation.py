@@ -205,7 +205,7 @@ class _Reader(ast.NodeVisitor):
         func = node.func
         if self._names.makes_object(node):
             raise Handles(f"objects of the class {root(func)}")
-        if self._names.of_program(func) or self._is_result(func):
+        if self._names.of_program(func) or isinstance(func, ast.Call):  # a result that is called: `adder(2)(3)`
             self._hand_over(node)
             return
         if isinstance(func, ast.Name):
@@ -223,10 +223,6 @@ class _Reader(ast.NodeVisitor):
             elif isinstance(func, ast.Attribute) and root(func) in self._names.modules - _CALLING:
                 raise Handles(f"{root(func)}.{func.attr}() of a function")
 
-    def _is_result(self, func: ast.AST) -> bool:
-        """A call's result that is called: `adder(2)(3)`."""
-        return isinstance(func, ast.Call)
-
     def _kinds(self, node: ast.Call) -> None:
         kinds = node.args[1].elts if len(node.args) > 1 and isinstance(node.args[1], ast.Tuple) else node.args[1:]
         for kind in kinds:
@@ -237,19 +233,14 @@ class _Reader(ast.NodeVisitor):
 
     def _hand_over(self, node: ast.AST) -> None:
         """Arguments of a program's function: values, functions of Python, objects that were built for it."""
-        if isinstance(node, ast.Call) and (self._names.of_program(node.func) or self._is_result(node.func)):
+        if isinstance(node, ast.Call) and (self._names.of_program(node.func) or isinstance(node.func, ast.Call)):
             if isinstance(node.func, ast.Call):
                 self.visit(node.func)
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                 self._hand_over(argument)
-        elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-            for item in node.elts:
+        elif isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Starred)):
+            for item in filter(lambda child: isinstance(child, ast.expr), ast.iter_child_nodes(node)):
                 self._hand_over(item)
-        elif isinstance(node, ast.Dict):
-            for item in [*filter(None, node.keys), *node.values]:
-                self._hand_over(item)
-        elif isinstance(node, ast.Starred):
-            self._hand_over(node.value)
         elif isinstance(node, (ast.Lambda, ast.GeneratorExp)) or _mentions(node, self._names.own):
             raise Handles("functions or objects of the tests are handed over")
         elif not self._names.of_program(node) and not self._is_instance(node):

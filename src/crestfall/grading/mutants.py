@@ -67,10 +67,10 @@ def mutants_of(program: str, most: int, seed: int = 0) -> list[Mutant]:
     for i, k in places:
         changed = copy.deepcopy(tree)
         change = _changes(next(islice(ast.walk(changed), i, None)))[k]
-        line = change.make()
+        change.how(change.node)
         text = ast.unparse(ast.fix_missing_locations(changed)) + "\n"
         if text.strip() != original and text not in found:
-            found[text] = Mutant(text, line, change.what)
+            found[text] = Mutant(text, getattr(change.node, "lineno", 0), change.what)
         if len(found) == most:
             break
     return list(found.values())
@@ -81,11 +81,6 @@ class _Change:
     node: Any
     what: str
     how: Callable[[Any], None]
-
-    def make(self) -> int:
-        """Make it in place; the line where."""
-        self.how(self.node)
-        return int(getattr(self.node, "lineno", 0))
 
 
 def _changes(node: ast.AST) -> list[_Change]:

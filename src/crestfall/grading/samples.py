@@ -106,15 +106,11 @@ def _written(row: Row) -> list[Written]:
     task_id, form = _task_id(row), FIELDS.get(name) or _WORDS[_word(name)]
     if texts == [row.data[name]]:
         return [Written(task_id, form, texts[0], row)]
-    if form == "completion" and _is_conversation(row.data[name]):
-        form = "response"
+    inner = row.data[name]
+    if form == "completion" and isinstance(inner, list) and any(isinstance(item, Mapping) for item in inner):
+        form = "response"  # a conversation's text is an answer rather than the rest of a prompt
     others = {key: value for key, value in row.data.items() if key != name}
     return [Written(task_id, form, text, replace(row, data={**others, name: text})) for text in texts]
-
-
-def _is_conversation(value: Any) -> bool:
-    """Whether a value is a list of messages. Its text is an answer rather than the rest of a prompt."""
-    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 
 def _word(name: str) -> str:

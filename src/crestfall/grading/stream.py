@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from crestfall.core.errors import RunDirectoryError
-from crestfall.core.types import CallTests, Grade, Problem, StdioTests
+from crestfall.core.types import CallTests, CodeTests, Grade, Problem, StdioTests
 from crestfall.grading.grader import CodeGrader
 from crestfall.grading.kept import KeptGrades
 from crestfall.grading.samples import Sample
@@ -95,13 +95,8 @@ async def _lot(grader: CodeGrader, lot: Sequence[Placed], kept: KeptGrades) -> l
     found = await grader.agrade_batch(new.values(), each)
     grades = dict(zip(names, found, strict=True))
     kept.add(grades)
-    return [(item, grades.get(key) or _known(kept, key)) for item, key in zip(lot, keys, strict=True)]
-
-
-def _known(kept: KeptGrades, key: str) -> Grade:
-    grade = kept.get(key)
-    assert grade is not None
-    return grade
+    grades |= {key: grade for key in keys if (grade := kept.get(key)) is not None}
+    return [(item, grades[key]) for item, key in zip(lot, keys, strict=True)]
 
 
 def _lots(placed: Iterable[Sequence[Placed]], programs: int) -> Iterator[list[Placed]]:
@@ -138,9 +133,7 @@ def _bytes(value: Any) -> int:
 
 def _light(sample: Sample) -> Sample:
     """A sample without its problem's cases."""
-    match sample.problem.tests:
-        case CallTests() as calls:
-            return replace(sample, problem=replace(sample.problem, tests=replace(calls, cases=())))
-        case StdioTests() as stdio:
-            return replace(sample, problem=replace(sample.problem, tests=replace(stdio, cases=())))
-    return sample
+    tests = sample.problem.tests
+    if isinstance(tests, CodeTests):
+        return sample
+    return replace(sample, problem=replace(sample.problem, tests=replace(tests, cases=())))  # type: ignore[arg-type]

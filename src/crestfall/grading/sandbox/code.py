@@ -4,6 +4,7 @@ handle its objects."""
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Unsupported
@@ -39,7 +40,7 @@ def _with_tests(outcome: Outcome, tests: Tests) -> Outcome:
     """Each test with its verdict; one more where something else than a test ended it."""
     if outcome.verdict != "passed" and all(verdict == "passed" for _, verdict, _ in tests):
         tests.append(("the rest", outcome.verdict, outcome.detail))
-    return outcome.with_tests(tuple(tests), len(tests))
+    return replace(outcome, tests=tuple(tests), total=len(tests))
 
 
 # --- beside the program

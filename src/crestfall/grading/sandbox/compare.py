@@ -4,7 +4,6 @@ types."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -84,7 +83,8 @@ def _close(expected: Any, given: Any, tolerance: float) -> bool:
         return _near(expected, given, tolerance)
     if type(expected) is type(given):
         if isinstance(expected, (list, tuple)):
-            return _close_items(expected, given, tolerance)
+            pairs = zip(expected, given, strict=False)
+            return len(expected) == len(given) and all(_close(a, b, tolerance) for a, b in pairs)
         if isinstance(expected, dict):
             return expected.keys() == given.keys() and all(
                 _close(value, given[key], tolerance) for key, value in expected.items()
@@ -97,7 +97,3 @@ def _near(a: Any, b: Any, tolerance: float) -> bool:
         return a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
     except OverflowError:  # an int beyond all floats, which is near none
         return False
-
-
-def _close_items(expected: Sequence[Any], given: Sequence[Any], tolerance: float) -> bool:
-    return len(expected) == len(given) and all(_close(a, b, tolerance) for a, b in zip(expected, given, strict=True))

@@ -54,17 +54,9 @@ def _same(args: tuple[Any, ...], expected: Any, given: Any, atol: float, oracle:
     if oracle == "root":
         return bool(abs(sum(c * math.pow(given, i) for i, c in enumerate(args[0]))) <= atol)
     exact = _ORACLES[oracle](args, expected, given, atol) if oracle else bool(given == expected)
-    if atol == 0 and _floats(expected):
+    if atol == 0 and {type(part) for part in (expected if type(expected) in (list, tuple) else [expected])} == {float}:
         atol = FLOAT_ATOL
     return exact or (atol != 0 and type(given) is type(expected) and _close(given, expected, atol))
-
-
-def _floats(value: Any) -> bool:
-    return type(value) is float or (type(value) in (list, tuple) and bool(value) and all(map(_is_float, value)))
-
-
-def _is_float(value: Any) -> bool:
-    return type(value) is float
 
 
 def _close(given: Any, expected: Any, atol: float) -> bool:

@@ -136,14 +136,10 @@ class Test:
         if not self._known(name):
             raise Unsupported(f"the tests take {name!r}, which nothing gives them")
         if name not in self._made:
-            self._made[name] = self._own(name) if name in self._fixtures else self._builtin(name)
+            value = self._made[name] = self._own(name) if name in self._fixtures else _BUILTIN[name]()
+            if name in _BUILTIN and hasattr(value, "undo_all"):
+                self._stack.callback(value.undo_all)
         return self._made[name]
-
-    def _builtin(self, name: str) -> Any:
-        value = _BUILTIN[name]()
-        if hasattr(value, "undo_all"):
-            self._stack.callback(value.undo_all)
-        return value
 
     def _own(self, name: str) -> Any:
         """Of a wider scope than a test, once for each of its parameters."""

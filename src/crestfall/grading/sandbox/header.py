@@ -7,42 +7,10 @@ from functools import cache
 from typing import Any
 
 # LiveCodeBench's header (lcb_runner/evaluation/testing_util.py); APPS, TACO and their successors have a part of it.
-LEETCODE = """\
-from string import *
-from re import *
-from datetime import *
-from collections import *
-from heapq import *
-from bisect import *
-from copy import *
-from math import *
-from random import *
-from statistics import *
-from itertools import *
-from functools import *
-from operator import *
-from io import *
-from sys import *
-from json import *
-from builtins import *
-from typing import *
-import string
-import re
-import datetime
-import collections
-import heapq
-import bisect
-import copy
-import math
-import random
-import statistics
-import itertools
-import functools
-import operator
-import io
-import sys
-import json
-"""
+_MODULES = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io
+sys json""".split()  # noqa: SIM905
+LEETCODE = "".join(f"from {name} import *\n" for name in (*_MODULES, "builtins", "typing"))
+LEETCODE += "".join(f"import {name}\n" for name in _MODULES)
 
 
 @cache

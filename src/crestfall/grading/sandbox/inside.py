@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from _json import encode_basestring_ascii
 from functools import partial
-from typing import Any
 
 from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
@@ -29,7 +28,9 @@ def serve(channel: Channel, source: str, header: str, every: bool) -> None:
     channel.send('["v",null]')
     code, collected, entry, modules, nonce = channel.receive()
     candidate = partial(find, namespace, entry) if entry else partial(main_function, namespace)
-    _stand_for(module, modules)
+    pytest_shim.provide()
+    for name in ("__main__", "solution", *modules):  # the program is the module that the tests import or patch
+        sys.modules[name] = module
     log = Assertions(every)
     namespace.update(log.names(), __name__="__main__", CACHE={})
     try:
@@ -42,13 +43,6 @@ def serve(channel: Channel, source: str, header: str, every: bool) -> None:
         for name, error in log.results
     )
     channel.send(f'["t","{nonce}",{log.checks},[{results}],"{kind}",{encode_basestring_ascii(text)}]')
-
-
-def _stand_for(module: Any, names: list[str]) -> None:
-    """The program is the module that the tests import or patch."""
-    pytest_shim.provide()
-    for name in ("__main__", "solution", *names):
-        sys.modules[name] = module
 
 
 def _kind(error: BaseException | None) -> str:

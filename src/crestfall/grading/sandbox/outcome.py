@@ -27,9 +27,6 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
 
-    def with_tests(self, tests: tuple[tuple[str, str, str], ...], total: int) -> Outcome:
-        return replace(self, tests=tests, total=total)
-
 
 def combined(outcomes: list[Outcome], names: list[str]) -> Outcome:
     """The outcome of several tests, in order: that of the first which did not pass.

@@ -137,17 +137,13 @@ def _refuse(*args: object) -> int:
     raise Refused(1, "this sandbox starts no other programs")
 
 
-def _fork(module: ModuleType) -> None:
-    """An error, as where no such program is installed, and not the end of the process."""
-    module.fork_exec = _refuse  # type: ignore[attr-defined]
-
-
 def _subprocess(module: ModuleType) -> None:
-    module._fork_exec = _refuse  # type: ignore[attr-defined]
+    """An error, as where no such program is installed, and not the end of the process."""
+    module.fork_exec = module._fork_exec = _refuse  # type: ignore[attr-defined]
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {
-    "_posixsubprocess": _fork,
+    "_posixsubprocess": _subprocess,
     "subprocess": _subprocess,
     "multiprocessing.context": _context,
     "multiprocessing.pool": _pool,

@@ -96,11 +96,8 @@ def limit_resources(settings: Settings) -> None:
     linux.limit(resource.RLIMIT_MSGQUEUE, 0)
     linux.limit(resource.RLIMIT_MEMLOCK, 0)
     _, most = resource.getrlimit(resource.RLIMIT_AS)  # kept: a program's own limit may be higher, and is final
-    resource.setrlimit(resource.RLIMIT_AS, (_at_most(settings.memory_bytes, most), most))
-
-
-def _at_most(value: int, most: int) -> int:
-    return value if most == resource.RLIM_INFINITY else min(value, most)
+    own = settings.memory_bytes if most == resource.RLIM_INFINITY else min(settings.memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_AS, (own, most))
 
 
 class Zygote:
