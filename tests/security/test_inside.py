@@ -105,6 +105,7 @@ AROUND = {  # no assertion that the source shows to run in any case
         "def push(self, x): raise SystemExit",
         "push = staticmethod(lambda x: sys.exit(0))",
         "push = partial(sys.exit, 0)",
+        "def push(self, x): from crestfall.grading.sandbox.assertions import leave; leave()",
     ],
 )
 def test_a_program_that_exits_ends_no_tests(grader, name, end):

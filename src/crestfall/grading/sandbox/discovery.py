@@ -59,6 +59,8 @@ def start(
     try:
         exec(code, names)
     except Left as end:
+        if is_of_program(end):
+            raise
         if end.code:
             raise AssertionError(f"the tests exit with {end.code!r}") from None
     if CHECK in collected:
