@@ -117,7 +117,7 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
 
 
 def _uncast(now: Any, saved: Any, device: Any) -> Any:
-    """The loaded state, in which tensors with a changed dtype or class are replaced by the saved ones."""
+    """The loaded state, in which what has been cast is replaced by what was saved."""
     if hasattr(saved, "dtype") and hasattr(saved, "to"):
         same = type(now) is type(saved) and now.dtype == saved.dtype
         return now if same else saved.to(device=device)
@@ -125,7 +125,7 @@ def _uncast(now: Any, saved: Any, device: Any) -> Any:
         return type(saved)(_uncast(a, b, device) for a, b in zip(now, saved, strict=True))
     if type(saved) is dict and isinstance(now, dict):
         return {key: _uncast(now[key], value, device) for key, value in saved.items()}
-    return now
+    return saved if isinstance(saved, str) else now  # of a string torch makes the name of a generator
 
 
 def _into_the_old_tensors(now: Any, before: Mapping[str, Any]) -> None:

@@ -210,8 +210,8 @@ class Guard:
     def carry_out(self, decision: Decision) -> bool:
         """Carry out the last decision. Returns whether training ends.
 
-        Collective in a distributed run. Nothing happens for a plain `continue`, nor where the target is the step just
-        observed.
+        Collective in a distributed run. Nothing happens for a plain `continue`. A second call puts the same step back
+        again and changes no learning rate a second time.
 
         A decision that changes the learning rate, where the guard was given none, is carried out without that and with
         a warning: a run is not ended for it. A guard that only decides has nothing to put back: it ends training for a
@@ -236,6 +236,7 @@ class Guard:
             self._say("the decision resets the optimizer, but the guard holds none: put it into `state`")
         if self._outcome.rate_factor != 1.0 and (decision.action != "continue" or decision.changes_training):
             self._scale_learning_rate(self._state, self._outcome.rate_factor)
+        self._outcome = self._outcome.again(self._state.rates_stay)
         if decision.action == "rollback" or (decision.action == "continue" and decision.average):
             for call in self._on_rollback:
                 call()
@@ -374,7 +375,7 @@ class Guard:
     def _announce(self, outcome: Outcome, step: int) -> Decision:
         self._outcome, self._last_step = outcome, step
         decision = outcome.decision
-        due = decision.changes_training or outcome.target is not None or bool(outcome.mean_of)
+        due = decision.changes_training or outcome.target not in (None, outcome.current) or bool(outcome.mean_of)
         self._owed = self._state is not None and due
         if self._ranks.rank == 0:
             if self._protected is not None and self._history is not None:

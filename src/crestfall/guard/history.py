@@ -63,6 +63,12 @@ class Outcome:
         decision, mean = Decision.from_json(data["decision"]), tuple(data["mean_of"])
         return cls(decision, wanted=frozenset(data["wanted"]), mean_of=mean, **fields)
 
+    def again(self, rates_stay: bool) -> Outcome:
+        """What is left of it once it has been carried out: it may be put back again, no rate is multiplied twice."""
+        target = None if self.mean_of else self.target
+        factor = 1.0 if target is None or rates_stay else self.rate_factor
+        return replace(self, target=target, mean_of=(), rate_factor=factor)
+
 
 class History:
     def __init__(
@@ -176,7 +182,8 @@ class History:
                 (not scores.not_finite and (record.step in keep or best is None or record.value > self._value(best)))
                 or (decision.action == "stop" and decision.target_step == record.step)
             )
-            decision, target = self._resolve(decision, kept_before | keep)
+            there = self.available() | ({identity} if take else frozenset())
+            decision, target = self._resolve(decision, kept_before | keep, there)
             decision, mean = self._averaged(decision)
             wanted = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
         decision = self._worded(decision)
@@ -184,7 +191,7 @@ class History:
         self._by_id[identity] = self._active[-1] = observation
         self._pending = observation
         place = snapshot_name(identity, record.step) if take else ""
-        factor = self._factor(target)
+        factor = self._factor(target, rate)
         return Outcome(decision, target, factor, identity if take else None, wanted, place, mean, identity)
 
     def write_journal(self) -> None:
@@ -201,11 +208,11 @@ class History:
         decision = self._controller.last(self._state, self._active[-1].record.step)
         if self._active[-1].scores.not_finite == "weights" and decision.target_step == self._active[-1].record.step:
             decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
-        decision, target = self._resolve(decision, self._controller.keep(self._state))
+        decision, target = self._resolve(decision, self._controller.keep(self._state), self.available())
         decision, mean = self._averaged(decision)
         decision = self._worded(decision)
-        now = self._active[-1].id
-        return Outcome(decision, target, self._factor(target), wanted=self.available(), mean_of=mean, current=now)
+        factor, now = self._factor(target, self.rate), self._active[-1].id
+        return Outcome(decision, target, factor, wanted=self.available(), mean_of=mean, current=now)
 
     def close(self) -> None:
         self._lock.release()
@@ -307,33 +314,34 @@ class History:
     def _identity(self, step: int | None) -> int | None:
         return next((o.id for o in reversed(self._active) if o.record.step == step), None)
 
-    def _resolve(self, decision: Decision, kept_steps: frozenset[int]) -> tuple[Decision, int | None]:
-        """The decision and the snapshot that carries it out.
+    def _resolve(
+        self, decision: Decision, kept_steps: frozenset[int], there: frozenset[int]
+    ) -> tuple[Decision, int | None]:
+        """The decision and the snapshot that carries it out, of those that are `there`.
 
         The controller's target is replaced where its snapshot is not there (a disk that was full), and where the
-        controller keeps the best that it has seen and a better one is left from before a restart.
+        controller keeps the best that it has seen and a better one is left from before a restart. A stop at the present
+        step puts its snapshot back too: the weights may have been trained or replaced since.
         """
         if decision.action == "continue" or decision.target_step is None:
             return decision, None
-        current = self._active[-1]
-        named, best = self._identity(decision.target_step), self.best_of(self.available() | {current.id})
-        if named == current.id or best is None:
-            return decision, None if named == current.id else named if named in self.available() else None
-        chosen, why = named, ""
-        if named is None or named not in self.available():
-            chosen, why = best, f"no snapshot of step {decision.target_step} is kept"
-        elif (
-            decision.target_step in kept_steps
-            and best not in {o.id for o in self._active}
-            and self._value(best) > self._value(named)
-        ):
-            chosen, why = best, "a better one is kept from before a restart"
-        assert chosen is not None
-        if why:
-            step, value = self._by_id[chosen].record.step, self._value(chosen)
+        current, chosen, why = self._active[-1].id, self._identity(decision.target_step), ""
+        best = self.best_of(there | {current})
+        if chosen != current and best is not None:
+            if chosen not in there:
+                why = f"no snapshot of step {decision.target_step} is kept"
+            elif (
+                decision.target_step in kept_steps
+                and best not in {o.id for o in self._active}
+                and self._value(best) > self._value(chosen)
+            ):
+                why = "a better one is kept from before a restart"
+        if why and best is not None:
+            chosen, step, value = best, self._by_id[best].record.step, self._value(best)
             reason = f"{decision.reason}; {why}: step {step} ({value:.3f}) takes its place"
             decision = replace(decision, target_step=step, reason=reason)
-        return decision, None if chosen == current.id else chosen
+        as_it_is = chosen not in there or (chosen == current and decision.action != "stop")
+        return decision, None if as_it_is else chosen
 
     def _averaged(self, decision: Decision) -> tuple[Decision, tuple[int, ...]]:
         """The decision and the snapshots that it averages, as far as they are there; the present weights are."""
@@ -345,11 +353,11 @@ class History:
             decision = replace(decision, average=tuple(found), reason=reason)
         return decision, tuple(i for i in found.values() if i is not None)
 
-    def _factor(self, target: int | None) -> float:
-        """The factor from the current learning rate, once `target` is restored, to the intended one."""
-        current = self._active[-1]
-        in_force = current.rate_before if target is None or self._rates_stay else self._by_id[target].rate_before
-        return current.rate_after / in_force
+    def _factor(self, target: int | None, now: float) -> float:
+        """The factor from the learning rate in force, once `target` is restored, to the intended one. `now`: the
+        multiplier in force at present."""
+        in_force = now if target is None or self._rates_stay else self._by_id[target].rate_before
+        return self.rate / in_force
 
     def _wanted(self, keep: frozenset[int], target: int | None, take: bool) -> frozenset[int]:
         """Snapshots to keep: the target's, the best, then those that the controller needs, up to the bound."""

@@ -7,12 +7,13 @@ and are sent the rest when it is needed. Of sharded tensors every rank holds its
 from __future__ import annotations
 
 import json
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crestfall.core.errors import ConfigError
+from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.guard import sharded
 from crestfall.guard.ranks import Ranks
 from crestfall.guard.rehearsal import differences, misfit
@@ -61,7 +62,15 @@ class Keeper:
 
     def _rehearse(self) -> bool:
         """Whether the state has shards."""
-        held = statetree.pack(self._state.capture())
+        live = statetree.look(self._state.capture())
+        if (path := self._state.trained_elsewhere(live.leaves.values())) and self._ranks.rank == 0:
+            warnings.warn(
+                f"crestfall guard: state[{path!r}] trains weights that nothing in `state` holds: a return leaves them "
+                "where they are. Put them, or the model that they belong to, into `state`",
+                CrestfallWarning,
+                stacklevel=4,
+            )
+        held = statetree.copied(live)
         if self._state.own and self._ranks.size > 1:
             self._refuse_gathered(held)
         self._state.restore(statetree.unpack(held))

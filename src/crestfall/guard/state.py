@@ -101,6 +101,20 @@ class State:
         """Whether all trainable weights are finite numbers."""
         return all(finite(item) for item in (*self.modules.values(), *self.tensors.values()))
 
+    def trained_elsewhere(self, leaves: Iterable[Any]) -> str:
+        """The path of an optimizer that trains weights which are in no module or tensor here, nor in the memory of
+        `leaves`, the live tensors of a capture; "" if there is none, and where no weights are held at all."""
+        if not (self.modules or self.tensors):
+            return ""
+        held = {id(p) for module in self.modules.values() for p in module.parameters()}
+        held |= {id(tensor) for tensor in self.tensors.values()}
+        places = {_address(leaf) for leaf in leaves} - {None}
+        for path, item in self.optimizers.items():
+            weights = [p for group in item.param_groups for p in group["params"] if p.requires_grad]
+            if any(id(weight) not in held and _address(weight) not in places for weight in weights):
+                return path
+        return ""
+
     def weights(self) -> dict[str, Any]:
         """The tensors that a mean over several snapshots is taken of."""
         weights = {path: item for path, item in self.tensors.items() if item.is_floating_point()}
@@ -280,6 +294,12 @@ def _is_tensor(item: Any) -> bool:
 def _is_module(item: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(item, torch.nn.Module)
+
+
+def _address(item: Any) -> int | None:
+    """Where the numbers of a plain tensor are."""
+    plain = _is_tensor(item) and type(item).__name__ in ("Tensor", "Parameter")
+    return item.untyped_storage().data_ptr() if plain else None
 
 
 def _is_array(item: Any) -> bool:

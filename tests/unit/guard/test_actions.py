@@ -188,3 +188,35 @@ def test_a_decision_survives_its_journal() -> None:
         assert Decision.from_json(decision.to_json()) == decision
     with pytest.raises(ValueError, match="stop"):
         Decision("stop", 3, forget_optimizer=True)
+
+
+HALF = Decision("continue", reason="slower", learning_rate_scale=0.5)
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        HALF,
+        Decision("rollback", 1, "back", learning_rate_scale=0.5),
+        Decision("rollback", 1, "back", learning_rate_scale=0.5, average=(1, 2)),
+    ],
+)
+@pytest.mark.parametrize("schedule", ["back", "on"])
+def test_a_decision_carried_out_twice_or_before_the_end_counts_once(
+    decision: Decision, schedule: Any, tmp_path: Path
+) -> None:
+    guard, state, _ = run(tmp_path, {3: decision}, schedule=schedule)
+    once = state["optimizer"].param_groups[0]["lr"], state["model"].weight.detach().clone()
+    guard.carry_out(guard.decision)
+    assert state["optimizer"].param_groups[0]["lr"] == once[0]
+    assert torch.equal(state["model"].weight, once[1])
+    if decision.action == "continue":
+        assert guard.carry_out(guard.finish())
+        assert state["optimizer"].param_groups[0]["lr"] == once[0]
+
+
+def test_the_last_step_comes_back_though_training_went_on_unobserved(tmp_path: Path) -> None:
+    guard, state, seen = run(tmp_path, {})
+    train(state)
+    assert guard.carry_out(guard.finish())
+    assert torch.equal(state["model"].weight, seen[3])

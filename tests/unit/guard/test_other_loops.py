@@ -56,6 +56,18 @@ def comes_back(directory: Path, state: dict[str, Any], step: Callable[[], object
     return same(wanted, bits(state))
 
 
+# --- what the state holds ---------------------------------------------------------------------------------------------
+
+
+def test_weights_that_are_trained_and_not_in_the_state_are_said(tmp_path: Path) -> None:
+    model = network().bfloat16()
+    wide = [weight.detach().float().requires_grad_() for weight in model.parameters()]
+    state = {"model": model, "optimizer": torch.optim.AdamW(wide)}
+    with pytest.warns(CrestfallWarning, match=r"state\['optimizer'\] trains weights that nothing in `state` holds"):
+        Guard(tmp_path, state=state).close()
+    Guard(tmp_path / "with them", state={**state, "wide": wide}).close()
+
+
 # --- another run, another direction ---------------------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ class Nested(torch.optim.Optimizer):
                 past = state.setdefault("past", [])
                 past.append(weight.grad.float() * 1.001)
                 state["kept"] = {"mean": torch.stack(past).mean(0)}
+                state["phase"] = f"after {len(past)}"
                 state["eight"] = (state["kept"]["mean"].clamp(-1, 1) * 127).to(torch.int8)
                 weight -= group["lr"] * (state["kept"]["mean"] + state["eight"].float() / 127).to(weight.dtype)
 
