@@ -111,7 +111,7 @@ class Guard:
                 raise ConfigError("hand_on needs `state`; with `capture` and `restore` capture the average yourself")
             if isinstance(state, Mapping) and not any(item is hand_on for item in state.values()):
                 state = {**state, "weight average": hand_on}
-        self.directory = Path(directory).absolute()  # whatever the working directory is later
+        self.directory = Path(directory).resolve()  # whatever the working directory and links are later
         self._ranks = ranks or detect()
         self._controller = as_controller(control)
         check_without_duels(self._controller)
@@ -185,7 +185,7 @@ class Guard:
             raise ConfigError(f"{self.directory}: this guard is closed, by `close` or by another guard made for it")
         if self._owed:
             self._say_owed()
-        self._check_rates()
+        self.check_rates()
         weights_finite = self._weights_are_finite()
 
         def decide() -> dict[str, Any]:
@@ -341,8 +341,9 @@ class Guard:
                 "`state`, or give `scale_learning_rate` beside `capture` and `restore`"
             )
 
-    def _check_rates(self) -> None:
-        """A loop or a scheduler outside `state` that sets rates by itself undoes a decision without a word."""
+    def check_rates(self) -> None:
+        """Say so where a loop or a scheduler outside `state` has set a rate that a decision had lowered. `observe` does
+        this; right before `optimizer.step()` it sees more."""
         lowered, self._lowered = self._lowered, []
         if self._state is None or not lowered:
             return

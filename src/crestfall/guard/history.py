@@ -157,6 +157,7 @@ class History:
         Raises:
             ConfigError: a step that does not come after the last one.
         """
+        self._note_deleted()
         self._go_back_before(scores.record.step, scores)
         scores = self._finite(scores)
         record, hidden = scores.record, scores.not_finite == "weights"
@@ -205,6 +206,7 @@ class History:
         """The controller's last word, its budget used up."""
         if not self._active:
             raise ConfigError("guard.finish: nothing has been observed yet")
+        self._note_deleted()
         decision = self._controller.last(self._state, self._active[-1].record.step)
         if self._active[-1].scores.not_finite == "weights" and decision.target_step == self._active[-1].record.step:
             decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
@@ -263,7 +265,15 @@ class History:
         """A process that died between a snapshot and the journal has observed all the same."""
         for identity in sorted(self.snapshots.ids):
             if identity >= self._journal.next_id:
-                self._journal.append(self.snapshots.observation(identity))
+                try:
+                    self._journal.append(self.snapshots.observation(identity))
+                except InputError as error:
+                    self.snapshots.forget(identity)
+                    _say(f"{error}; it is set aside")
+
+    def _note_deleted(self) -> None:
+        for path in self.snapshots.deleted():
+            _say(f"{path} has been deleted: it is no target any more, unless a copy of it is in memory")
 
     def _refuse_other_direction(self) -> None:
         seen = [o for o in self._active if not o.scores.not_finite]
@@ -367,3 +377,7 @@ class History:
         asked = {o.id for o in self._active if o.record.step in keep} | {target, best}
         ordered = sorted(there & asked, key=lambda i: (i != target, i != best, -self._value(i), i))
         return frozenset(ordered[: self._max_snapshots])
+
+
+def _say(text: str) -> None:
+    warnings.warn(f"crestfall guard: {text}", CrestfallWarning, stacklevel=5)

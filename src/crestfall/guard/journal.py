@@ -129,10 +129,12 @@ class Journal:
         Raises RunDirectoryError where it cannot be written; it is kept and written with the next one then.
         """
         self.observations.append(observation)
-        waiting = self.observations[self._written :]
+        new = not self.path.exists()  # somebody may have deleted it
+        waiting = self.observations[0 if new else self._written :]
         lines = "".join(json.dumps(item.to_json(), allow_nan=False) + "\n" for item in waiting)
         with writing(self.path):
-            size = self.path.stat().st_size if self.path.exists() else 0
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            size = 0 if new else self.path.stat().st_size
             try:
                 with self.path.open("ab") as file:
                     file.write(lines.encode())

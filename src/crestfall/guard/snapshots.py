@@ -122,6 +122,11 @@ class Snapshots:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not an observation of a guard ({error!r})") from None
 
+    def deleted(self) -> list[Path]:
+        """Those that somebody has deleted, which are forgotten with this."""
+        missing = [identity for identity, path in tuple(self._paths.items()) if not path.exists()]
+        return [self.forget(identity) for identity in missing if identity in self]  # `prune` forgets first
+
     def forget(self, identity: int) -> Path:
         """Use it no more, and leave it where it is. Returns where that is."""
         return self._paths.pop(identity)

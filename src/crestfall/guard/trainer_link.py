@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,18 @@ def come_first(trainer: Any, callback: Any) -> None:
     others = [other for other in handler.callbacks if other is not callback]
     part_of_the_step = [other for other in others if type(other).__name__ == "SyncRefModelCallback"]
     handler.callbacks = [*part_of_the_step, callback, *(o for o in others if o not in part_of_the_step)]
+
+
+def say_averages(trainer: Any) -> None:
+    """Warn of a callback with an average of its own: no rollback takes it back."""
+    names = [type(other).__name__ for other in ([] if trainer is None else trainer.callback_handler.callbacks)]
+    if found := [name for name in names if re.search("EMA|SWA|Averag", name)]:
+        warnings.warn(
+            f"crestfall: the average of {found[0]} holds the steps past the peak too, for it is not taken back: "
+            "CrestfallCallback(hand_on='ema') averages up to the peak",
+            CrestfallWarning,
+            stacklevel=2,
+        )
 
 
 def remembered(state: Any, now: Mapping[str, float] | None = None) -> Mapping[str, float]:

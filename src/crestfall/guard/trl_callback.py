@@ -39,6 +39,7 @@ from crestfall.guard.trainer_link import (
     named,
     remembered,
     saves_now,
+    say_averages,
     undisturbed,
 )
 from crestfall.guard.trainer_meter import TrainerMeter
@@ -165,6 +166,7 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
         if self.guard is not None:
             self.guard.close()
         resumed = state.global_step > 0
+        say_averages(self._trainer)
         self._optimizer = kwargs["optimizer"]
         self._measure(state, self._optimizer)
         chosen = decided_by_first(detect(), lambda: {"directory": str(directory_for(self._directory, args, resumed))})
@@ -189,6 +191,8 @@ class CrestfallCallback(TrainerCallback):  # type: ignore[misc]
             self._refuse_missing_metric()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.guard is not None:
+            self.guard.check_rates()
         if self._meter is not None:
             self._meter.before()
 

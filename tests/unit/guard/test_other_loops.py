@@ -1,6 +1,7 @@
 """Training loops as other people write them: what would be silently wrong is right, refused, or said."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,37 @@ def test_weights_that_are_trained_and_not_in_the_state_are_said(tmp_path: Path) 
     with pytest.warns(CrestfallWarning, match=r"state\['optimizer'\] trains weights that nothing in `state` holds"):
         Guard(tmp_path, state=state).close()
     Guard(tmp_path / "with them", state={**state, "wide": wide}).close()
+
+
+def test_what_somebody_deletes_in_the_run_is_said_and_written_again(tmp_path: Path) -> None:
+    state = {"model": network()}
+    with Guard(tmp_path / "run", control="none", state=state) as guard:
+        guard.observe(0, select=0.5)
+        guard.flush()
+        shutil.rmtree(tmp_path / "run")
+        with pytest.warns(CrestfallWarning, match="000000-step-0 has been deleted"):
+            guard.observe(1, select=0.4)
+    with Guard(tmp_path / "run", control="none", state=state) as again:
+        assert again.last_step == 1
+        assert again.best_score == (0, 0.5)
+        assert again.best is not None
+        assert again.best.path is not None
+
+
+def test_a_folder_that_is_no_snapshot_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "snapshots" / "000007-backup").mkdir(parents=True)
+    with pytest.warns(CrestfallWarning, match=r"000007-backup.*set aside"):
+        Guard(tmp_path).close()
+    assert (tmp_path / "snapshots" / "000007-backup").exists()
+
+
+def test_a_link_to_a_directory_is_that_directory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    first = Guard(tmp_path / "link")
+    second = Guard(tmp_path / "run")
+    second.observe(0, select=0.5)
+    with pytest.raises(ConfigError, match="closed"):
+        first.observe(0, select=0.5)
 
 
 # --- another run, another direction ---------------------------------------------------------------------------------

@@ -279,3 +279,35 @@ def test_layers_frozen_on_the_way_go_back_to_where_they_were(tmp_path: Path) -> 
     sft(tmp_path, [callback, Freezes(), Looks()], model=model, max_steps=6).train()
     for step, target in ((4, 1), (5, 3)):
         assert all(torch.equal(weight, seen.weights[target][name]) for name, weight in after[step].items())
+
+
+class OneRate(TrainerCallback):  # type: ignore[misc]
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for group in kwargs["optimizer"].param_groups:
+            group["lr"] = 0.01
+
+
+def test_a_callback_that_sets_the_rate_of_every_step_is_said_to(tmp_path: Path) -> None:
+    half = Decision("rollback", 1, "back", learning_rate_scale=0.5)
+    callback = CrestfallCallback(evaluate=falling, control=Scripted({2: half}))
+    trainer = sft(tmp_path, [callback, OneRate()], max_steps=4, lr_scheduler_type="constant", learning_rate=0.01)
+    with pytest.warns(CrestfallWarning, match="something outside `state` sets it"):
+        trainer.train()
+
+
+def test_an_average_that_no_rollback_takes_back_is_named(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    trainer = sft(tmp_path, [trl.BEMACallback(), CrestfallCallback(evaluate=falling)], max_steps=2)
+    with pytest.warns(CrestfallWarning, match="the average of BEMACallback holds the steps past the peak"):
+        trainer.train()
+
+
+def test_the_last_step_comes_back_though_the_trainer_loads_another(tmp_path: Path) -> None:
+    seen = Seen()
+    options = {"save_strategy": "steps", "save_steps": 1, "load_best_model_at_end": True, "greater_is_better": True}
+    callback = CrestfallCallback(evaluate=lambda model, step: seen(model, step) * step)
+    trainer = sft(tmp_path, [callback, seen], max_steps=3, metric_for_best_model="loss", **EVERY_STEP, **options)
+    trainer.train()
+    assert callback.decision is not None
+    assert callback.decision.target_step == 3
+    assert all(torch.equal(p, seen.weights[3][name]) for name, p in trainer.model.named_parameters())
