@@ -135,14 +135,13 @@ class Disk:
             self._writer.submit(write, large=True)
 
     def _prune(self, history: History, wanted: frozenset[int]) -> None:
-        """Delete what is not wanted; the best on the disk stays as long as a wanted one is not there."""
+        """Delete what is not wanted."""
         there = history.snapshots.ids
-        missing, best = wanted - there, history.best_of(there)
-        history.snapshots.prune(wanted | ({best} if missing and best is not None else set()))
+        history.snapshots.prune(wanted | history.spare(wanted - there, there))
 
     def _lose(self, history: History, newest: int, why: str) -> None:
         self._writer.wait()
-        lost = history.available() - frozenset([newest])
+        lost = (history.snapshots.ids | frozenset(self.held())) - {newest}
         for identity in lost & history.snapshots.ids:
             history.snapshots.forget(identity)
         history.forget(lost)

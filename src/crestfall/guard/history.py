@@ -105,6 +105,8 @@ class History:
         self._state = self._replayed()
         self._fresh = True
         self._unfit: frozenset[int] = frozenset()
+        self._kept: frozenset[int] | None = None
+        """Snapshots that were wanted at the last observation; None before the first."""
 
     @property
     def last_step(self) -> int | None:
@@ -135,7 +137,18 @@ class History:
         return self._by_id[identity]
 
     def available(self) -> frozenset[int]:
-        return (self.snapshots.ids | frozenset(self._in_memory())) - self._unfit
+        """Snapshots to go back to: not those that the disk has still to let go of."""
+        on_disk = self.snapshots.ids
+        there = on_disk | frozenset(self._in_memory())
+        if self._kept is not None:
+            spare = self.spare(self._kept - there, on_disk)
+            there &= self._kept | spare
+        return there - self._unfit
+
+    def spare(self, missing: frozenset[int], on_disk: frozenset[int]) -> frozenset[int]:
+        """The best on the disk stays as long as one that is wanted is missing there."""
+        best = self.best_of(on_disk) if missing else None
+        return frozenset() if best is None else frozenset([best])
 
     @property
     def rate(self) -> float:
@@ -186,7 +199,7 @@ class History:
             there = self.available() | ({identity} if take else frozenset())
             decision, target = self._resolve(decision, kept_before | keep, there)
             decision, mean = self._averaged(decision)
-            wanted = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
+            wanted = self._kept = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
         decision = self._worded(decision)
         observation = replace(observation, decision=decision)
         self._by_id[identity] = self._active[-1] = observation
