@@ -69,6 +69,7 @@ def parser(*filled: str) -> argparse.ArgumentParser:
                 ("examples:" if "\n" in module.EXAMPLE else "example:", *module.EXAMPLE.split("\n"))
             )
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+        sub.set_defaults(refuse=sub.error)
     return top
 
 
@@ -77,7 +78,7 @@ def parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespa
     args, rest = top.parse_known_args(argv)
     stray = [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(args, "overrides")]
     if stray:
-        top.error(f"unrecognized arguments: {' '.join(stray)}")
+        args.refuse(f"unrecognized arguments: {' '.join(stray)}")
     if rest:
         args.overrides = [*args.overrides, *rest]
     return args
