@@ -7,7 +7,7 @@ covers far less than 95% (about 83% at five), so every interval carries the cove
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -76,8 +76,9 @@ def mean_interval(
 
 def end_interval(method: str, values_N: FloatArray) -> Interval:
     """Interval of a method's end of chain over N seeds, in order of seeds: README, tables, figures and reports print
-    the same bounds for the same chains. Raises InputError below 2 seeds."""
-    return mean_interval(values_N, stream("paper", "end of chain", method))
+    the same bounds for the same chains; they are shares, and so are the bounds. Raises InputError below 2 seeds."""
+    found = mean_interval(values_N, stream("paper", "end of chain", method))
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def cluster_interval(

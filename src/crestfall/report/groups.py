@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from crestfall.analysis.trajectory import Run, Trajectory
+from crestfall.analysis.trajectory import Final, Run, Trajectory
 from crestfall.core.text import visible
 
 # The style sheet knows this many colours and dash patterns; further groups use them again.
@@ -45,6 +45,22 @@ def group_runs(runs: Iterable[Run], order: Sequence[str] = ()) -> list[Group]:
         Group(visible(method, 60), tuple(sorted(found, key=lambda run: run.seed)), f"m{k % STYLES}")
         for k, (method, found) in enumerate(begun)
     ]
+
+
+def ends_of(runs: Sequence[Run]) -> list[tuple[Run, Final]]:
+    """The final weights of chains on the final set, to be compared: of the chains that have ended or, before one has,
+    of those that have come furthest. A chain that is on its way is not averaged with one that is at its end."""
+    last = {run: f for run in runs for f in sorted(run.finals, key=lambda f: f.campaign) if f.when == "handed_on"}
+    ended = [(run, final) for run, final in last.items() if run.status == "done"]
+    furthest = max((final.campaign for final in last.values()), default=0)
+    return ended or [(run, final) for run, final in last.items() if final.campaign == furthest]
+
+
+def ends_by_label(groups: Sequence[Group]) -> dict[str, list[tuple[Run, Final]]]:
+    """`ends_of` all groups, by their labels; groups without one are left out."""
+    ends = ends_of([run for g in groups for run in g.runs])
+    found = {g.label: [(run, final) for run, final in ends if run in g.runs] for g in groups}
+    return {label: ends for label, ends in found.items() if ends}
 
 
 def foreign_group(trajectory: Trajectory) -> Group:

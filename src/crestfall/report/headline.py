@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from crestfall.analysis.measures import CampaignMeasures, measure_campaign, split_rise
-from crestfall.analysis.trajectory import Run, Trajectory
-from crestfall.report.groups import Group, number_of
+from crestfall.analysis.trajectory import Trajectory
+from crestfall.report.groups import Group, ends_by_label
 from crestfall.report.nulls import GapNoise, Noise
 from crestfall.report.words import compact, listed, percent, points, with_error
 
@@ -120,21 +120,16 @@ def _clear(difference: float, curve: Trajectory) -> bool:
 
 def end_of_chain(groups: Sequence[Group]) -> list[str]:
     """The comparison on the final set, for chains that have been evaluated there, in parts as of a `Sentence`."""
-    scores = {g.label: [s for run in g.runs if (s := last_handed_on(run)) is not None] for g in groups}
-    known = [f"{label} at {percent(sum(s) / len(s))}" for label, s in scores.items() if s]
-    if not known:
+    ends = ends_by_label(groups)
+    if not ends:
         return []
+    scores = {label: [f.evaluation.pass_at_1 for _, f in found] for label, found in ends.items()}
+    known = [f"{label} at {percent(sum(s) / len(s))}" for label, s in scores.items()]
     bases = [f.evaluation.pass_at_1 for g in groups for run in g.runs if (f := run.base)]
     base = f", from a base policy at {percent(sum(bases) / len(bases))}" if bases else ""
-    campaigns = max(number_of(run.campaigns[-1]) + 1 for g in groups for run in g.runs)
+    campaigns = max(f.campaign + 1 for found in ends.values() for _, f in found)
     after = f"After {campaigns} campaign{'s' if campaigns > 1 else ''}, on final problems that no decision has seen: "
     return [after, Strong(listed(known)), base + "."]
-
-
-def last_handed_on(run: Run) -> float | None:
-    """End of chain so far: the final weights of the last campaign that has been evaluated on final."""
-    finals = [f for f in run.finals if f.when == "handed_on"]
-    return max(finals, key=lambda f: f.campaign).evaluation.pass_at_1 if finals else None
 
 
 def rise_split(groups: Sequence[Group]) -> list[str]:

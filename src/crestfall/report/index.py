@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from crestfall.analysis.trajectory import Run, read_run, read_study
 from crestfall.core.errors import InputError
-from crestfall.report.headline import last_handed_on
+from crestfall.report.groups import ends_of
 from crestfall.report.template import environment, html_of
 from crestfall.report.words import percent
 from crestfall.store.layout import REPORT_FILE, RUN_FILE, STUDY_FILE
@@ -71,6 +71,6 @@ def _numbers(runs: list[Run]) -> tuple[str, str, str, str]:
     states = sorted({run.status for run in runs})
     status = ", ".join(f"{sum(run.status == state for run in runs)} {state}" for state in states)
     starts = [f.evaluation.pass_at_1 for run in runs if (f := run.final(-1, "start")) is not None]
-    ends = [score for run in runs if (score := last_handed_on(run)) is not None]
+    ends = [f.evaluation.pass_at_1 for _, f in ends_of(runs)]
     start, end = (percent(sum(s) / len(s), 1) if s else "–" for s in (starts, ends))
     return str(len(runs)), status, start, end

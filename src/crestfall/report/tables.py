@@ -13,9 +13,8 @@ from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.trajectory import Run, Trajectory
 from crestfall.core.text import visible
-from crestfall.core.types import Decision
-from crestfall.report.groups import Group, number_of
-from crestfall.report.headline import last_handed_on
+from crestfall.core.types import Decision, Evaluation
+from crestfall.report.groups import Group, ends_by_label, number_of
 from crestfall.report.nulls import Noise
 from crestfall.report.words import compact, percent, points, with_error
 
@@ -41,13 +40,14 @@ class EndRow:
 
 
 def end_rows(groups: Sequence[Group]) -> list[EndRow]:
-    rows = []
+    rows, ends = [], ends_by_label(groups)
     for g in groups:
-        values = [v for run in g.runs if (v := last_handed_on(run)) is not None]
-        if not values:
+        if g.label not in ends:
             continue
-        bases = [f.evaluation.pass_at_1 for run in g.runs if (f := run.final(-1, "start"))]
-        steps = [sum(int(t.steps_S[-1]) for t in run.campaigns) for run in g.runs]
+        runs, finals = zip(*ends[g.label], strict=True)
+        values = [f.evaluation.pass_at_1 for f in finals]
+        bases = [f.evaluation.pass_at_1 for run in runs if (f := run.final(-1, "start"))]
+        steps = [sum(int(t.steps_S[-1]) for t in run.campaigns) for run in runs]
         interval = _interval(g, values)
         rows.append(
             EndRow(
@@ -55,7 +55,7 @@ def end_rows(groups: Sequence[Group]) -> list[EndRow]:
                 g.label,
                 len(values),
                 percent(float(np.mean(values)), 1),
-                _shown_interval(g, interval),
+                _shown_interval(g, interval, finals[0].evaluation),
                 "" if interval is None else interval.method,
                 None if interval is None else interval.coverage,
                 ", ".join(percent(v, 1) for v in values[:20]) + (" …" if len(values) > 20 else ""),
@@ -74,14 +74,12 @@ def _interval(g: Group, values: Sequence[float]) -> Interval | None:
     return end_interval(g.runs[0].method, np.array(values))
 
 
-def _shown_interval(g: Group, interval: Interval | None) -> str:
+def _shown_interval(g: Group, interval: Interval | None, first: Evaluation) -> str:
     if interval is not None:
         return f"[{percent(interval.low, 1)}, {percent(interval.high, 1)}]"
     if not g.single:
         return "too few seeds"
-    finals = [f for f in g.runs[0].finals if f.when == "handed_on"]
-    error = max(finals, key=lambda f: f.campaign).evaluation.standard_error
-    return f"± {points(error)} (one standard error, of the samples only)"
+    return f"± {points(first.standard_error)} (one standard error, of the samples only)"
 
 
 def coverage_note(rows: Sequence[EndRow]) -> str:
@@ -110,9 +108,10 @@ def comparison_rows(groups: Sequence[Group]) -> list[ComparisonRow]:
     """Every method against the first that the study names, over the seeds that both have finished. Chains that go on
     from another run's weights are left out."""
     groups = [g for g in groups if not any(run.continued for run in g.runs)]
-    scores = {g.label: {run.seed: v for run in g.runs if (v := last_handed_on(run)) is not None} for g in groups}
     if not groups:
         return []
+    ends = ends_by_label(groups)
+    scores = {g.label: {run.seed: f.evaluation.pass_at_1 for run, f in ends.get(g.label, ())} for g in groups}
     baseline, *arms = groups
     paired = {g.label: scores[g.label] for g in arms if len(scores[g.label].keys() & scores[baseline.label].keys()) > 1}
     styles = {g.label: g.style for g in groups}

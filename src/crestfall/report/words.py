@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def percent(value: float, decimals: int = 0) -> str:
-    return f"{100 * value:.{decimals}f}%"
+    return f"{100 * value:z.{decimals}f}%"
 
 
 def points(value: float, decimals: int = 1) -> str:
     """A difference of two scores, in points."""
-    return f"{100 * value:.{decimals}f}".replace("-", "−")
+    return f"{100 * value:z.{decimals}f}".replace("-", "−")
 
 
 def with_error(value: float, error: float | None) -> str:

@@ -11,6 +11,7 @@ from crestfall.core.types import Evaluation
 from crestfall.report.groups import group_runs
 from crestfall.report.headline import end_of_chain, headline, rise_split
 from crestfall.report.nulls import GapNoise
+from crestfall.report.tables import end_rows
 
 N, P = 16, 30
 
@@ -105,3 +106,26 @@ def test_methods_come_in_the_order_of_the_study():
     runs = [run(curve, m) for m in ("es", "care", "naive")]
     assert [g.label for g in group_runs(runs, ["naive", "es"])] == ["naive", "es", "care"]
     assert group_runs([replace(runs[0], campaigns=())]) == []
+
+
+def test_a_chain_on_its_way_is_not_averaged_with_one_at_its_end():
+    """It was: the page said "after 3 campaigns" of a mean with a chain that had ended its first."""
+
+    def chain(seed, status, *scores):
+        finals = [Final(k, "handed_on", 6, evaluation(score)) for k, score in enumerate(scores)]
+        return replace(run(campaign([0.2, 0.5]), seed=seed, finals=finals), status=status)
+
+    def outcome(*chains):
+        groups = group_runs(chains)
+        rows = end_rows(groups)
+        return "".join(end_of_chain(groups)), [(row.seeds, row.mean, row.each) for row in rows]
+
+    done, started = chain(1, "done", 0.75, 0.5, 0.25), chain(2, "running", 0.75)
+    said, rows = outcome(done, started, chain(3, "running"))
+    assert said.startswith("After 3 campaigns, ")
+    assert "naive at 25%" in said
+    assert rows == [(1, "25.0%", "25.0%")]
+    # Before the first has ended: those that have come furthest.
+    said, rows = outcome(started, chain(4, "interrupted", 0.75, 0.75), chain(5, "failed", 0.75, 0.25))
+    assert said.startswith("After 2 campaigns, ")
+    assert rows == [(2, "50.0%", "75.0%, 25.0%")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from markupsafe import Markup
+from rich.cells import cell_len, set_cell_size
 
 from crestfall.report.charts.axis import Frame
 from crestfall.report.svg import element, group, line, text, ticks
@@ -12,17 +13,17 @@ from crestfall.report.tables import EndRow
 from crestfall.report.words import percent
 
 _ROW = 30
-MOST_LETTERS = 14
+MOST_LETTERS = 13
 
 
 def shortened(label: str) -> str:
     """A name that fits beside the chart; the table beside it has the whole."""
-    return label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 1]}…"
+    return label if cell_len(label) <= MOST_LETTERS else f"{set_cell_size(label, MOST_LETTERS - 1).rstrip()}…"
 
 
 def end_chart(rows: Sequence[EndRow], base: float | None, width: float = 460) -> Markup:
     """`base`: the base policy's score on final, where known."""
-    frame = Frame(width, 34 + _ROW * len(rows), left=120, top=8, right=16)
+    frame = Frame(width, 34 + _ROW * len(rows), left=160, top=8, right=16)
     highest = max([v for row in rows for v in row.values] + [base or 0.0])
     x = frame.x(0.0, max(0.1, min(1.0, highest * 1.12)))
     bottom = frame.height - frame.bottom
