@@ -22,7 +22,7 @@ from crestfall.core.entry import INTERRUPTED, Parser, guarded, say
 VERBS: dict[str, str] = {
     "run": "train one chain and report on it",
     "study": "train chains of several methods and seeds; run it again for what is missing",
-    "status": "show how far a run or study is",
+    "status": "show how far a run or study has got",
     "report": "write the HTML report of a run or study",
     "list": "list the components and options that a configuration can name",
     "grade": "grade programs against problems: HumanEval, MBPP, APPS, LiveCodeBench, own JSONL",

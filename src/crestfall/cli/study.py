@@ -41,7 +41,10 @@ EXAMPLE = "crestfall study quickstart seeds=[1,2] --out runs/two --workers 2"
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "study")
     parser.add_argument(
-        "--workers", type=count(1, 4096), metavar="N", help="cells at a time (default: as many as there is room for)"
+        "--workers",
+        type=count(1, 4096),
+        metavar="N",
+        help="number of cells that run at once (default: as many as there is room for)",
     )
     parser.add_argument(
         "--only",

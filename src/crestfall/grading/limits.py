@@ -44,16 +44,17 @@ class Limits:
     packages: tuple[str, ...] = ()
     """Installed third-party packages that programs (and test code) may import; the standard library is always there."""
     inside: bool = True
-    """Tests that handle a program's objects may run in its own process, where it could forge their result; else such
-    problems are `unsupported`."""
+    """Run tests that handle a program's objects in the program's own process, where it could forge their result. False:
+    such problems are `unsupported`."""
     every_test: bool = False
-    """Run the tests after a failed one too, for `Grade.share` and `Grade.tests`; else the first failure ends it."""
+    """Run the tests that follow a failed one too, for `Grade.share` and `Grade.tests`. False: the first failure ends
+    the program."""
     keep_output: int = 0
-    """Bytes of what a program printed, on stdout and on stderr each, that its grade tells; 0: none."""
+    """Number of bytes of a program's stdout and of its stderr to keep in its grade."""
     retry_share: float = 0.05
-    """At most this share of a batch is run again after a wall time-out (at least one program is)."""
+    """Largest share of a batch that is run again after a wall time-out (at least one program is)."""
     without: tuple[str, ...] = ()
-    """Isolation layers to leave out, of `namespaces root landlock seccomp uid`: for tests of the others, and
+    """Isolation layers to leave out, of `namespaces root landlock seccomp uid`: for tests of the other layers and for
     debugging."""
 
     def __post_init__(self) -> None:

@@ -52,22 +52,23 @@ class CampaignConfig:
     """One campaign: training steps on one fixed set of problems, evaluated after every step."""
 
     steps: Count = 20
-    """Number of training steps in a campaign, unless a controller sets another budget. 20 as in the paper's main
-    study."""
+    """Number of training steps in a campaign, unless a controller sets another budget. The paper's main study has
+    20."""
     train: Problems = 50
-    """Number of training problems. 50 as in the paper."""
+    """Number of training problems. The paper has 50."""
     select: Problems = 30
-    """Problems whose score the controllers see. The paper has 30 held-out problems and does not say whether the set
-    that picks the peak also reports it; here it never does."""
+    """Number of problems whose score the controllers see. The paper has 30 held-out problems and does not say whether
+    the set that picks the peak also reports it; here it never does."""
     report: Problems = 30
-    """Problems that score what was decided on `select`; no controller ever sees them."""
+    """Number of problems that score what was decided on `select`. No controller sees them."""
     problems_per_step: Problems = 50
-    """Train problems in one step's batch. The paper does not say; all 50 is one epoch a step. Below that, every
-    epoch is a fresh shuffle cut into batches without repetition (what is left over waits for the next epoch)."""
+    """Number of training problems in a step's batch. The paper does not give it; with all 50, a step is one epoch. With
+    fewer, every epoch is shuffled anew and cut into batches without repetition; problems that are left over wait for
+    the next epoch."""
     group_size: Annotated[int, Field(ge=2, le=1_000_000)] = 16
-    """Samples per problem in the batch. 16 as in the paper."""
+    """Samples per problem in a batch. The paper has 16."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 0.7
-    """Sampling temperature, in training and evaluation. 0.7 as in the paper."""
+    """Sampling temperature, in training and evaluation. The paper has 0.7."""
     eval_samples: Count = 16
     """Samples per problem in an evaluation. Below 16 the noise of pass@1 hides falls of 10 points."""
     greedy: bool = True
@@ -75,8 +76,8 @@ class CampaignConfig:
     show: Annotated[int, Field(ge=0, le=100_000)] = 4
     """Number of greedy programs to keep from each evaluation on `report`, for people to read."""
     restore: Literal["weights_and_optimizer", "weights"] = "weights_and_optimizer"
-    """State that a rollback puts back. With weights alone, Adam's moments stay those of the steps that led down; that
-    variant exists because `load_best_model_at_end` works that way."""
+    """State that a rollback puts back. `weights` leaves Adam's moments as they are after the steps that led down; this
+    variant exists because `load_best_model_at_end` of transformers works that way."""
     hand_on: Literal["weights", "mean", "ema"] = "weights"
     """Final weights of a campaign: those of the step that the controller keeps, or the average of the campaign's
     weights up to it, step 0 included (mean or exponential). An average is scored on the final set like other final
@@ -99,32 +100,32 @@ class ChainConfig:
     """Campaigns in sequence, each starting from the final weights of the one before."""
 
     campaigns: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Number of campaigns in sequence. 10 as in the paper's main study."""
+    """Number of campaigns in sequence. The paper's main study has 10."""
     final: Problems = 200
     """Number of problems in the final set, which is the same for every arm and seed. The paper scores the end of a
     chain on 30 problems, which leaves +-17 points on a single number."""
     final_samples: Count = 16
     """Samples per problem of the final set."""
     problems: Literal["fresh", "same"] = "fresh"
-    """`fresh`: every campaign draws new disjoint sets of one distribution; `same`: all train on the first
-    campaign's. The paper does not say. Fresh sets keep memorised problems out of the next campaign's scores."""
+    """`fresh`: every campaign draws new disjoint sets from one distribution. `same`: all campaigns use the sets of the
+    first. The paper does not say which. Fresh sets keep memorised problems out of the next campaign's scores."""
     start_from: str | None = None
-    """RUN, or RUN@last, RUN@best, RUN@handed_on (the default): start from these weights of another run of the same
-    policy instead of the base policy; `{seed}` in RUN is this run's. `last` of a collapsed run shows whether training
-    comes back from there (the paper's Table 2 says it does not). Weights alone: a chain is a new job, with a new
-    optimizer."""
+    """Another run of the same policy whose weights the chain starts from, in place of the base policy: RUN, or
+    RUN@last, RUN@best, RUN@handed_on (the default). `{seed}` in RUN is this run's seed. `last` of a collapsed run shows
+    whether training recovers from there (the paper's Table 2 says that it does not). The optimizer starts fresh."""
     revisit: Count | None = None
-    """Re-evaluate the report sets of the first so many campaigns with the final weights of every later campaign
-    (`revisit` events). Old sets that fall where new ones rise are forgetting; a fall on the campaign's own set is not.
-    None: off, as it costs one evaluation a set and campaign."""
+    """Number of early campaigns whose report sets are evaluated again with the final weights of every later campaign
+    (`revisit` events). If scores on old sets fall while those on new ones rise, the policy forgets. None: not measured;
+    each set costs one evaluation per campaign."""
     hard_cases: Count | None = None
-    """Samples of each problem by which the base policy tells the hard third of every select and report set. None:
-    hard-case accuracy is not measured. One evaluation a campaign, apart from those that are scored: the third that did
-    worst in an evaluation would rise in the next by chance alone."""
+    """Number of samples of each problem with which the base policy finds the hardest third of every select and report
+    set. None: accuracy on hard problems is not measured. The third is chosen on an evaluation of its own: the problems
+    that did worst in the scored one would rise in the next by chance alone."""
     ood: Problems | None = None
-    """Problems in the out-of-distribution slice (`ood` events): of the task source's `unseen` kind, the same in every
-    campaign, evaluated at the start of the chain and with the final weights of each campaign. No controller sees them.
-    The paper has such a slice and names neither its size nor its problems. None: off."""
+    """Number of problems in the out-of-distribution slice (`ood` events). They are of the task source's `unseen` kind,
+    the same in every campaign, and are evaluated at the start of the chain and with the final weights of each campaign.
+    No controller sees them. The paper has such a slice and gives neither its size nor its problems. None: not
+    measured."""
 
     def __post_init__(self) -> None:
         if self.start_from is not None:
@@ -138,7 +139,7 @@ class RunConfig:
     """Configuration of one chain."""
 
     seed: Seed = 0
-    """Every random number is a function of this and of where it is used."""
+    """Seed of the run: every random number follows from it and from where it is used."""
     method: str = "run"
     """Name of this arm in tables and figures."""
     tasks: Annotated[TaskSource, Kind("tasks")] = field(default_factory=default("tasks", "builtin"))
@@ -154,8 +155,11 @@ class RunConfig:
     engine: Annotated[EngineFactory, Kind("engine")] = field(default_factory=default("engine", "native"))
     """Engine: holds weights and optimizer and performs the training step."""
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
+    """Steps, problems and samples of a campaign: `crestfall list config campaign`."""
     chain: ChainConfig = field(default_factory=ChainConfig)
+    """Number of campaigns, and the final set: `crestfall list config chain`."""
     grader: Limits = field(default_factory=Limits)
+    """Limits on a sampled program, and the grader's processes: `crestfall list config grader`."""
     plugins: tuple[str, ...] = ()
     """Modules to import first: they register components of your own."""
 
@@ -180,13 +184,13 @@ class StudyConfig:
     seeds: tuple[Seed, ...]
     """Seeds: one chain of every method is trained for each."""
     methods: dict[str, dict[str, Any]]
-    """Name of the method: the run options in which it differs from the shared ones, and `seeds` where it is run on
-    other ones (the arms that carry the claims on more). Methods with the same seeds run together, seed by seed; such
-    groups run in the order in which their first methods stand. A file may give a path to a method's own YAML file, and
-    `regimes` (names with run options) in which every method is run: they are here as REGIME.METHOD."""
+    """Methods by name. Each holds the run options in which it differs from the shared ones; `seeds` among them gives
+    the method seeds of its own. Methods with the same seeds run together, seed by seed. A file may name a method's own
+    YAML file in place of options. With `regimes` (names with run options) in the file, every method is run in every
+    regime and is called REGIME.METHOD here."""
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Number of cells that run at once. 0: as many as the executor has room for (one per CPU that this process may use,
-    or Ray's). No cell's result depends on it."""
+    or Ray's count). The results do not depend on it."""
     base: dict[str, Any] = field(default_factory=dict)
     """The run options that all cells share: every other key of the file."""
 

@@ -179,7 +179,7 @@ def _listed(folder: Path, changed: int) -> tuple[list[Saved], list[Path], int]:
         step = _step(entry.name, entry.is_dir())
         if step is not None:
             checkpoints.append(Saved(step, Path(folder, entry.name)))
-        elif entry.is_dir(follow_symlinks=False) and not _UNDER_WAY.search(entry.name):
+        elif entry.is_dir(follow_symlinks=False) and not (_UNDER_WAY.search(entry.name) or is_run(Path(entry.path))):
             folders.append(Path(folder, entry.name))
     return checkpoints, folders, len(entries)
 

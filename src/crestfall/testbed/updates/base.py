@@ -68,9 +68,9 @@ class UpdateRule:
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """AdamW's decay of the first moment; torch's default. The paper does not name its optimizer."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """torch's default for AdamW."""
+    """AdamW's decay of the second moment; torch's default."""
     epsilon: Positive = 1e-8
-    """torch's default for AdamW."""
+    """AdamW's term against division by zero; torch's default."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's weight decay. The default is 0: a campaign of 20 steps is too short to shrink a pretrained model's
     weights usefully."""

@@ -140,3 +140,8 @@ def test_folders_without_weights_are_said_to_be_empty(tmp_path):
     found = saved_beside(tmp_path / "checkpoint-40/trainer_state.json")
     assert found.saved == ()
     assert found.note == f"no weights are left in {tmp_path / 'checkpoint-20'} (2 such folders)"
+
+
+def test_a_log_beside_a_run_directory_of_ours_takes_none_of_its_checkpoints(tmp_path):
+    put(tmp_path, "log.csv", "r1/run.json", "r1/events.jsonl", "r1/checkpoints/campaign-000-step-003/model.safetensors")
+    assert saved_beside(tmp_path / "log.csv").saved == ()

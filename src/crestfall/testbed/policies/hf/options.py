@@ -30,11 +30,12 @@ class HfOptions:
     model: str
     """A name on the Hugging Face hub, or a directory."""
     gguf_file: str | None = None
-    """The GGUF file in it, which is dequantised; none: safetensors."""
+    """File in GGUF format in the model's repository or directory; its weights are dequantised. None: the safetensors
+    files are read."""
     revision: str | None = None
     """Branch, tag or commit on the hub. Give a commit to make a run repeatable."""
     tokenizer: str | None = None
-    """Name or directory of the tokenizer; none: the model's own."""
+    """Name or directory of the tokenizer. None: the model's own."""
     max_tokens: Count = 512
     """Token limit of a completion. A completion that reaches it is cut off and counted as truncated."""
     prompt: Literal["auto", "chat", "plain"] = "auto"
@@ -46,19 +47,20 @@ class HfOptions:
     after the prompt), is graded as part of the answer and is not trained on. `{stub}` is the problem's stub. A model
     that has to be asked for code is so asked for nothing else, and what is learned is not the form of an answer."""
     stop: tuple[str, ...] = ()
-    """A completion ends before the first of these, beside the model's own ends and the problem source's."""
+    """Texts at which a completion ends, in addition to the model's end tokens and the problem source's own texts. The
+    text itself is cut off."""
     lora: Lora | None = None
     """Low-rank adapters (`policy.lora.rank=16`), with the model's own weights frozen. None: all weights are trained."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the computation. With bfloat16 frozen weights are also held in it; trained weights stay float32, because
-    a step of 1e-6 is below what bfloat16 can add to a weight."""
+    """Number format of the computation. With bfloat16, frozen weights are stored in it too. Trained weights stay
+    float32, because bfloat16 rounds a step of 1e-6 away."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is any."""
     tokens_per_microbatch: Count = 16384
-    """Tokens, padding included, that are scored or differentiated at a time. Memory grows with it; results do not
-    depend on it beyond rounding. A single sequence is never split."""
+    """Number of tokens, padding included, in one forward and backward pass. Memory grows with it; results do not depend
+    on it beyond rounding. A single sequence is never split."""
     sampled_tokens: Count | None = None
-    """Tokens, padding included, that are sampled at a time; none: as many as in a microbatch. A sampled token needs
-    some hundredth of the memory of a differentiated one, and a GPU takes equally long for few and for many."""
+    """Number of tokens, padding included, that are sampled at a time. None: as many as in a microbatch. Sampling needs
+    about a hundredth of the memory of training per token, and a GPU takes equally long for few and for many."""
     gradient_checkpointing: bool = False
     """Recompute each layer in the backward pass: less memory, about a third more time."""
