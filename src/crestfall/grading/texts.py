@@ -34,7 +34,7 @@ def texts_of(value: Any) -> list[str | None]:
     if value and all(isinstance(item, Mapping) for item in value):
         if all("from" in item and "value" in item for item in value):  # ShareGPT's
             value = [{"role": item["from"], "content": item["value"]} for item in value]
-        if any("role" in item for item in value):
+        if any("role" in item or item.get("type") == "message" for item in value):
             said = [item for item in value if item.get("role") not in ("user", "system", "developer", "tool", "human")]
             return texts_of(said[-1]) if said else [None]
         if all(_is_part(item) for item in value):

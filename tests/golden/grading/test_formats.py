@@ -112,6 +112,7 @@ TURN = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "x = 
         {"id": 0, "model_response": "```python\nx = 1\n```"},
         {"id": 0, "raw_generation": ["x = 1"]},
         {"id": 0, "completion": TURN},
+        {"id": 0, "output": [{"type": "reasoning"}, {"type": "message", "content": [{"type": "t", "text": "x = 1"}]}]},
         {"id": 0, "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x = 1"}]},
     ],
 )
