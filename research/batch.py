@@ -20,7 +20,7 @@ import numpy as np
 
 from crestfall.analysis.bootstrap import end_interval, proportion_interval
 from crestfall.analysis.compare import compare
-from crestfall.analysis.measures import COLLAPSE, measure_campaign, measure_chain
+from crestfall.analysis.measures import COLLAPSE, measure_campaign
 from crestfall.analysis.null import against_null
 from crestfall.analysis.trajectory import Run, Study, Trajectory, read_study
 from crestfall.core.entry import guarded, script_parser
@@ -28,6 +28,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
 from crestfall.core.types import Evaluation
 from crestfall.store.files import write_atomic
+from research.paper.chain import measure_chain
 
 RISE = 0.15
 BASE = "base policy"

@@ -22,7 +22,7 @@ import numpy as np
 
 from crestfall.analysis.bootstrap import end_interval, proportion_interval
 from crestfall.analysis.compare import compare
-from crestfall.analysis.measures import COLLAPSE, measure_chain
+from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.trajectory import Run, read_study
 from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
@@ -30,6 +30,7 @@ from crestfall.core.passk import pass_at_k
 from crestfall.core.types import Evaluation
 from crestfall.store.files import write_atomic
 from research.batch import BASE, points
+from research.paper.chain import measure_chain
 
 Row = Mapping[str, Any]
 """One evaluation of one chain; scores are fractions. `final_base`, `final`: pass@1 on the final set of the base policy

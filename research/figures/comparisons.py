@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crestfall.analysis.bootstrap import FEWEST_UNITS, end_interval
-from crestfall.analysis.measures import ChainMeasures, measure_chain
 from crestfall.analysis.trajectory import Run
 from crestfall.core.errors import InputError
 from research.figures.style import INK, MUTED, PALETTE, new_figure, percent_axis, styled
 from research.figures.trajectories import markers
+from research.paper.chain import ChainMeasures, measure_chain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crestfall.analysis.aggregate import improvement_interval, iqm_interval
 from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval
 from crestfall.analysis.compare import Comparison
 from crestfall.core.rng import stream
+from research.paper.aggregate import improvement_interval, iqm_interval
 from research.paper.arms import BASE, FREE, Arm, Results
 from research.paper.parts import ARM, END, PAIRED, coverage_note, end_cells, family_note, notes, paired_cells, span
 from research.paper.table import Column, Table, Value

@@ -14,11 +14,12 @@ import numpy as np
 
 from crestfall.analysis.bootstrap import FEWEST_UNITS, Interval, cluster_interval, end_interval
 from crestfall.analysis.compare import FEWEST_SEEDS, Comparison, compare
-from crestfall.analysis.measures import CampaignMeasures, ChainMeasures, measure_chain
+from crestfall.analysis.measures import CampaignMeasures
 from crestfall.analysis.null import NullComparison, against_null
 from crestfall.analysis.trajectory import FloatArray, Run, Study, Trajectory, read_study
 from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
+from research.paper.chain import ChainMeasures, measure_chain
 
 BASE = "base policy"
 FREE: Mapping[str, str] = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from crestfall.analysis.null import AgainstNull
-from crestfall.analysis.oracle import Oracle, stopped_oracle
-from crestfall.analysis.oracle_null import oracles_against_null
 from crestfall.control.early_stop import EarlyStop
 from crestfall.core.rng import stream
 from research.paper.arms import Arm, Results
+from research.paper.oracle import Oracle, stopped_oracle
+from research.paper.oracle_null import oracles_against_null
 from research.paper.parts import (
     ARM,
     BY_SEED,

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crestfall.analysis.aggregate import improvement_interval, iqm_interval
 from crestfall.analysis.analyze import analyze
 from crestfall.analysis.bootstrap import iqm, mean_interval
 from crestfall.analysis.classify import classify
@@ -23,12 +22,13 @@ from crestfall.analysis.importers.load import load
 from crestfall.analysis.measures import measure_campaign
 from crestfall.analysis.noise import noise_of, unimodal_fit
 from crestfall.analysis.null import statistics
-from crestfall.analysis.oracle import hindsight_oracle, stopped_oracle, trace_oracle
 from crestfall.analysis.scan import fall_of
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.control.early_stop import EarlyStop
 from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
+from research.paper.aggregate import improvement_interval, iqm_interval
+from research.paper.oracle import hindsight_oracle, stopped_oracle, trace_oracle
 
 # Scores on a grid, as pass rates are: no two differ by rounding alone.
 SCORES = st.integers(0, 480).map(lambda count: count / 480)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crestfall.analysis.measures import measure_campaign, measure_chain, split_rise
+from crestfall.analysis.measures import measure_campaign, split_rise
 from crestfall.analysis.onset import largest_fall, left_for_good
 from crestfall.analysis.phase import phase_transition_score
 from crestfall.analysis.trajectory import Trajectory, read_run
 from crestfall.core.errors import InputError
 from crestfall.core.types import Evaluation
+from research.paper.chain import measure_chain
 
 
 def curve(values: Sequence[float], **more: object) -> Trajectory:

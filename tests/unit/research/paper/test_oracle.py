@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crestfall.analysis.oracle import hindsight_oracle, stopped_oracle, trace_oracle
-from crestfall.analysis.oracle_null import oracles_against_null
 from crestfall.analysis.trajectory import FloatArray, Trajectory
 from crestfall.control.early_stop import EarlyStop
 from crestfall.core.errors import InputError
 from crestfall.core.types import Evaluation
+from research.paper.oracle import hindsight_oracle, stopped_oracle, trace_oracle
+from research.paper.oracle_null import oracles_against_null
 
 N, PROBLEMS = 16, 30
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crestfall.analysis.aggregate import improvement_coverage, improvement_interval, iqm_coverage, iqm_interval
 from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
+from research.paper.aggregate import improvement_coverage, improvement_interval, iqm_coverage, iqm_interval
 
 X = np.array([0.11, 0.35, 0.22, 0.41, 0.18, 0.95, 0.30, 0.27])
 Y = np.array([0.05, 0.31, 0.20, 0.10, 0.44, 0.16, 0.25])

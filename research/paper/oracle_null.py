@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from crestfall.analysis.null import REPLICATES, AgainstNull, against, simulate_null
-from crestfall.analysis.oracle import Oracle, hindsight_oracle, trace_oracle
 from crestfall.analysis.trajectory import Trajectory
 from crestfall.core.errors import InputError
+from research.paper.oracle import Oracle, hindsight_oracle, trace_oracle
 
 
 @dataclass(frozen=True)
