@@ -13,7 +13,7 @@ import numpy as np
 
 from crestfall.analysis.classify import Classification
 from crestfall.analysis.levels import moving_average
-from crestfall.analysis.noise import bin_means, unit_noise
+from crestfall.analysis.noise import bin_means, unit_noise, window_means
 from crestfall.analysis.scan import SIGNIFICANCE
 from crestfall.analysis.trajectory import FloatArray, IntArray
 
@@ -129,6 +129,5 @@ def _cliff(curve_S: FloatArray, began: int, done: int, c: Classification) -> Cli
 
 def _drops(values_BS: FloatArray, half: int) -> FloatArray:
     """Mean of `half` points less the mean of the `half` points after them, for every place between two points."""
-    sums_BS = np.concatenate([np.zeros((len(values_BS), 1)), np.cumsum(values_BS, axis=1)], axis=1)
-    means_BS = (sums_BS[:, half:] - sums_BS[:, :-half]) / half
+    means_BS = window_means(values_BS, [half])[half]
     return np.asarray(means_BS[:, :-half] - means_BS[:, half:])

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from crestfall.analysis.levels import moving_average
-from crestfall.analysis.noise import FEWEST_FOR_CORRELATION, Noise, ar1, deepest_valley, sigma_of
+from crestfall.analysis.noise import FEWEST_FOR_CORRELATION, Noise, ar1, deepest_valley, sigma_of, window_means, windows
 from crestfall.analysis.scan import QUESTIONS
 from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
@@ -55,9 +55,8 @@ def _null(size: int, twentieths: int, known: bool) -> FloatArray:
 def valley_statistic(values_BS: FloatArray) -> FloatArray:
     """One number per row, of values in units of their noise; windows of 1, 2, 4, ... points."""
     rows, size = values_BS.shape
-    sums_BS = np.concatenate([np.zeros((rows, 1)), np.cumsum(values_BS, axis=1)], axis=1)
-    lengths = [2**i for i in range(size.bit_length()) if 2**i < size]
-    means = {w: (sums_BS[:, w:] - sums_BS[:, :-w]) / w for w in lengths}
+    lengths = windows(size)
+    means = window_means(values_BS, lengths)
     highest = {w: np.maximum.accumulate(mean, axis=1) for w, mean in means.items()}
     after = {w: np.maximum.accumulate(mean[:, ::-1], axis=1)[:, ::-1] for w, mean in means.items()}
     best_B = np.zeros(rows)

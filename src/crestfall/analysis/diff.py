@@ -9,7 +9,6 @@ first real difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.noise import FEW, ar1, noise_of
+from crestfall.analysis.importers.text import flat
+from crestfall.analysis.noise import FEW, ar1, noise_of, window_means
 from crestfall.analysis.trajectory import FloatArray, IntArray, Series, Trajectory, read_run
 from crestfall.core.rng import stream
 from crestfall.store.layout import is_run
@@ -126,8 +126,8 @@ def _first(gap_S: FloatArray, error_S: FloatArray | None, alpha: float) -> tuple
     largest_B, scales = _null(len(z_S), widths, round(float(noise.correlation), 2))
     bar = float(np.quantile(largest_B, 1 - alpha))
     beyond_S, largest = np.zeros(len(z_S), dtype=bool), 0.0
-    for width, scale in zip(widths, scales, strict=True):
-        means_S = np.abs(_means(z_S[None], width)[0]) / scale
+    for (width, means_BS), scale in zip(window_means(z_S[None], widths).items(), scales, strict=True):
+        means_S = np.abs(means_BS[0]) / scale
         beyond_S[width - 1 :] |= means_S > bar
         largest = max(largest, float(means_S.max()))
     p_value = float((1 + np.sum(largest_B >= largest)) / (1 + REPLICATES))
@@ -139,7 +139,7 @@ def _null(size: int, widths: tuple[int, ...], rho: float) -> tuple[FloatArray, t
     """The null distribution of noise alone: the largest mean of any width in each replicate, in units of the scatter of
     its width; and these scatters."""
     null_BS = ar1(stream("parting", size), REPLICATES, size, rho)
-    means = [_means(null_BS, width) for width in widths]
+    means = window_means(null_BS, widths).values()
     scales = tuple(float(means_BS.std()) for means_BS in means)
     largest = [np.abs(means_BS).max(axis=1) / scale for means_BS, scale in zip(means, scales, strict=True)]
     return np.max(largest, axis=0), scales
@@ -151,27 +151,11 @@ def _widths(size: int, known: bool) -> tuple[int, ...]:
     return tuple(width for width in (1, 2, 4, 8, 16, 32) if least <= width <= max(1, size // 2))
 
 
-def _means(values_BS: FloatArray, width: int) -> FloatArray:
-    """Means of every `width` successive points."""
-    sums_BS = np.concatenate([np.zeros((len(values_BS), 1)), np.cumsum(values_BS, axis=1)], axis=1)
-    return np.asarray((sums_BS[:, width:] - sums_BS[:, :-width]) / width)
-
-
 def settings(a: Path, b: Path) -> dict[str, tuple[Any, Any]] | None:
     """Options that differ between two run directories: {dotted key: (value in a, value in b)}, None for an option that
     one of them lacks. Returns None if one of the two is no run directory."""
     if not (is_run(a) and is_run(b)):
         return None
-    one, other = (dict(_flat(read_run(path).config)) for path in (a, b))
+    one, other = (dict(flat(read_run(path).config, between=".")) for path in (a, b))
     keys = sorted(one.keys() | other.keys())
     return {key: (one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)}
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    out: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            out += _flat(value, f"{prefix}{key}.")
-        else:
-            out.append((f"{prefix}{key}", value))
-    return out

@@ -16,8 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from crestfall.analysis.course import Course
-from crestfall.analysis.noise import MAX_POINTS, ar1, bin_means
+from crestfall.analysis.course import Course, curve_of
+from crestfall.analysis.noise import ar1
 from crestfall.analysis.trajectory import FloatArray, IntArray, Series, Trajectory
 from crestfall.core.rng import stream
 from crestfall.core.signals import COMPARED
@@ -61,7 +61,7 @@ def lead_of(signal: str, series: Series, onset_step: int, false_alarms: float = 
     """The break of one signal; None: it did not break, or has fewer than 10 points."""
     if len(series) < FEWEST_POINTS:
         return None
-    values_S, steps_S = bin_means(series.values_S), _bin_starts(series.steps_S)
+    values_S, first_S = curve_of(series.values_S)
     break_at = break_point(values_S[None])
     p_value = p_value_of_break(values_S)
     if p_value >= false_alarms:
@@ -69,7 +69,7 @@ def lead_of(signal: str, series: Series, onset_step: int, false_alarms: float = 
     index = int(break_at.index_B[0])
     if _settles(values_S, index):
         return None
-    broke_at = int(steps_S[index])
+    broke_at = int(series.steps_S[first_S[index]])
     before, after = float(values_S[:index].mean()), float(values_S[index:].mean())
     return Lead(signal, onset_step - broke_at, broke_at, p_value, before, after)
 
@@ -158,10 +158,3 @@ def _correlation(values_S: FloatArray, cut: int) -> float:
 def _detrended(values_S: FloatArray) -> FloatArray:
     t_S = np.arange(len(values_S)) - (len(values_S) - 1) / 2
     return np.asarray(values_S - values_S.mean() - t_S * (t_S @ values_S) / (t_S @ t_S))
-
-
-def _bin_starts(steps_S: IntArray) -> IntArray:
-    """The first step of each bin of `bin_means`."""
-    if len(steps_S) <= MAX_POINTS:
-        return steps_S
-    return steps_S[np.linspace(0, len(steps_S), MAX_POINTS + 1).astype(np.int64)[:-1]]

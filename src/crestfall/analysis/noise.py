@@ -6,6 +6,7 @@ correlation between neighbouring points, and everything that needs a null draws 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -200,6 +201,17 @@ def unit_noise(name: str, replicates: int, size: int, twentieths: int) -> FloatA
     noise_BS = ar1(stream(name, size), replicates, size, twentieths / 20)
     noise_BS.setflags(write=False)
     return noise_BS
+
+
+def windows(size: int) -> list[int]:
+    """The lengths 1, 2, 4, ... of windows that a scan looks at: less than `size`."""
+    return [2**i for i in range(size.bit_length()) if 2**i < size]
+
+
+def window_means(values_BS: FloatArray, lengths: Sequence[int]) -> dict[int, FloatArray]:
+    """{length: the means of every so many successive points of each row, B x (S - length + 1)}."""
+    sums_BS = np.concatenate([np.zeros((len(values_BS), 1)), np.cumsum(values_BS, axis=1)], axis=1)
+    return {length: (sums_BS[:, length:] - sums_BS[:, :-length]) / length for length in lengths}
 
 
 def bin_means(values_S: FloatArray, bins: int = MAX_POINTS) -> FloatArray:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crestfall.analysis.noise import FEW, Noise, ar1, second_differences, sigma_of
+from crestfall.analysis.noise import FEW, Noise, ar1, second_differences, sigma_of, window_means, windows
 from crestfall.analysis.trajectory import FloatArray
 from crestfall.core.rng import stream
 
@@ -91,22 +91,15 @@ def fall_statistic(values_BS: FloatArray, sigma_S: FloatArray) -> FloatArray:
 
 def _drops(values_BS: FloatArray, sigma_S: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Per pair of lengths: the drops from every earlier window to the last stretch, and their standard deviations."""
-    rows, size = values_BS.shape
-    sums_BS = np.concatenate([np.zeros((rows, 1)), np.cumsum(values_BS, axis=1)], axis=1)
-    variances_S = np.concatenate([[0.0], np.cumsum(sigma_S**2)])
-    lengths = [2**i for i in range(size.bit_length()) if 2**i < size]
-    windows = {
-        w: ((sums_BS[:, w:] - sums_BS[:, :-w]) / w, (variances_S[w:] - variances_S[:-w]) / w**2) for w in lengths
-    }
+    size = values_BS.shape[1]
+    lengths = windows(size)
+    means = window_means(values_BS, lengths)
+    variances = {w: means_1W[0] / w for w, means_1W in window_means(sigma_S[None] ** 2, lengths).items()}
     for last in (n for n in lengths if n <= max(2, size // LONGEST_END)):
-        means_BW, end_variances = windows[last]
-        end_B1, end_variance = means_BW[:, -1:], end_variances[-1]
-        for w in lengths:
+        for w in (n for n in lengths if n <= size - last):
             earlier = size - last - w + 1
-            if earlier < 1:
-                break
-            means_BW, variances_W = windows[w]
-            yield means_BW[:, :earlier] - end_B1, np.sqrt(variances_W[:earlier] + end_variance)
+            drops_BW = means[w][:, :earlier] - means[last][:, -1:]
+            yield drops_BW, np.sqrt(variances[w][:earlier] + variances[last][-1])
 
 
 def _p_value(observed: float, null_B: FloatArray) -> float:

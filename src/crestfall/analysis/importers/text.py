@@ -139,10 +139,10 @@ def first_object(head: bytes) -> dict[str, Any] | None:
     return object_in(head.lstrip().split(b"\n", 1)[0])
 
 
-def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested objects as one, keys joined by `/`."""
+def flat(row: Mapping[str, Any], prefix: str = "", between: str = "/") -> Iterator[tuple[str, Any]]:
+    """Nested objects as one, their keys joined."""
     for key, value in row.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}/")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}{between}", between)
         else:
             yield prefix + key, value
