@@ -77,6 +77,8 @@ WORDS = {
     "research.advice": ["s", "--out", "o"],
     "research.batch": ["s"],
     "research.best_stop": ["s"],
+    "research.early_warning": ["s", "--out", "o"],
+    "research.early_warning.forks": ["s", "--seeds", "1", "--out", "o"],
     "research.figures": ["regime", "s", "o"],
     "research.figures.llm": ["s", "--out", "o"],
     "research.figures.regimes": ["s", "--out", "o"],

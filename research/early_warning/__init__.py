@@ -1,0 +1,1 @@
+"""Does anything announce a fall before it happens, and is it worth acting on?"""
