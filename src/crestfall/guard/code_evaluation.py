@@ -7,7 +7,6 @@ hand a function of your own that samples there is faster.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from crestfall.core.rng import seed_of
 from crestfall.core.types import Problem
 from crestfall.grading import CodeGrader
 from crestfall.grading.programs import program_of
-from crestfall.guard.ranks import Ranks, detect
+from crestfall.guard.ranks import detect, shared
 
 
 class CodeEvaluation:
@@ -76,7 +75,7 @@ class CodeEvaluation:
         for i, grade in enumerate(self._grader.grade_batch(pairs)):
             passed[ranks.rank + i // self._samples * ranks.size] += grade.passed
             infra += grade.ungraded
-        *passed, cut, infra = _summed(ranks, [*passed, cut, infra])
+        *passed, cut, infra = map(sum, zip(*shared(ranks, [*passed, cut, infra]), strict=True))
         if infra:
             warnings.warn(
                 f"step {step}: the grader failed on {infra} programs; this evaluation is left out",
@@ -148,11 +147,3 @@ class CodeEvaluation:
         message = [{"role": "user", "content": problem.prompt}]
         text: str = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         return text
-
-
-def _summed(ranks: Ranks, counts: list[int]) -> list[int]:
-    """The sum over all ranks, on every rank."""
-    parts = [json.loads(part) for part in ranks.gather(json.dumps(counts).encode())]
-    total = json.dumps([sum(column) for column in zip(*parts, strict=True)]).encode() if parts else None
-    summed: list[int] = json.loads(ranks.broadcast(total))
-    return summed

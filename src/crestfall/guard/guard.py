@@ -34,7 +34,7 @@ from crestfall.guard.history import History, Kept, Outcome
 from crestfall.guard.keeper import Keeper
 from crestfall.guard.options import as_controller, check_keep, tolerate
 from crestfall.guard.protect import Protected
-from crestfall.guard.ranks import Ranks, decided_by_first, detect
+from crestfall.guard.ranks import Ranks, decided_by_first, detect, everywhere, shared
 from crestfall.guard.scores import Reader
 from crestfall.guard.state import Schedule, State, Tree, state_of
 
@@ -115,7 +115,8 @@ class Guard:
         self._ranks = ranks or detect()
         self._controller = as_controller(control)
         check_without_duels(self._controller)
-        self._state = state_of(state, capture, restore, scale_learning_rate, schedule)
+        parts = state, capture, restore, scale_learning_rate, schedule
+        self._state = everywhere(self._ranks, lambda: state_of(*parts))
         self._keeper = None
         if self._state is not None:
             self._keeper = Keeper(self._state, self._ranks, in_memory, sharded)
@@ -133,12 +134,10 @@ class Guard:
         def open_history() -> dict[str, Any]:
             if (other := _AT_WORK.get(self.directory)) is not None:
                 other.close()
-            options = {
-                "rates_stay": self._state is not None and self._state.rates_stay,
-                "greater_is_better": greater_is_better,
-            }
-            bounds = max_snapshots, max_rollbacks
-            self._history = History(self.directory, self._controller, *bounds, self._disk.held, **options)
+            bounds, stay = (max_snapshots, max_rollbacks), self._state is not None and self._state.rates_stay
+            self._history = History(
+                self.directory, self._controller, *bounds, self._disk.held, stay, greater_is_better=greater_is_better
+            )
             try:
                 self._disk.open(self._history)
             except BaseException:
@@ -325,11 +324,7 @@ class Guard:
     def _weights_are_finite(self) -> bool:
         if self._state is None:
             return True
-        mine = self._state.finite()
-        if self._ranks.size == 1:
-            return mine
-        said = self._ranks.gather(b"1" if mine else b"0")
-        return self._ranks.broadcast(b"1" if b"0" not in said else b"0") == b"1"
+        return all(shared(self._ranks, self._state.finite()))
 
     def _scale_learning_rate(self, state: State, factor: float) -> None:
         before = state.rates()

@@ -78,8 +78,8 @@ class History:
         max_snapshots: int,
         max_rollbacks: int,
         in_memory: Callable[[], Collection[int]],
-        *,
         rates_stay: bool = False,
+        *,
         greater_is_better: bool = True,
     ) -> None:
         """Open a guard's directory, or begin one. `in_memory`: the snapshots that the guard holds beside the disk.

@@ -15,7 +15,7 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, CrestfallWarning
 from crestfall.guard import sharded
-from crestfall.guard.ranks import Ranks
+from crestfall.guard.ranks import Ranks, everywhere, shared
 from crestfall.guard.rehearsal import differences, misfit
 from crestfall.guard.state import State
 from crestfall.store import statetree
@@ -53,7 +53,7 @@ class Keeper:
         self._buffers = Buffers()
         self.memory: dict[int, Held] = {}
         self.outline: Outline | None = None
-        shards = self._everywhere(self._rehearse)
+        shards = any(shared(ranks, everywhere(ranks, self._rehearse)))
         if is_sharded is None:
             is_sharded = shards
         elif not is_sharded and shards:
@@ -71,7 +71,7 @@ class Keeper:
                 stacklevel=4,
             )
         held = statetree.copied(live)
-        if self._state.own and self._ranks.size > 1:
+        if self._state.own:
             self._refuse_gathered(held)
         self._state.restore(statetree.unpack(held))
         if odd := self._differences(held):
@@ -81,33 +81,13 @@ class Keeper:
 
     def _refuse_gathered(self, held: Packed) -> None:
         """A state that only rank 0 has (`full_state_dict`) cannot be rehearsed: torch's way of scattering it hangs."""
-        said = self._ranks.gather(str(len(held.leaves)).encode())
-        counts = self._ranks.broadcast(b" ".join(said) if said else None).split()
-        if b"0" in counts and len(set(counts)) > 1:
+        counts = shared(self._ranks, len(held.leaves))
+        if 0 in counts and any(counts):
             raise ConfigError(
                 "capture: only some of the ranks return tensors, as with full_state_dict=True. Give the guard the "
                 "sharded model and optimizer as they are, state={'model': model, 'optimizer': optimizer}: every rank "
                 "then keeps its own shards"
             )
-
-    def _everywhere(self, work: Callable[[], bool]) -> bool:
-        """The result of `work`, which every rank does; an error on one is an error on all, so that none waits."""
-        result, failure = False, None
-        try:
-            result = work()
-        except Exception as error:
-            failure = error
-        if self._ranks.size == 1:
-            if failure is not None:
-                raise failure
-            return result
-        said = self._ranks.gather(json.dumps([result, str(failure) if failure else ""]).encode())
-        answers = json.loads(self._ranks.broadcast(b"[" + b",".join(said) + b"]" if said else None))
-        if failure is not None:
-            raise failure
-        if bad := [(rank, text) for rank, (_, text) in enumerate(answers) if text]:
-            raise ConfigError(f"rank {bad[0][0]}: {bad[0][1]}")
-        return any(answer for answer, _ in answers)
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
@@ -223,8 +203,7 @@ class Keeper:
 
     def _own_part(self, packed: Packed, parts: Mapping[int, bytes]) -> Packed:
         """The snapshot with the state that only this rank had when it was taken."""
-        ranks = json.loads(self._ranks.broadcast(json.dumps(sorted(parts)).encode() if self._ranks.rank == 0 else None))
-        for rank in ranks:
+        for rank in shared(self._ranks, sorted(parts))[0]:
             raw = self._ranks.broadcast(parts[rank] if self._ranks.rank == 0 else None)
             if rank == self._ranks.rank:
                 own = statetree.from_bytes(raw, f"the part of rank {rank}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from crestfall.core.errors import CrestfallError
+from crestfall.core.errors import ConfigError, CrestfallError
+
+T = TypeVar("T")
 
 _CHUNK = 64 * 2**20
 """Bytes in one broadcast: large snapshots must not double what a device has to hold."""
@@ -111,6 +113,28 @@ def detect() -> Ranks:
     if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return Alone()
     return TorchRanks() if torch.distributed.get_world_size() > 1 else Alone()
+
+
+def shared(ranks: Ranks, value: Any) -> list[Any]:
+    """JSON data of every rank, in their order, on every rank. Collective."""
+    said = ranks.gather(json.dumps(value).encode())
+    everybody: list[Any] = json.loads(ranks.broadcast(b"[" + b",".join(said) + b"]" if said else None))
+    return everybody
+
+
+def everywhere(ranks: Ranks, work: Callable[[], T]) -> T:
+    """Result of `work`, which every rank does; an error on one is an error on all, so that none waits."""
+    failure: Exception | None = None
+    try:
+        result = work()
+    except Exception as error:
+        failure = error
+    said = shared(ranks, "" if failure is None else str(failure) or repr(failure))
+    if failure is not None:
+        raise failure
+    if bad := [rank for rank, text in enumerate(said) if text]:
+        raise ConfigError(f"rank {bad[0]}: {said[bad[0]]}")
+    return result
 
 
 def decided_by_first(ranks: Ranks, decide: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -17,23 +17,8 @@ from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Evaluation, Record
 
 RESERVED = (
-    "id",
-    "step",
-    "select",
-    "score",
-    "n",
-    "passed",
-    "standard_error",
-    "report",
-    "action",
-    "target_step",
-    "reason",
-    "evidence",
-    "learning_rate_scale",
-    "forget_optimizer",
-    "average",
-    "rate_before",
-    "not_finite",
+    *("id", "step", "select", "score", "n", "passed", "standard_error", "report", "action", "target_step", "reason"),
+    *("evidence", "learning_rate_scale", "forget_optimizer", "average", "rate_before", "not_finite"),
 )
 """Names in a line of the journal that no signal can have."""
 

@@ -10,25 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from crestfall.core.errors import ConfigError
+from crestfall.guard import exact
+from crestfall.guard import learning_rate as rates
 from crestfall.guard.average import trainable
-from crestfall.guard.exact import (
-    finite,
-    forget_gradients,
-    load_module,
-    load_optimizer,
-    module_state,
-    refuse_uncapturable,
-    transient_buffers,
-)
-from crestfall.guard.learning_rate import (
-    forget,
-    is_optimizer,
-    is_scheduler,
-    keep_rates,
-    rates_of,
-    scale_learning_rate,
-    unwrapped,
-)
 from crestfall.guard.ranks import detect
 from crestfall.store.statetree import Outline
 
@@ -66,8 +50,8 @@ class State:
             _check(item, f"state[{path!r}]")
         self.modules = {path: item for path, item in self.items.items() if _is_module(item)}
         self.tensors = {path: item for path, item in self.items.items() if _is_tensor(item)}
-        self.optimizers = {path: item for path, item in self.items.items() if is_optimizer(item)}
-        schedulers = {path: item for path, item in self.items.items() if is_scheduler(item)}
+        self.optimizers = {path: item for path, item in self.items.items() if rates.is_optimizer(item)}
+        schedulers = {path: item for path, item in self.items.items() if rates.is_scheduler(item)}
         self.classes = {path: _class_of(item) for path, item in (self.optimizers | schedulers).items()}
         """Classes of optimizers and schedulers, whose states fit no other class."""
         self.strict = self.modules.keys() | {path for path, item in self.items.items() if _is_array(item)}
@@ -83,9 +67,9 @@ class State:
         if set(tree) != set(self.items):
             raise ConfigError(f"the snapshot holds {sorted(tree)}, this guard's state is {sorted(self.items)}")
         for path, item in self.items.items():
-            if self.rates_stay and is_scheduler(item):
+            if self.rates_stay and rates.is_scheduler(item):
                 continue
-            again = keep_rates(item) if self.rates_stay and is_optimizer(item) else None
+            again = rates.keep_rates(item) if self.rates_stay and rates.is_optimizer(item) else None
             try:
                 _restore(item, tree[path])
             except (RuntimeError, ValueError, TypeError) as error:  # what load_state_dict and copies into views raise
@@ -99,7 +83,7 @@ class State:
 
     def finite(self) -> bool:
         """Whether all trainable weights are finite numbers."""
-        return all(finite(item) for item in (*self.modules.values(), *self.tensors.values()))
+        return all(exact.finite(item) for item in (*self.modules.values(), *self.tensors.values()))
 
     def trained_elsewhere(self, leaves: Iterable[Any]) -> str:
         """The path of an optimizer that trains weights which are in no module or tensor here, nor in the memory of
@@ -127,30 +111,30 @@ class State:
         return {
             f"{path}.{name}": buffer
             for path, module in self.modules.items()
-            for name, buffer in transient_buffers(module).items()
+            for name, buffer in exact.transient_buffers(module).items()
         }
 
     def rates(self) -> list[float]:
         """The learning rates in force."""
-        return [rate for item in self.optimizers.values() for rate in rates_of(item)]
+        return [rate for item in self.optimizers.values() for rate in rates.rates_of(item)]
 
     def scale_learning_rate(self, factor: float) -> bool:
         """Whether a learning rate is within reach; it is multiplied then."""
         for item in self.items.values():
-            scale_learning_rate(item, factor)
+            rates.scale_learning_rate(item, factor)
         return bool(self.optimizers)
 
     def forget_optimizer(self) -> bool:
         """Whether an optimizer is within reach; it starts anew then."""
         for item in self.optimizers.values():
-            forget(item)
+            rates.forget(item)
         return bool(self.optimizers)
 
     def forget_gradients(self) -> None:
         """After a return: gradients that are there are of other weights."""
         for module in self.modules.values():
-            forget_gradients(module.parameters())
-        forget_gradients(self.tensors.values())
+            exact.forget_gradients(module.parameters())
+        exact.forget_gradients(self.tensors.values())
 
     def prepare(self) -> None:
         """Give optimizers that have not stepped yet their state, so that a sharded snapshot can be read into it."""
@@ -256,7 +240,7 @@ def _check(item: Any, where: str) -> None:
             f"{where}: a {type(item).__name__} has no state_dict and is neither an array nor a tensor; "
             "give the guard `capture` and `restore` instead"
         )
-    refuse_uncapturable(item, where)
+    exact.refuse_uncapturable(item, where)
 
 
 def _flat(item: Any, path: str = "") -> dict[str, Any]:
@@ -278,7 +262,7 @@ def _flat(item: Any, path: str = "") -> dict[str, Any]:
 
 
 def _class_of(item: Any) -> str:
-    kind = type(unwrapped(item))
+    kind = type(rates.unwrapped(item))
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -315,7 +299,7 @@ def _is_generator(item: Any) -> bool:
 
 def _capture(item: Any, where: str) -> Tree:
     if _is_module(item):
-        return module_state(item)
+        return exact.module_state(item)
     if _has_state_dict(item):
         try:
             return item.state_dict()
@@ -330,9 +314,9 @@ def _capture(item: Any, where: str) -> Tree:
 
 def _restore(item: Any, tree: Tree) -> None:
     if _is_module(item):
-        load_module(item, tree)
-    elif is_optimizer(item):
-        load_optimizer(item, tree)
+        exact.load_module(item, tree)
+    elif rates.is_optimizer(item):
+        exact.load_optimizer(item, tree)
     elif _has_state_dict(item):
         item.load_state_dict(tree)
     elif isinstance(item, np.random.Generator):
