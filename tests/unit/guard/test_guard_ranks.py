@@ -6,6 +6,7 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from crestfall import Guard
@@ -111,3 +112,17 @@ def test_ranks_cannot_disagree(tmp_path: Path) -> None:
     assert "rank 0" in second["error"]
     assert "standard_error is -1" in second["error"]
     assert (first["has_best"], second["has_best"]) == (True, False)
+
+
+def _one_odd_state(rank: int, directory: Path) -> str:
+    try:
+        Guard(directory / "guard", state={"odd": object() if rank else np.zeros(2)})
+    except CrestfallError as error:
+        return str(error)
+    return ""
+
+
+def test_a_state_refused_on_one_rank_is_refused_on_all(tmp_path: Path) -> None:
+    first, second = in_two_processes(_one_odd_state, tmp_path)
+    assert first == f"rank 1: {second}"
+    assert "a object has no state_dict" in second
