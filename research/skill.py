@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from crestfall.analysis.bootstrap import end_interval, proportion_interval
+from crestfall.analysis.bootstrap import mean_interval, proportion_interval
 from crestfall.analysis.compare import compare
 from crestfall.analysis.measures import COLLAPSE
 from crestfall.analysis.trajectory import Run, read_study
 from crestfall.core.entry import guarded, script_parser
 from crestfall.core.errors import InputError
 from crestfall.core.passk import pass_at_k
+from crestfall.core.rng import stream
 from crestfall.core.types import Evaluation
 from crestfall.store.files import write_atomic
 from research.batch import BASE, points
@@ -166,7 +167,7 @@ def verdict(arm: str, judged: Sequence[Judged]) -> str:
     rises = np.array([j.rise for j in judged])
     out = f"{arm}: pass@1 rises by {points(float(rises.mean()))} points"
     if len(set(rises.tolist())) > 1:
-        interval = end_interval(f"{arm} rise", rises)
+        interval = mean_interval(rises, stream("paper", "end of chain", f"{arm} rise"))
         out += f" (95%: {points(interval.low)} to {points(interval.high)})"
     for what, held in _counted(judged).items():
         exact = proportion_interval(sum(held), len(held))

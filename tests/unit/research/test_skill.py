@@ -144,6 +144,11 @@ def test_a_peak_is_chosen_on_select_and_pass_at_16_is_that_of_the_same_step(stud
     assert got.many_peak == pytest.approx(sum(p > 0 for p in at_peak.passed_P) / len(at_peak.passed_P), abs=1e-4)
 
 
+def test_the_interval_of_a_rise_may_lie_below_zero() -> None:
+    falling = [skill.Judged(seed, 0.4, 0.3 + seed / 100, 1, 0.1, 0.9, 0.9, 0.9) for seed in range(4)]
+    assert "(95%: -1" in skill.verdict("random", falling)
+
+
 def test_pass_at_16_of_more_samples_is_the_unbiased_estimate() -> None:
     assert skill.pass_at_many(Evaluation((0, 1, 32), 32)) == pytest.approx((0 + 0.5 + 1) / 3)
 
