@@ -8,12 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from research.early_warning.combined import combined_alarms
+from crestfall.analysis.bootstrap import Interval
+from research.early_warning.combined import AHEAD, combined_alarms
 from research.early_warning.detector import alarms, fitted
 from research.early_warning.outcome import Outcome, outcome
 from research.early_warning.panel import FloatArray, IntArray, Panel, change
 from research.early_warning.placebo import clock, noise, permuted, random_walk, swapped
 from research.early_warning.public import public_alarms
+from research.warning import Moment, warning_sign
 
 PLACEBOS = 20
 SHIFTS = 3
@@ -31,6 +33,9 @@ class Entry:
     alarm_C: IntArray
     outcome: Outcome
     swapped: float | None = None
+    within: Interval | None = None
+    """AUC among landmarks of one arm and step, of those with a fall within three steps (0.5: chance, whatever the
+    threshold; below 0.5: low values warn)."""
 
 
 def signals_of(panel: Panel) -> dict[str, FloatArray]:
@@ -45,9 +50,21 @@ def single(signals: Mapping[str, FloatArray], panel: Panel) -> list[Entry]:
     out = []
     for name, values_CS in signals.items():
         alarm_C = alarms(values_CS, panel)
+        within = warning_sign(name, moments_of(name, values_CS, panel)).within
         others = [outcome(alarms(swapped(values_CS, panel, shift), panel), panel).worth for shift in range(SHIFTS)]
-        out.append(Entry(name, "signal", alarm_C, outcome(alarm_C, panel), float(np.mean(others))))
+        out.append(Entry(name, "signal", alarm_C, outcome(alarm_C, panel), float(np.mean(others)), within))
     return sorted(out, key=lambda entry: (-entry.outcome.worth, entry.name))
+
+
+def moments_of(name: str, values_CS: FloatArray, panel: Panel) -> list[Moment]:
+    """The landmarks at which a signal has a value."""
+    out = []
+    for c, s in zip(*np.nonzero(panel.open_CS & ~np.isnan(values_CS)), strict=True):
+        falls = bool(0 < panel.falls_C[c] <= s + AHEAD)
+        out.append(
+            Moment(str(panel.arms_C[c]), panel.chains[c].seed, 0, int(s), falls, {name: float(values_CS[c, s])}, {})
+        )
+    return out
 
 
 def several(signals: Mapping[str, FloatArray], panel: Panel) -> list[Entry]:

@@ -42,14 +42,19 @@ def falls(panel: Panel) -> Table:
 
 
 def signals(entries: Sequence[Entry], shown: int | None = None) -> Table:
-    columns = (Column("signal"), *OUTCOME, Column("difference if chains of an arm exchange it", "two"))
-    rows = tuple((e.name, *_outcome(e), e.swapped) for e in entries[:shown])
+    columns = (
+        *(Column("signal"), *OUTCOME, Column("difference if chains of an arm exchange it", "two")),
+        *(Column("AUC within arm and step", "two"), Column("95%  ", "two", "interval")),
+    )
+    rows = tuple((e.name, *_outcome(e), e.swapped, *_within(e)) for e in entries[:shown])
     note = (
         "Each regime is announced with what the others taught (median and spread at each step, threshold, direction). "
         "Falls announced: of the falls after step 1. False alarms a run: chains with an alarm, of those that never "
         "fall; the threshold allows 5%. Difference: the one less the other; 0 is chance. Lead: median. Exchanged: each "
         "chain gets the signal of another seed in the same regime at the same rate, so what is left is what the arm "
-        "gives away. Intervals resample regimes. Change: since two steps before."
+        "gives away. AUC: the chance that the signal is higher at a landmark with a fall within three steps than at "
+        "one without of the same arm and step (0.5: chance, whatever the threshold; below it low values warn); its "
+        "interval resamples seeds, the others regimes. Change: since two steps before."
     )
     kept = "" if shown is None or shown >= len(entries) else f" The best {shown} of {len(entries)} are shown."
     return Table("signals", "Signals, one at a time", columns, rows, (note + kept,))
@@ -157,6 +162,10 @@ def _counts(panel: Panel, among_C: np.ndarray) -> tuple[Value, ...]:
 def _outcome(e: Entry) -> tuple[Value, ...]:
     o = e.outcome
     return o.announced, o.announced_interval, o.false_alarms, o.false_alarms_interval, o.worth, o.lead
+
+
+def _within(e: Entry) -> tuple[Value, ...]:
+    return (None, None) if e.within is None else (e.within.estimate, (e.within.low, e.within.high))
 
 
 def _summary(entries: Sequence[Entry]) -> tuple[Value, ...]:

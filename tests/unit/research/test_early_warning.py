@@ -149,6 +149,8 @@ def test_a_sign_of_the_chain_is_told_from_one_of_the_arm() -> None:
     first = single(signals_of(PANEL), PANEL)[0]
     assert first.name.startswith(("sign", "length"))
     assert first.swapped is not None
+    assert first.within is not None
+    assert first.within.estimate > 0.75  # it comes up two steps before, and three count
     assert first.outcome.worth > 0.8 > 0.4 > first.swapped
 
 
