@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crestfall.core.entry import guarded, script_parser
-from crestfall.core.errors import CrestfallError
 from crestfall.store.files import write_atomic, writing
 from research.early_warning import tables
 from research.early_warning.chains import CHAINS_FILE, chain_lines, read_all
@@ -59,16 +58,11 @@ def make(sources: Sequence[Path], out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
     parser = script_parser("research.early_warning", __doc__)
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="study directory, or published chains")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where tables and chains go")
     args = parser.parse_args(argv)
-    try:
-        print(make(args.sources, args.out))
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    print(make(args.sources, args.out))
     return 0
 
 

@@ -10,18 +10,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from crestfall.analysis.trajectory import Run, Series, Trajectory, read_run
 from crestfall.core.errors import InputError
-from crestfall.store.jsonl import read_objects
 from crestfall.store.layout import cells_in
 from crestfall.store.meta import read_meta
-
-T = TypeVar("T")
+from research.regret.cells import rows_of
 
 CHAINS_FILE = "chains.jsonl"
 FALL = 0.15
@@ -64,18 +62,6 @@ def read_all(sources: Iterable[Path]) -> list[Chain]:
 
 def chain_lines(chains: Sequence[Chain]) -> str:
     return "".join(json.dumps(asdict(chain)) + "\n" for chain in chains)
-
-
-def rows_of(file: Path, kind: TypeAdapter[T]) -> list[T]:
-    """Every line as one of `kind`. Raises InputError (file, line, key)."""
-    out = []
-    for number, row in read_objects(file):
-        try:
-            out.append(kind.validate_python(row, extra="forbid"))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"{file}:{number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return out
 
 
 def _of_study(study: Path) -> list[Chain]:

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from crestfall.core.entry import guarded, script_parser
-from crestfall.core.errors import CrestfallError, InputError
+from crestfall.core.errors import InputError
 from crestfall.core.rng import seed_of
 from crestfall.core.types import Snapshot
 from crestfall.store.files import writing
@@ -86,17 +86,12 @@ def make(study: Path, seeds: Sequence[int], out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 usage or bad input (one line on stderr)."""
     parser = script_parser("research.early_warning.forks", __doc__)
     parser.add_argument("study", type=Path, metavar="STUDY", help="study directory")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, metavar="SEED", help="seeds to fork")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the forks go, a line a state")
     args = parser.parse_args(argv)
-    try:
-        print(make(args.study, args.seeds, args.out))
-    except CrestfallError as error:
-        print(f"crestfall: {error}", file=sys.stderr)
-        return 2
+    print(make(args.study, args.seeds, args.out))
     return 0
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from research.early_warning.chains import FALL, Chain, rows_of
+from research.early_warning.chains import FALL, Chain
+from research.regret.cells import rows_of
 
 FORKS = 8
 AHEAD = 4

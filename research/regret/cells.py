@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,6 +15,8 @@ from crestfall.store.events import read_events
 from crestfall.store.jsonl import read_objects
 from crestfall.store.layout import EVENTS_FILE, cells_in
 from crestfall.store.meta import read_meta
+
+T = TypeVar("T")
 
 CHAINS_FILE = "chains.jsonl"
 """Published chains: whoever adds a method need not run those of the others again."""
@@ -52,10 +55,15 @@ def read_all(sources: Iterable[Path]) -> list[Cell]:
 
 def read_chains(file: Path) -> list[Cell]:
     """A line per chain, as `chain_lines` writes them. Raises InputError (file, line, key)."""
+    return rows_of(file, _CELL)
+
+
+def rows_of(file: Path, kind: TypeAdapter[T]) -> list[T]:
+    """Every line as one of `kind`. Raises InputError (file, line, key)."""
     out = []
     for number, row in read_objects(file):
         try:
-            out.append(_CELL.validate_python(row, extra="forbid"))
+            out.append(kind.validate_python(row, extra="forbid"))
         except ValidationError as error:
             first = error.errors()[0]
             raise InputError(f"{file}:{number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

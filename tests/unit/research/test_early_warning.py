@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crestfall.core.errors import InputError
 from crestfall.core.rng import stream
 from research.early_warning.__main__ import main
 from research.early_warning.ceiling import oracle
@@ -235,17 +236,17 @@ def test_tables_and_published_chains_come_out_the_same_again(
     assert page.read_text() == first
 
 
-def test_a_bad_line_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
     source = tmp_path / "chains.jsonl"
     source.write_text(chain_lines(PANEL.chains[:1]) + '{"regime": "a"}\n')
-    assert main([str(source), "--out", str(tmp_path / "page")]) == 2
-    assert "chains.jsonl:2: arm" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"chains\.jsonl:2: arm"):
+        main([str(source), "--out", str(tmp_path / "page")])
     assert not (tmp_path / "page").exists()
 
 
-def test_chains_that_something_interfered_with_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path), "--out", str(tmp_path / "page")]) == 2
-    assert "no finished chain" in capsys.readouterr().err
+def test_a_source_without_chains_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished chain"):
+        main([str(tmp_path), "--out", str(tmp_path / "page")])
 
 
 def test_every_table_has_a_row_for_what_was_tried() -> None:
