@@ -54,6 +54,54 @@ def test_benchmarks_parts_and_splits_are_columns_of_one_run(first: str, second: 
     assert len(load([written(tmp_path, "x.csv", two(first, second))])) == 1
 
 
+def by_step(row: str) -> str:
+    """A row for each step, from a template with s, a (up and down) and b (held)."""
+    return "".join(row.format(s=s, a=a, b=b) for s, a, b in zip(STEPS, UP_AND_DOWN, HELD, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", "step,sft_reward,ppo_reward,kl\n" + by_step("{s},{b},{a},0.{s}\n")),
+        ("x.jsonl", by_step('{{"step": {s}, "sft_reward": {b}, "ppo_reward": {a}, "loss": 0.{s}}}\n')),
+        ("x.log", by_step("step {s}: sft_reward={b} ppo_reward={a} loss=0.{s}\n")),
+        ("x.csv", "step,sft_reward,ppo_reward\n" + by_step("{s},0.4,{a}\n")),
+        ("x.csv", "step,eval/temp=0.6/acc,eval/temp=1.0/acc,train_loss\n" + by_step("{s},{a},{b},0.{s}\n")),
+    ],
+)
+def test_columns_of_methods_beside_a_training_or_a_constant_line_are_metrics_of_one_run(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    (t,) = load([written(tmp_path, name, text)])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+
+
+def test_stages_one_after_the_other_are_of_one_run(tmp_path: Path) -> None:
+    stages = "".join(f"{s},{v},\n" if s < 30 else f"{s},,{v}\n" for s, v in POINTS)
+    (t,) = load([written(tmp_path, "x.csv", "step,sft_reward,ppo_reward\n" + stages)])
+    assert (t.metric, len(t), list(t.others)) == ("ppo_reward", 31, ["sft_reward"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step,sft_reward,ppo_reward\n" + by_step("{s},{a},{b}\n"),
+        "step,acc_seed0,acc_seed1,acc_mean,acc_std,n\n" + by_step("{s},{a},{b},0.{s},0.1{s},6{s}\n"),
+        "step,acc_seed0,acc_seed1\n" + by_step("{s},0,{b}\n"),
+        "step,sft_reward,sft_loss,ppo_reward,ppo_loss,lr\n" + by_step("{s},{a},0.{s},{b},1.{s},0.{s}\n"),
+    ],
+)
+def test_columns_of_methods_and_seeds_alone_with_their_mean_or_their_own_losses_are_runs(
+    text: str, tmp_path: Path
+) -> None:
+    assert len(load([written(tmp_path, "x.csv", text)])) == 2
+
+
+def test_a_metric_may_be_asked_for_by_the_name_of_its_column(tmp_path: Path) -> None:
+    (t,) = load([written(tmp_path, "x.csv", two("sft_reward", "ppo_reward"))], metric="ppo_reward")
+    assert (t.name, t.metric, t.values_S.tolist()) == ("ppo", "reward", HELD)
+
+
 def test_what_no_run_is_named_in_belongs_to_all(tmp_path: Path) -> None:
     rows = "".join(f"{s},{v},0.1,{v},0.2,{s / 60:.3f}\n" for s, v in POINTS)
     path = written(tmp_path, "x.csv", "step,a1_reward,a1_kl,b1_reward,b1_kl,entropy\n".replace("a1", "grpo") + rows)

@@ -42,6 +42,8 @@ class History:
     not_finite: dict[str, int] = field(default_factory=dict)
     broken: dict[str, Broken] = field(default_factory=dict)
     """Per key whose last values are NaN or infinite, more of them than ever stood between two that are finite."""
+    named: dict[str, str | None] = field(default_factory=dict)
+    """Per key of the file that a run is named in, its name here; None: it is another run's."""
 
     def add(self, key: str, steps: Sequence[int] | IntArray, values: Sequence[float] | FloatArray) -> None:
         """Take in a column; values that are not finite are counted and left out."""

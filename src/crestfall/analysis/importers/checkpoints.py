@@ -21,9 +21,9 @@ from crestfall.analysis.importers.arrays import parquet_frame
 from crestfall.analysis.importers.base import HEAD_BYTES, History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.console import rows_in
-from crestfall.analysis.importers.frame import About, counts, histories_or_error
+from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.jsonl import cells_of
-from crestfall.analysis.importers.numbers import NUMBERED, floats, named_step
+from crestfall.analysis.importers.numbers import NUMBERED, counts, floats, named_step
 from crestfall.analysis.importers.table import columns_of, delimiter_of
 from crestfall.analysis.importers.text import content, first_object, flat, read_text, stem_of, suffix_of
 from crestfall.core.registry import register

@@ -16,16 +16,11 @@ from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
 from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.columns import by_run
-from crestfall.analysis.importers.numbers import ASIDE, floats, shares
+from crestfall.analysis.importers.numbers import ASIDE, counts, floats, shares
 from crestfall.analysis.importers.runs import labels_of, pivoted, split_at_resets
 from crestfall.analysis.importers.steps import Steps, choose_steps, with_named_steps
 from crestfall.analysis.trajectory import FloatArray, IntArray
 from crestfall.core.errors import InputError
-
-COUNTS = ("n", "num_samples", "n_samples", "num_instances", "samples", "num_examples", "n_eval")
-"""Columns that say how many graded samples are behind the scores of their row."""
-_COUNTS_BELOW = ("n", "num_instances")
-"""The same below a name (`gsm8k/n`), of the scores with that name."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +48,10 @@ def histories(frame: Frame, about: About) -> list[History]:
     if not frame.size:
         return []
     out: list[History] = []
-    for label, columns in by_run(frame):
-        out += _by_row(columns, about.of(label, label, "the names of the columns"))
+    for label, columns, named in by_run(frame):
+        for history in _by_row(columns, about.of(label, label, "the names of the columns")):
+            history.named = named
+            out.append(history)
     return out
 
 
@@ -132,12 +129,6 @@ def _numeric(frame: Frame, steps: Steps) -> dict[str, tuple[IntArray, FloatArray
 def _in_percent(key: str, values_R: FloatArray) -> bool:
     named = "%" in key or key.lower().endswith(("percent", "_pct"))
     return named and metrics.role_of(key) != "aside" and float(np.nanmax(values_R, initial=0.0)) > 1
-
-
-def counts(key: str) -> str | None:
-    """The name of the scores that a column counts the samples of, "" for all; None: it counts none."""
-    below, _, last = key.lower().rpartition("/")
-    return key[: len(below)] if last in (_COUNTS_BELOW if below else COUNTS) else None
 
 
 def _counts(frame: Frame) -> dict[str, IntArray]:

@@ -56,6 +56,9 @@ def _asked(history: History, asked: str) -> list[tuple[str, int | None]]:
     for name, n in [(asked, None), *([(m[1], int(m[2]))] if (m := _WITH_SAMPLES.fullmatch(asked)) else [])]:
         if name in keys:
             return [(name, n)]
+        if name in history.named:  # a column that was taken for a run's
+            own = history.named[name]
+            return [] if own is None else [(own, n)]
         if matches := [key for key in keys if fnmatchcase(key, name)]:
             return [(key, n) for key in matches]
     raise InputError(f"{history.source}: no metric {asked!r}{nearest(asked, keys)}; it has {_some(list(keys))}")

@@ -33,7 +33,17 @@ ASIDE = frozenset(
     ("wall time", "walltime", "timestamp", "_timestamp", "_runtime", "time", "wall_time", "date", "unnamed: 0", "")
 )
 """Columns that are neither scores nor signals."""
+COUNTS = ("n", "num_samples", "n_samples", "num_instances", "samples", "num_examples", "n_eval")
+"""Columns that say how many graded samples are behind the scores of their row."""
+_COUNTS_BELOW = ("n", "num_instances")
+"""The same below a name (`gsm8k/n`), of the scores with that name."""
 MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "nil", "-", "--", "no log", "—", "–"))
+
+
+def counts(key: str) -> str | None:
+    """The name of the scores that a column counts the samples of, "" for all; None: it counts none."""
+    below, _, last = key.lower().rpartition("/")
+    return key[: len(below)] if last in (_COUNTS_BELOW if below else COUNTS) else None
 
 
 def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
