@@ -127,3 +127,53 @@ def test_a_program_cannot_bring_its_tests_inside(grader, tests):
     grade = grader.grade(problem, program)
     assert grade.isolation == "outside"
     assert grade.verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR)
+
+
+# --- no program chooses that it is not graded
+
+_SKIPS = {  # raised by what leaves no trace of the program
+    "an import": "functools.partial(__import__, 'nope')",
+    "pytest's importorskip": "functools.partial(pytest_shim.importorskip, 'nope')",
+    "unittest's skip": "functools.partial(unittest.TestCase.skipTest, None, 'x')",
+    "pytest's skip": "pytest_shim.skip",
+    "a thrown skip": "functools.partial((_ for _ in ()).throw, unittest.SkipTest('x'))",
+    "a thrown style": "functools.partial((_ for _ in ()).throw, pytest_shim.Unsupported('x'))",
+}
+_SEEN = "import unittest, pytest\n"
+_FROM_AFAR = {
+    "a skip if it gives nothing": "def test_a():\n    if f(1) is None: pytest.skip('later')\n    assert f(1) == 2",
+    "a skip of unittest": "class T(unittest.TestCase):\n    def test_a(self):\n"
+    "        if not f(1): self.skipTest('later')\n        self.assertEqual(f(1), 2)",
+    "its iterator is handed on": "assert f(zip(f(1), f(2))) == 2",
+    "a package, if it gives nothing": "def test_a():\n    if f(1) is None: import json.nope\n    assert f(1) == 2",
+}
+_SKIPPED = {
+    "a right program too": "def test_a():\n    assert f(1) == 2\n    pytest.skip('later')",
+    "before it is used": "def test_a():\n    pytest.skip('later')\n    assert f(1) == 2",
+    "before it is used, inside": "def test_a():\n    g = f\n    pytest.skip('later')\n    assert g.x == 2",
+}
+
+
+@pytest.mark.parametrize("tests", [UNITTEST, FUNCTION, TESTS])
+@pytest.mark.parametrize("name", _SKIPS)
+def test_no_program_skips_its_tests(grader, tests, name):
+    imports = "import functools, unittest\nfrom crestfall.grading.sandbox import pytest_shim\n"
+    for where in ("Stack = {}", "class Stack:\n    push = staticmethod({})", "unittest.TestCase.setUp = {}\nStack = 1"):
+        grade = grader.grade(Problem("t", "", CodeTests(tests), "t"), imports + where.format(_SKIPS[name]))
+        assert not grade.passed
+        assert not grade.ungraded, grade
+
+
+@pytest.mark.parametrize("name", _FROM_AFAR)
+def test_no_value_skips_the_tests(grader, name):
+    problem = Problem("t", "", CodeTests(_SEEN + _FROM_AFAR[name]), "t")
+    for program in ("def f(x): return None", "def f(x):\n    yield 1", "def f(x): return open"):
+        assert grader.grade(problem, program).verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR)
+
+
+@pytest.mark.parametrize("name", _SKIPPED)
+def test_tests_that_skip_themselves_are_unsupported_for_all_programs(grader, name):
+    reference = "def f(x): return 2" if "too" in name else None
+    problem = Problem("t", "", CodeTests(_SEEN + _SKIPPED[name]), "t", reference=reference)
+    with pytest.warns(UserWarning, match="not graded"):
+        assert grader.grade(problem, f"def f(x): return 2  # {name}").verdict is Verdict.UNSUPPORTED

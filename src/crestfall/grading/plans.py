@@ -73,6 +73,7 @@ def plan_of(problem: Problem, grader: Limits) -> Plan:
             "code": tests.code,
             "entry": tests.entry_point,
             "helpers": problem.stub,
+            "reference": problem.reference,
             "isolation": place.isolation,
             "importable": grader.packages,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-ALL_SKIPPED = "every test is skipped"
 HOLD, NOTE, ALLCLOSE, LEAVE = "__hold__", "__note__", "__allclose__", "__leave__"
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from crestfall.grading.sandbox.assertions import ALL_SKIPPED, Assertions, Unsupported
+from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 from crestfall.grading.sandbox.decode import Malformed, parse
 from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
@@ -21,19 +21,42 @@ Tests = list[tuple[str, str, str]]
 
 
 def grade(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
-    every = runner.settings.every_test
     if "tests" not in plan:
-        plan["tests"] = TestCode(plan["code"], plan["entry"], plan["helpers"], every)
+        plan["tests"] = TestCode(plan["code"], plan["entry"], plan["helpers"], runner.settings.every_test)
+    outcome = _run(runner, source, plan)
+    if not _refused(outcome) or _fail_by_themselves(runner, plan):
+        return outcome
+    tests = [(name, *_blamed(verdict, detail)) for name, verdict, detail in outcome.tests]
+    verdict, detail = _blamed(outcome.verdict, outcome.detail)
+    return replace(outcome, verdict=verdict, detail=detail, tests=tuple(tests))
+
+
+def _run(runner: Runner, source: str, plan: dict[str, Any]) -> Outcome:
     results: Tests = []
+    kind, run, last = ("code", _run_beside, runner.settings.output_bytes)
     if plan["isolation"] == "inside":
-        job: tuple[Any, ...] = ("inside", source, plan["header"], every)
-        with runner.program(job, plan) as program:
-            ending = guarded(_run_inside, program, plan, results)
-            return _with_tests(runner.conclude(program, *ending), results)
-    job = ("code", source, plan["header"], runner.settings.output_bytes)
-    with runner.program(job, plan) as program:
-        ending = guarded(_run_beside, program, plan["tests"], every, results)
+        kind, run, last = ("inside", _run_inside, plan["tests"].every)
+    with runner.program((kind, source, plan["header"], last), plan) as program:
+        ending = guarded(run, program, plan, results)
         return _with_tests(runner.conclude(program, *ending), results)
+
+
+def _refused(outcome: Outcome) -> bool:
+    return "unsupported" in (outcome.verdict, *(verdict for _, verdict, _ in outcome.tests))
+
+
+def _fail_by_themselves(runner: Runner, plan: dict[str, Any]) -> bool:
+    """Whether these tests are unsupported with a right program, or before they use any. No program decides that."""
+    if "refused" not in plan:
+        programs = [plan["reference"], plan["tests"].stand_in]
+        plan["refused"] = any(_refused(_run(runner, source, plan)) for source in programs if source)
+    return bool(plan["refused"])
+
+
+def _blamed(verdict: str, detail: str) -> tuple[str, str]:
+    if verdict == "unsupported":
+        return "wrong_answer", f"the tests stop at this program: {detail}"
+    return verdict, detail
 
 
 def _with_tests(outcome: Outcome, tests: Tests) -> Outcome:
@@ -46,8 +69,9 @@ def _with_tests(outcome: Outcome, tests: Tests) -> Outcome:
 # --- beside the program
 
 
-def _run_beside(program: Handle, code: TestCode, every: bool, tests: Tests) -> tuple[str, str]:
-    conversation, log = Conversation(program, code.mentions), Assertions(every)
+def _run_beside(program: Handle, plan: dict[str, Any], tests: Tests) -> tuple[str, str]:
+    code: TestCode = plan["tests"]
+    conversation, log = Conversation(program, code.mentions), Assertions(code.every)
     error: BaseException | None = None
     try:
         conversation.opening()
@@ -114,8 +138,6 @@ def _report(message: Any, code: TestCode, nonce: str, tests: Tests) -> tuple[str
         if result[1] not in VERDICTS:
             raise Malformed("a test without a verdict")
         tests.append((result[0], result[1], result[2]))
-    if kind == "unsupported" and ALL_SKIPPED in text and code.labels:
-        raise Malformed("tests were skipped that no mark skips")
     failed = next(((verdict, detail) for _, verdict, detail in tests if verdict != "passed"), None)
     if kind != "passed" or failed is not None:
         return failed if kind == "passed" and failed is not None else (kind, text)

@@ -66,7 +66,7 @@ class Module:
         found = {}
         for place in places:
             for name, value in list(place.items()):
-                if isinstance(value, types.FunctionType) and hasattr(value, "__fixture__"):
+                if type(value) is types.FunctionType and hasattr(value, "__fixture__"):
                     found[value.__fixture__["name"] or name] = value
         return found
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import io
 import pickle
+import types
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 
@@ -110,9 +112,22 @@ def _known(kinds: Any, args: Any) -> Exception | None:
     return None
 
 
+_ITERATORS = (types.GeneratorType, zip, map, filter, enumerate, reversed)
+_MOST_ITEMS = 100_000
+
+
 class _Sender(pickle.Pickler):
     def persistent_id(self, value: Any) -> int | None:
         return value._number if type(value) is Remote else None
+
+    def reducer_override(self, value: Any) -> Any:
+        """An iterator, which may draw from an object of the program, goes over as one over its items."""
+        if not isinstance(value, _ITERATORS):
+            return NotImplemented
+        items = list(islice(value, _MOST_ITEMS + 1))
+        if len(items) > _MOST_ITEMS:
+            raise ValueError(f"an iterator of more than {_MOST_ITEMS} items")
+        return iter, (items,)
 
 
 def sent(operands: tuple[Any, ...]) -> bytes:
@@ -124,6 +139,8 @@ def sent(operands: tuple[Any, ...]) -> bytes:
     except MemoryError:
         raise
     except Exception as error:
+        if getattr(error, "__notes__", None):  # the program raised it, of which an iterator draws
+            raise
         raise Unsendable(f"the tests hand the program what cannot be sent: {error}") from None
     return file.getvalue()
 

@@ -131,7 +131,7 @@ class Keeper:
                 return Outcome("time_limit", f"comparing what it gave took more than {self._limits.cpu_seconds:.0f} s")
             if time.monotonic() > end:
                 self._drop()
-                return Outcome("infra", "the tests neither end nor compute", final=False)
+                return Outcome("time_limit", "the tests neither end nor compute", final=False)
 
     def _tell(self, message: tuple[Any, ...]) -> None:
         if self._frames is not None:

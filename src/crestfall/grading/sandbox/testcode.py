@@ -13,6 +13,7 @@ from crestfall.grading.sandbox.assertions import Assertions
 from crestfall.grading.sandbox.discovery import uncalled
 from crestfall.grading.sandbox.remote import Conversation
 from crestfall.grading.sandbox.rewrite import least_checks, least_tests, module_names, rewritten
+from crestfall.grading.sandbox.standin import stand_in
 
 
 class Untested(Exception):
@@ -47,8 +48,9 @@ class TestCode:
         self.labels = least_tests(tree, self.collected)
         words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         self.mentions = frozenset(words & {"StopIteration", "SystemExit"})
+        self.stand_in = stand_in(tree, entry)
         self.code = rewritten(tree, entry, every)  # last, for it changes the tree
-        self._every = every
+        self.every = every
         self._entry = entry
         self._helpers = self._compile_helpers(helpers)
         self._cache: dict[Any, Any] = {}
@@ -73,7 +75,7 @@ class TestCode:
                 names.pop(self._entry, None)
         names.update(log.names(), CACHE=self._cache)
         candidate = partial(conversation.ask, "name", self._entry or "")
-        discovery.start(self.code, names, self.collected, candidate, log, self._every)
+        discovery.start(self.code, names, self.collected, candidate, log, self.every)
         if conversation.over is not None:
             raise conversation.over
         if not conversation.used:
