@@ -20,6 +20,7 @@ from crestfall.core.types import Decision
 from crestfall.guard.journal import Journal, Observation
 from crestfall.guard.scores import Scores
 from crestfall.guard.snapshots import Snapshots, snapshot_name
+from crestfall.guard.timeline import Timeline
 from crestfall.store.files import writing
 from crestfall.store.lock import Lock
 
@@ -100,7 +101,7 @@ class History:
         self.snapshots = Snapshots(directory / "snapshots")
         self._adopt_orphans()
         self._by_id = {o.id: o for o in self._journal.observations}
-        self._active = self._journal.active()
+        self._timeline = Timeline.of(self._journal.observations)
         self._refuse_other_direction()
         self._state = self._replayed()
         self._fresh = True
@@ -110,11 +111,11 @@ class History:
 
     @property
     def last_step(self) -> int | None:
-        return self._active[-1].record.step if self._active else None
+        return None if self._timeline.last is None else self._timeline.last.record.step
 
     @property
     def last_score(self) -> float | None:
-        return self._active[-1].score if self._active else None
+        return None if self._timeline.last is None else self._timeline.last.score
 
     def best(self) -> Kept | None:
         identity = self.best_of(self.available())
@@ -125,8 +126,7 @@ class History:
 
     def best_score(self) -> tuple[int, float] | None:
         """(step, score) of the best evaluation that is still part of the run, whether a snapshot is kept or not."""
-        finite = [o for o in self._active if not o.scores.not_finite]
-        best = max(finite, key=lambda o: (o.record.value, -o.id), default=None)
+        best = self._timeline.best
         return None if best is None else (best.record.step, best.score)
 
     def best_step(self) -> int | None:
@@ -153,7 +153,7 @@ class History:
     @property
     def rate(self) -> float:
         """Learning-rate multiplier of all decisions so far."""
-        return self._active[-1].rate_after if self._active else 1.0
+        return 1.0 if self._timeline.last is None else self._timeline.last.rate_after
 
     def needed(self, target: int | None) -> frozenset[int]:
         """Steps whose checkpoints matter: those that a decision names or may name, and the best."""
@@ -181,10 +181,9 @@ class History:
         keep = self._controller.keep(self._state)
 
         identity = self._journal.next_id
-        rate = self._active[-1].rate_after if self._active else 1.0
-        observation = Observation(identity, scores, decision, rate)
-        self._by_id[identity] = observation
-        self._active.append(observation)
+        rate = self.rate
+        self._by_id[identity] = Observation(identity, scores, decision, rate)
+        self._timeline.append(self._by_id[identity])
         best = self.best_of(self.available())
         if hidden:
             decision = self._away_from_here(scores, best)
@@ -201,9 +200,7 @@ class History:
             decision, mean = self._averaged(decision)
             wanted = self._kept = self._wanted(keep, target, take) | (self.available() & frozenset(mean))
         decision = self._worded(decision)
-        observation = replace(observation, decision=decision)
-        self._by_id[identity] = self._active[-1] = observation
-        self._pending = observation
+        self._by_id[identity] = self._pending = self._timeline.settle(decision)
         place = snapshot_name(identity, record.step) if take else ""
         factor = self._factor(target, rate)
         return Outcome(decision, target, factor, identity if take else None, wanted, place, mean, identity)
@@ -217,17 +214,17 @@ class History:
 
     def finish(self) -> Outcome:
         """The controller's last word, its budget used up."""
-        if not self._active:
+        if (now := self._timeline.last) is None:
             raise ConfigError("guard.finish: nothing has been observed yet")
         self._note_deleted()
-        decision = self._controller.last(self._state, self._active[-1].record.step)
-        if self._active[-1].scores.not_finite == "weights" and decision.target_step == self._active[-1].record.step:
-            decision = self._away_from_here(self._active[-1].scores, self.best_of(self.available()), stop=True)
+        decision = self._controller.last(self._state, now.record.step)
+        if now.scores.not_finite == "weights" and decision.target_step == now.record.step:
+            decision = self._away_from_here(now.scores, self.best_of(self.available()), stop=True)
         decision, target = self._resolve(decision, self._controller.keep(self._state), self.available())
         decision, mean = self._averaged(decision)
         decision = self._worded(decision)
-        factor, now = self._factor(target, self.rate), self._active[-1].id
-        return Outcome(decision, target, factor, wanted=self.available(), mean_of=mean, current=now)
+        factor = self._factor(target, self.rate)
+        return Outcome(decision, target, factor, wanted=self.available(), mean_of=mean, current=now.id)
 
     def close(self) -> None:
         self._lock.release()
@@ -238,7 +235,7 @@ class History:
         """A score that is not finite is the worst score so far, and worse than that."""
         if not scores.not_finite:
             return scores
-        seen = [o.record.value for o in self._active if not o.scores.not_finite]
+        seen = [o.record.value for o in self._timeline if not o.scores.not_finite]
         if not seen and scores.not_finite == "score":
             raise InputError(
                 f"step {scores.record.step}: select is {scores.record.value} in the first evaluation; a score has "
@@ -266,7 +263,7 @@ class History:
         return replace(decision, reason=f"{decision.reason} (smaller is better: scores with their sign changed)")
 
     def _bounded(self, decision: Decision) -> Decision:
-        done = sum(o.decision.action == "rollback" for o in self._active[:-1])
+        done = self._timeline.rollbacks
         if decision.action != "rollback" or done < self._max_rollbacks:
             return decision
         reason = f"{decision.reason}; rolled back {done} times already (max_rollbacks)"
@@ -289,7 +286,7 @@ class History:
             _say(f"{path} has been deleted: it is no target any more, unless a copy of it is in memory")
 
     def _refuse_other_direction(self) -> None:
-        seen = [o for o in self._active if not o.scores.not_finite]
+        seen = [o for o in self._timeline if not o.scores.not_finite]
         if seen and (seen[-1].scores.raw is not None) != self._minimised:
             before, now = ("smaller", "larger") if self._minimised is False else ("larger", "smaller")
             self._lock.release()
@@ -307,20 +304,21 @@ class History:
                 f"step {step} does not come after step {self.last_step}: observe every step once, and let the counter "
                 "go on after a rollback"
             )
-        again = len(self._active) == 1 and self._active[0].record.value == scores.record.value
-        if step <= self._active[0].record.step and not again:
+        first_one = next(iter(self._timeline))
+        again = len(self._timeline) == 1 and first_one.record.value == scores.record.value
+        if step <= first_one.record.step and not again:
             warnings.warn(
                 f"{self._directory}: holds observations up to step {self.last_step} and training begins again at step "
                 f"{step}. The best snapshot so far is kept; a new run needs a directory of its own",
                 CrestfallWarning,
                 stacklevel=2,
             )
-        self._active = [o for o in self._active if o.record.step < step]
+        self._timeline = self._timeline.before(step)
         self._state = self._replayed()
 
     def _replayed(self) -> State:
         state = self._controller.init()
-        for observation in filter(lambda o: o.shown, self._active):
+        for observation in filter(lambda o: o.shown, self._timeline):
             state, _ = self._controller.decide(state, observation.record)
         return state
 
@@ -334,8 +332,14 @@ class History:
         finite = [i for i in identities if i in self._by_id and not self._by_id[i].scores.not_finite]
         return max(finite, key=lambda i: (self._value(i), -i), default=None)
 
+    @property
+    def _current(self) -> int:
+        assert self._timeline.last is not None
+        return self._timeline.last.id
+
     def _identity(self, step: int | None) -> int | None:
-        return next((o.id for o in reversed(self._active) if o.record.step == step), None)
+        found = self._timeline.at(step)
+        return None if found is None else found.id
 
     def _resolve(
         self, decision: Decision, kept_steps: frozenset[int], there: frozenset[int]
@@ -348,14 +352,14 @@ class History:
         """
         if decision.action == "continue" or decision.target_step is None:
             return decision, None
-        current, chosen, why = self._active[-1].id, self._identity(decision.target_step), ""
+        current, chosen, why = self._current, self._identity(decision.target_step), ""
         best = self.best_of(there | {current})
         if chosen != current and best is not None:
             if chosen not in there:
                 why = f"no snapshot of step {decision.target_step} is kept"
             elif (
                 decision.target_step in kept_steps
-                and best not in {o.id for o in self._active}
+                and self._by_id[best] not in self._timeline
                 and self._value(best) > self._value(chosen)
             ):
                 why = "a better one is kept from before a restart"
@@ -368,7 +372,7 @@ class History:
 
     def _averaged(self, decision: Decision) -> tuple[Decision, tuple[int, ...]]:
         """The decision and the snapshots that it averages, as far as they are there; the present weights are."""
-        current = self._active[-1].id
+        current = self._current
         named = {step: self._identity(step) for step in decision.average}
         found = {step: i for step, i in named.items() if i == current or i in self.available()}
         if missing := [str(step) for step in named if step not in found]:
@@ -384,10 +388,10 @@ class History:
 
     def _wanted(self, keep: frozenset[int], target: int | None, take: bool) -> frozenset[int]:
         """Snapshots to keep: the target's, the best, then those that the controller needs, up to the bound."""
-        current = self._active[-1].id
+        current = self._current
         there = self.available() | ({current} if take else frozenset())
         best = self.best_of(there)
-        asked = {o.id for o in self._active if o.record.step in keep} | {target, best}
+        asked = {target, best, *map(self._identity, keep)}
         ordered = sorted(there & asked, key=lambda i: (i != target, i != best, -self._value(i), i))
         return frozenset(ordered[: self._max_snapshots])
 

@@ -149,12 +149,3 @@ class Journal:
         """Have what was written survive a power cut. Takes as long as the disk is busy."""
         with writing(self.path):
             sync(self.path)
-
-    def active(self) -> list[Observation]:
-        """The history without the tails that a restart from an earlier step has replaced."""
-        kept: list[Observation] = []
-        for observation in self.observations:
-            while kept and kept[-1].record.step >= observation.record.step:
-                kept.pop()
-            kept.append(observation)
-        return kept

@@ -48,6 +48,22 @@ GUARD = {
     "a restart with two processes, and a restart with one": "test_rollback_and_restart_with_two_and_with_one_process",
     "(`full_state_dict=True`) is refused": "test_a_state_gathered_on_rank_0_is_refused",
     "protects the trainer's own checkpoints of the steps that matter": "test_a_guard_that_only_decides_keeps_the_trainers_best_checkpoint",
+    "has the sign that you gave it": "test_a_loss_is_reported_as_it_was_given",
+    "better the other way round is refused": "test_a_directory_whose_scores_go_the_other_way_is_refused",
+    "Gradients that are there when a snapshot is restored become zeros": "test_gradients_of_other_weights_are_not_stepped_along",
+    "undoes the reduction, and the guard says so": "test_a_loop_that_sets_its_own_rates_is_told",
+    "multiply by `guard.learning_rate_scale` there": "test_a_loop_that_takes_the_scale_along_is_not",
+    "call `guard.check_rates()` right before `optimizer.step()` too": "test_a_rate_that_is_set_between_two_observations_is_seen_before_the_step",
+    "If a decision is not carried out, a warning says so": "test_a_decision_that_nobody_carries_out_is_said",
+    "changes no learning rate a second time": "test_a_decision_carried_out_twice_or_before_the_end_counts_once",
+    "Optimizer state keeps its memory": "test_an_optimizer_s_tensors_stay_where_they_are",
+    "a warning names such a buffer": "test_a_buffer_that_no_state_dict_has_is_said_to_stay",
+    "`{parameter: optimizer}`": "test_training_goes_on_as_if_nothing_had_been_in_between",
+    "carry out inside `torch.inference_mode`": "test_training_goes_on_after_a_rollback_in_inference_mode",
+    "a warning names what is not as it was": "test_what_a_load_state_dict_ignores_is_said",
+    "while the guard is at work, a warning names them": "test_what_somebody_deletes_in_the_run_is_said_and_written_again",
+    "the first guard is closed and refuses to observe": "test_two_guards_in_one_directory_do_not_write_into_each_other",
+    "A relative directory stays where it is": "test_the_working_directory_may_change",
 }
 CALLBACK = {
     "Adam's step counter included": "test_stop_hands_on_the_peak_and_training_goes_on_from_it",
@@ -75,6 +91,9 @@ CALLBACK = {
     "keeps the updates at one size": "test_steps_come_to_the_target_whatever_the_rate",
     "protects that checkpoint from `save_total_limit`": "test_keep_best_decides_and_protects_the_trainers_checkpoint",
     "two processes of DDP over gloo": "test_two_processes_agree_and_both_go_back",
+    "a resumed run goes on with it": "test_a_resumed_run_goes_on_with_its_average",
+    "it warns. `push_to_hub`": "test_a_run_resumed_elsewhere_is_told_that_its_peak_is_not_known",
+    "a name that says the opposite of the trainer's": "test_a_direction_that_transformers_guessed_against_the_name_is_refused",
 }
 CLAIMS = [
     (page, claim, test)

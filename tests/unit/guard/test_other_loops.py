@@ -239,6 +239,19 @@ def test_a_loop_that_sets_its_own_rates_is_told(tmp_path: Path) -> None:
         assert guard.learning_rate_scale == 0.5
 
 
+def test_a_rate_that_is_set_between_two_observations_is_seen_before_the_step(tmp_path: Path) -> None:
+    model = network()
+    adam = torch.optim.AdamW(model.parameters(), lr=0.01)
+    script = {1: Decision("rollback", 0, "", {}, 0.5)}
+    with Guard(tmp_path, control=Scripted(script), state={"model": model, "optimizer": adam}) as guard:
+        for number in range(2):
+            guard.carry_out(guard.observe(number, select=0.1))
+        adam.param_groups[0]["lr"] = 0.01  # for the step alone
+        with pytest.warns(CrestfallWarning, match="lowered the learning rate to 0.005, and it is 0.01 again"):
+            guard.check_rates()
+        guard.check_rates()  # said once
+
+
 def test_a_loop_that_takes_the_scale_along_is_not(tmp_path: Path) -> None:
     model = network()
     adam = torch.optim.AdamW(model.parameters(), lr=0.01)
