@@ -19,25 +19,29 @@ FIRST = [0.2, 0.5, 0.4, 0.3, 0.2]  # rank 0 sees a peak at step 1
 SECOND = [0.2, 0.3, 0.4, 0.5, 0.6]  # rank 1 sees no peak at all
 
 
-def in_two_processes(work: Any, tmp_path: Path) -> list[Any]:
-    """What `work(rank, tmp_path)` returned on both ranks."""
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """What every work of this file returned on both ranks, by its name: one pair of processes does all of them."""
+    place = tmp_path_factory.mktemp("ranks")
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_one_rank, args=(work, rank, tmp_path)) for rank in (0, 1)]
+    processes = [context.Process(target=_one_rank, args=(rank, place)) for rank in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
-    return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    both = [json.loads((place / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    return {name: [done[name] for done in both] for name in both[0]}
 
 
-def _one_rank(work: Any, rank: int, tmp_path: Path) -> None:
+def _one_rank(rank: int, place: Path) -> None:
     import torch
     import torch.distributed as dist
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=rank, world_size=2)
-    (tmp_path / f"rank{rank}.json").write_text(json.dumps(work(rank, tmp_path)))
+    dist.init_process_group("gloo", init_method=f"file://{place}/rendezvous", rank=rank, world_size=2)
+    done = {work.__name__: work(rank, place / work.__name__) for work in (guarded_run, slowed_run, one_odd_state)}
+    (place / f"rank{rank}.json").write_text(json.dumps(done))
     dist.destroy_process_group()
 
 
@@ -94,8 +98,8 @@ def slowed_run(rank: int, tmp_path: Path) -> dict[str, Any]:
     return out | {"rate": sgd.param_groups[0]["lr"], "finite": bool(model.weight.isfinite().all())}
 
 
-def test_every_rank_knows_the_rate_and_of_any_rank_s_nan(tmp_path: Path) -> None:
-    first, second = in_two_processes(slowed_run, tmp_path)
+def test_every_rank_knows_the_rate_and_of_any_rank_s_nan(ranks: dict[str, list[Any]]) -> None:
+    first, second = ranks["slowed_run"]
     assert first == second
     assert first["finite"]
     assert first["actions"][-1] == "rollback"
@@ -103,8 +107,8 @@ def test_every_rank_knows_the_rate_and_of_any_rank_s_nan(tmp_path: Path) -> None
     assert first["rate"] == pytest.approx(0.1 * first["scales"][-1])
 
 
-def test_ranks_cannot_disagree(tmp_path: Path) -> None:
-    first, second = in_two_processes(guarded_run, tmp_path)
+def test_ranks_cannot_disagree(ranks: dict[str, list[Any]]) -> None:
+    first, second = ranks["guarded_run"]
     assert first["decisions"] == second["decisions"]
     assert ["rollback", 1, [1.0] * 3] in first["decisions"]
     assert first["after_restart"] == second["after_restart"] == [1.0] * 3
@@ -114,7 +118,7 @@ def test_ranks_cannot_disagree(tmp_path: Path) -> None:
     assert (first["has_best"], second["has_best"]) == (True, False)
 
 
-def _one_odd_state(rank: int, directory: Path) -> str:
+def one_odd_state(rank: int, directory: Path) -> str:
     try:
         Guard(directory / "guard", state={"odd": object() if rank else np.zeros(2)})
     except CrestfallError as error:
@@ -122,7 +126,7 @@ def _one_odd_state(rank: int, directory: Path) -> str:
     return ""
 
 
-def test_a_state_refused_on_one_rank_is_refused_on_all(tmp_path: Path) -> None:
-    first, second = in_two_processes(_one_odd_state, tmp_path)
+def test_a_state_refused_on_one_rank_is_refused_on_all(ranks: dict[str, list[Any]]) -> None:
+    first, second = ranks["one_odd_state"]
     assert first == f"rank 1: {second}"
     assert "a object has no state_dict" in second
