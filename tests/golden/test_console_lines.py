@@ -395,3 +395,16 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"_step": STEPS, "train/reward": UP_AND_DOWN}), tmp_path / "x.parquet")
     (t,) = load([tmp_path / "x.parquet"])
     assert (t.metric, t.values_S.tolist()) == ("train/reward", UP_AND_DOWN)
+
+
+def test_comma_before_the_milliseconds_of_a_time_is_none_of_thousands(tmp_path: Path) -> None:
+    text = lines(lambda s, v: f"2026-03-01 12:01:{s % 50 + 10},{s + 100} INFO step {s},000 | reward {v}\n")
+    (t,) = load([written(tmp_path, "x.log", text)])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == ([1000 * s for s in STEPS], UP_AND_DOWN)
+
+
+def test_dict_on_the_line_of_its_progress_bar_has_the_bars_step(tmp_path: Path) -> None:
+    bar = "{p:3d}%|{b}▌ | {s}/60 [00:{s:02d}<01:00,  1.31s/it]"
+    text = lines(lambda s, v: f"\r{bar.format(p=s, b='█' * (s // 6), s=s)}{{'reward': '{v}', 'epoch': '0.{s}'}}\n")
+    (t,) = load([written(tmp_path, "x.log", text)])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)

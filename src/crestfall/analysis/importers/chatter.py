@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.lines import Line
-from crestfall.analysis.importers.numbers import counters
+from crestfall.analysis.importers.numbers import count_distinct, counters
 from crestfall.analysis.trajectory import FloatArray, IntArray
 
 FEWEST = 8
@@ -68,7 +68,7 @@ def _steps(rows: Sequence[Line], keys: Sequence[str]) -> tuple[str, FloatArray] 
 def _counts_up(steps_R: FloatArray) -> bool:
     moves_R = np.diff(steps_R)
     on = len(steps_R) >= FEWEST and (moves_R >= 0).mean() >= RISING
-    return bool(on and len(np.unique(steps_R)) >= FEWEST)
+    return bool(on and count_distinct(steps_R) >= FEWEST)
 
 
 def _fit(index_R: IntArray, steps_R: FloatArray, at_R: IntArray, main_R: FloatArray) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from crestfall.analysis.importers.cells import Frame
 from crestfall.analysis.importers.chatter import without_chatter
 from crestfall.analysis.importers.frame import About, histories
 from crestfall.analysis.importers.lines import Line, Scanner
-from crestfall.analysis.importers.numbers import floats, text_with_points
+from crestfall.analysis.importers.numbers import count_distinct, floats, text_with_points
 from crestfall.analysis.importers.refusals import advice_on
 from crestfall.analysis.importers.speakers import by_speaker
 from crestfall.analysis.importers.tables import frames_in
@@ -173,6 +173,6 @@ def _snapped(steps_R: FloatArray, training: list[bool]) -> FloatArray:
         return steps_R
     nearest_R = np.round(steps_R / every) * every
     late = np.abs(nearest_R[at] - steps_R[at]) <= min(1, every / 2)
-    if late.all() and (nearest_R[at] > 0).all() and len(np.unique(nearest_R[at])) == len(np.unique(steps_R[at])):
+    if late.all() and (nearest_R[at] > 0).all() and count_distinct(nearest_R[at]) == count_distinct(steps_R[at]):
         return np.asarray(nearest_R)
     return np.maximum(steps_R, 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
+from crestfall.analysis.importers.numbers import count_distinct
 from crestfall.analysis.importers.scales import in_fractions
 from crestfall.analysis.trajectory import Curve, FloatArray, IntArray, Series, Trajectory
 from crestfall.core.errors import InputError
@@ -117,7 +118,7 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
     key. Raises InputError where there is no such key."""
     columns = history.columns
     keys = list(columns)
-    sizes = {key: _distinct(column.steps_R) for key, column in columns.items()}
+    sizes = {key: count_distinct(column.steps_R) for key, column in columns.items()}
     if len(keys) == 1 and not metrics.smaller_is_better(keys[0]):
         return keys[0], "the only number in the file"
     held_out = metrics.evaluations(keys)
@@ -142,11 +143,6 @@ def choose_metric(history: History, samples: int | None = None) -> tuple[str, st
         raise InputError(f"{history.source}: smaller values of {keys[0]}, the one metric, are better; expected a score")
     unknown = "no metric here has the name of an evaluation or a reward; choose one with --metric"
     raise InputError(f"{history.source}: {unknown}: {_some(keys)}")
-
-
-def _distinct(steps_R: IntArray) -> int:
-    rising = bool((np.diff(steps_R) > 0).all())  # the usual case, at a tenth of the cost
-    return len(steps_R) if rising else len(np.unique(steps_R))
 
 
 def _best(ranked: Sequence[str], sizes: Mapping[str, int]) -> str | None:
@@ -204,7 +200,7 @@ def tidy(column: Column) -> Tidy:
         values_R = np.add.reduceat(values_R, starts) / sizes
         n_R = None if n_R is None else np.add.reduceat(n_R, starts)
         steps_R = steps_R[starts]
-    if _distinct(steps_R) < len(steps_R):
+    if count_distinct(steps_R) < len(steps_R):
         kept, restarts = _without_replaced(steps_R)
         notes.append(f"{restarts} restarts: {len(steps_R) - len(kept)} points written before them were replaced")
         steps_R, values_R, n_R = steps_R[kept], values_R[kept], None if n_R is None else n_R[kept]

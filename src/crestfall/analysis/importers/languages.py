@@ -56,12 +56,13 @@ _TELLING = frozenset(
 _ORDINAL = re.compile(r"第\s*(\d+)\s*(?:/\s*\d+\s*)?(个?回合|轮|步|次迭代|次更新|代|幕|局|批)")
 _COUNTED = {"轮": "epoch", "步": "step", "次迭代": "iteration", "次更新": "update", "代": "generation", "批": "batch"}
 _WIDE = str.maketrans("：；，、（）［］＝％　｜", ":;,,()[]=% |")
+_ASCII = bytes(range(128))
 HEAD = 4096
 
 
 def in_english(text: str) -> str:
     """The text with the known words of other languages replaced; as it is, where it has none."""
-    if not text.isascii() and _RUN.search(text):
+    if not text.isascii() and _RUN.search(text.encode(errors="replace").translate(None, _ASCII).decode()):
         text = _ORDINAL.sub(lambda m: f"{_COUNTED.get(m[2], 'episode')} {m[1]}", text.translate(_WIDE))
         text = _RUN.sub(_translated, text)
     if not _TELLING.isdisjoint(_LATIN.findall(text[:HEAD].lower())):

@@ -15,10 +15,12 @@ from operator import itemgetter
 from typing import Any
 
 from crestfall.analysis.importers import metrics
-from crestfall.analysis.importers.numbers import NUMBER, floats
+from crestfall.analysis.importers.numbers import floats
 from crestfall.analysis.importers.syntax import Cell, Parsed, parse
 
-_TOKENS = re.compile(rf"(?<![\w/@.\-])({NUMBER})")
+_TOKEN = r"([-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+)"
+"""A number that is never read in another way when what follows does not fit: several times as fast as `NUMBER`."""
+_TOKENS = re.compile(rf"(?<![\w/@.\-]){_TOKEN}")
 MOST_SHAPES = 20_000
 MOST_GROUPS = 90
 FEWEST_IN_A_LIST = 4
@@ -67,7 +69,8 @@ class Line:
 class _Plan:
     """Plan for taking the numbers out of lines of one shape. `match`: matches such a line, one group per token;
     `cells` and `marks`: (key, token or -1, text after the token or constant text). `row`: keys and tokens of a row that
-    needs nothing from other lines. `follower`: the plan of the line that came next the last time."""
+    needs nothing from other lines. `silent`: the line has neither cells
+    nor marks. `follower`: the plan of the line that came next the last time."""
 
     parsed: Parsed
     match: Callable[[str], re.Match[str] | None]
@@ -82,6 +85,7 @@ class _Plan:
     counters: tuple[tuple[str, int], ...]
     counted: bool
     shape: Shape
+    silent: bool
     follower: _Plan | None = None
 
     def head_of(self, numbers: Sequence[str]) -> str:
@@ -110,7 +114,7 @@ class Scanner:
 
     def take(self, lines: Iterable[str]) -> None:
         rows, bars = self.rows, self.bars
-        for line in lines:
+        for line in filter(None, lines):
             last = self._last
             plan = None if last is None else last.follower
             match = None if plan is None else plan.match(line)
@@ -125,11 +129,18 @@ class Scanner:
                     last.follower = plan
             assert plan is not None
             self._last = plan
-            if plan.row is None or plan.bars or self._block:
+            if plan.silent:
+                for now, total in plan.bars:
+                    bars.append((int(float(numbers[now])), total))
+                continue
+            if plan.row is None or self._block:
                 self._planned(plan, numbers)
                 continue
             values, before = plan.row(numbers), (plan, numbers) if plan.head else plan.head_rest
-            rows.append(Line(plan.keys, values, plan.parsed.syntax, plan.counted, len(bars), plan.shape, before))
+            shown = len(bars) + plan.parsed.before
+            rows.append(Line(plan.keys, values, plan.parsed.syntax, plan.counted, shown, plan.shape, before))
+            for now, total in plan.bars:
+                bars.append((int(float(numbers[now])), total))
             if plan.counters:
                 self._counters, self._marks = (plan.counters, numbers), None
 
@@ -147,14 +158,10 @@ class Scanner:
         self._flush()
 
     def _planned(self, plan: _Plan, numbers: Sequence[str]) -> None:
-        parsed = plan.parsed
         bars = [(int(float(numbers[now])), total) for now, total in plan.bars]
-        if parsed.kind in ("nothing", "bars"):
-            self.bars += bars
-            return
         cells = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.cells}
         marks = {key: raw if at < 0 else numbers[at] + raw for key, at, raw in plan.marks}
-        self._apply(parsed, cells, marks, bars, (plan, numbers))
+        self._apply(plan.parsed, cells, marks, bars, (plan, numbers))
 
     def _parsed(self, parsed: Parsed, line: str) -> None:
         bars = [(int(now.raw), int(total.raw)) for now, total in parsed.bars]
@@ -280,7 +287,7 @@ def _plan_of(line: str, parts: list[str]) -> _Plan | None:
     plain = alone and len(both) > 1 and all(at >= 0 and not raw for _, at, raw in both.values())
     literals = tuple(parts[::2])
     groups = len(literals) - 1
-    pattern = re.compile(f"({NUMBER})".join(map(re.escape, literals)) if groups <= MOST_GROUPS else r"(?!)")
+    pattern = re.compile(_TOKEN.join(map(re.escape, literals)) if groups <= MOST_GROUPS else r"(?!)")
     counters = [(key, at) for key, at, _ in both.values() if metrics.step_rank(key) is not None]
     return _Plan(
         parsed,
@@ -296,4 +303,5 @@ def _plan_of(line: str, parts: list[str]) -> _Plan | None:
         tuple(counters) if parsed.syntax == "pairs" else (),
         counted,
         shape,
+        parsed.kind in ("nothing", "bars"),
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crestfall.analysis.importers.numbers import count_distinct
 from crestfall.analysis.trajectory import Trajectory
 
 FEWEST_TO_COMPARE = 5
@@ -50,7 +51,7 @@ def _holds(longer: Trajectory, other: Trajectory) -> bool:
         return False
     if _format(longer) == _format(other) and longer.source.parent != other.source.parent:
         return False
-    if len(other) < FEWEST_TO_COMPARE or len(np.unique(other.values_S)) < FEWEST_TO_COMPARE:
+    if len(other) < FEWEST_TO_COMPARE or count_distinct(other.values_S) < FEWEST_TO_COMPARE:
         return False
     at_S = np.searchsorted(longer.steps_S, other.steps_S)
     if (at_S >= len(longer)).any() or not np.array_equal(longer.steps_S[at_S], other.steps_S):

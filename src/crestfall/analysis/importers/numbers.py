@@ -46,6 +46,12 @@ def counts(key: str) -> str | None:
     return key[: len(below)] if last in (_COUNTS_BELOW if below else COUNTS) else None
 
 
+def count_distinct(values_R: FloatArray | IntArray) -> int:
+    """How many different numbers there are; where they rise, as steps do, at a tenth of the cost of np.unique."""
+    rising = bool((np.diff(values_R) > 0).all())
+    return len(values_R) if rising else 1 + int(np.count_nonzero(np.diff(np.sort(values_R))))
+
+
 def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
     """The numbers among some cells and where they stand (index into `raws`); what is no number is passed over."""
     try:
@@ -117,8 +123,9 @@ _POINT_VALUE = re.compile(r"(?<![\d.,])-?0\.\d")
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
 
 
-_THOUSANDS_END = re.compile(r",\d{3}(?!\d)")
-_IN_THOUSANDS = re.compile(r"(?<=[\s:=])[-+]?[1-9]\d{0,2}(?:,\d{3})+(?=\.\d|[\s,;|)%/]|$)")
+_THOUSANDS_END = re.compile(r",(?<!:\d\d,)\d{3}(?!\d)")
+"""The last thousand of a number, or thousandths of no time."""
+_IN_THOUSANDS = re.compile(r"(?<=[\s:=])(?<!\d:)[-+]?[1-9]\d{0,2}(?:,\d{3})+(?=\.\d|[\s,;|)%/]|$)")
 
 
 def text_with_points(text: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.base import Column, History
+from crestfall.analysis.importers.numbers import count_distinct
 from crestfall.analysis.importers.text import unpacked_name
 
 _VOICE = re.compile(
@@ -93,7 +94,7 @@ def _span(history: History) -> tuple[int, int]:
 def _new_ground(first: int, last: int, history: History, begins: int, ends: int) -> bool:
     if ends <= last or begins <= first + NEW_GROUND * (last - first):
         return False
-    most = max(len(np.unique(c.steps_R)) for c in history.columns.values())
+    most = max(count_distinct(c.steps_R) for c in history.columns.values())
     return begins <= last + 2 * (last - first) / max(most - 1, 1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from crestfall.analysis.importers import metrics
 from crestfall.analysis.importers.cells import Frame
-from crestfall.analysis.importers.numbers import floats, missing
+from crestfall.analysis.importers.numbers import count_distinct, floats, missing
 from crestfall.analysis.trajectory import IntArray
 from crestfall.core.signals import word_set, words_of
 
@@ -214,7 +214,7 @@ def split_at_resets(steps_R: IntArray) -> list[IntArray]:
     """Rows as runs: a new one begins where the counter goes back to the first tenth of what it has been through."""
     everything = np.arange(len(steps_R))
     back_R = np.diff(steps_R) < 0
-    if len(steps_R) < 4 or not back_R.any() or (back_R.mean() > SHUFFLED and len(np.unique(steps_R)) == len(steps_R)):
+    if len(steps_R) < 4 or not back_R.any() or (back_R.mean() > SHUFFLED and count_distinct(steps_R) == len(steps_R)):
         return [everything]
     first, highest = int(steps_R[0]), np.maximum.accumulate(steps_R)
     near_R = steps_R[1:] <= first + NEW_RUN * (highest[:-1] - first)

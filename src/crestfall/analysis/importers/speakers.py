@@ -45,9 +45,14 @@ def by_speaker(rows: list[Line]) -> list[tuple[str, list[Line], str]]:
     scored = [row for row in rows if row.keys == kind]
     if _steps_differ(scored, kind):
         return one
-    labels = [_label(row.head) for row in scored]
-    counts = Counter(labels)
-    if not 1 < len(counts) <= MOST_RUNS or min(counts.values()) < FEWEST or not _take_turns(labels):
+    labels: list[str] = []
+    counts: Counter[str] = Counter()
+    for row in scored:
+        labels.append(_label(row.head))
+        counts[labels[-1]] += 1
+        if len(counts) > MOST_RUNS:
+            return one  # numbers that differ in every line
+    if len(counts) < 2 or min(counts.values()) < FEWEST or not _take_turns(labels):
         return one
     if _are_voices(list(counts)):
         return one

@@ -65,6 +65,10 @@ def head_of(path: Path, size: int) -> bytes:
         return _recoded(head)
 
 
+_BAR = re.compile(rb"\xe2\x96[\x88-\x8f](?:\xe2\x96[\x88-\x8f])*")
+"""What tqdm and rich draw progress in, in UTF-8. Text without it is mostly ASCII, which Python handles faster."""
+
+
 def _recoded(data: bytes) -> bytes:
     if data.startswith(_UTF32):
         return _worded(data[: len(data) // 4 * 4].decode("utf-32", errors="replace").encode())
@@ -80,14 +84,16 @@ def _worded(data: bytes) -> bytes:
     if b"\x00" in data[:1024] or not data:
         return data
     data = data.replace(b"\x00", b"")  # a log that was truncated, or cut off by a crash
+    plain = _BAR.sub(b"#", data)
     try:
-        text = data.decode()
+        text = plain.decode()
     except UnicodeDecodeError as error:
-        cut = error.start >= len(data) - 4  # the head of a file may end within a character
-        text = data[: error.start].decode() if cut else decoded(data) or ""
+        cut = error.start >= len(plain) - 4  # the head of a file may end within a character
+        text = plain[: error.start].decode() if cut else decoded(data) or ""
         if not text:
             return data
-    return in_english(text.replace("−", "-")).encode()
+    english = in_english(text.replace("−", "-"))
+    return plain if english is text else english.encode()
 
 
 def suffix_of(path: Path) -> str:
