@@ -20,10 +20,12 @@ _FINAL = re.compile(r"<\|channel\|>final[^<]{0,40}<\|message\|>|(?<=assistant)fi
 # The thinking of a channel, and what is left of it where special tokens are taken out: `analysisWe need`.
 _CHANNEL = re.compile(r"<\|channel\|>.*?(?:<\|(?:end|return|call)\|>|\Z)|\Aanalysis(?=[A-Z]).*\Z", re.S)
 
-# Tokens that end a text or a turn, left in by decoding without `skip_special_tokens`, at the start or end of a line.
+# Tokens that end a text or a turn, left in by decoding without `skip_special_tokens`: at the start or end of a line, or
+# right behind code without quotes.
 _NAME = r"(?:end_?of_?text|im_end|eot_id|eom_id|eot|end|eos|return|fim_\w+|file_separator|endofprompt|end_of_turn)"
 _TOKEN = rf"(?:<\|{_NAME}\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|EOT|eod|pad)>|</s>|\[/?INST\])"
-_END = re.compile(rf"^[ \t]{{0,8}}{_TOKEN}|{_TOKEN}(?=[ \t]{{0,8}}$|<)", re.M)
+_CODE_BEFORE = r"^[^\"'`#\n]{0,400}[\w)\]}]"
+_END = re.compile(rf"(?:^[ \t]{{0,8}}|{_CODE_BEFORE})(?P<end>{_TOKEN})|(?P<last>{_TOKEN})(?=[ \t]{{0,8}}$|<)", re.M)
 _BEGIN = re.compile(
     r"\s*(?:(?:<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<bos>|<s>|<\|start_header_id\|>assistant<\|end_header_id\|>"
     r"|<\|im_start\|>assistant|<start_of_turn>model|<｜Assistant｜>|<\|assistant\|>|<\|start\|>assistant"
@@ -58,7 +60,7 @@ def answer_of(text: str) -> str:
     if begin := _BEGIN.match(text):
         text = text[begin.end() :]
     if end := _END.search(text):
-        text = text[: end.start()]
+        text = text[: end.start(end.lastgroup or 0)]
     for opening, closing, first in _MARKS:
         text = _marked(text, opening, closing, first)
     return _of_json(text)

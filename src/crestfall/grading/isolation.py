@@ -76,6 +76,8 @@ def placement(
         refusal = "the tests assert nothing: every program that runs would pass"
     if refusal:
         return Placement(refusal=refusal)
+    if any(isinstance(node, ast.Name) and node.id in names.makers - names.bound for node in ast.walk(tree)):
+        return Placement("inside", "objects of the prompt's classes")
     try:
         _Reader(names).visit(tree)
     except Handles as found:

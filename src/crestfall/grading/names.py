@@ -35,6 +35,8 @@ class Names:
     """Functions and classes that the tests define."""
     entry: str | None = None
     helpers: set[str] = field(default_factory=set)
+    makers: set[str] = field(default_factory=set)
+    """Helpers that may make objects of a class of theirs, if they have one (LeetCode's `TreeNode`, `tree_node`)."""
     functions: set[str] = field(default_factory=set)
     """Names of the program that are known to be functions."""
 
@@ -44,6 +46,10 @@ class Names:
         helpers = parse(stub)
         if helpers is not None:
             names.helpers = given(helpers) - {names.entry or ""} | {"CACHE"}
+            kinds = (ast.ClassDef, ast.FunctionDef)
+            own = {node.name: node for node in helpers.body if isinstance(node, kinds) and node.name != names.entry}
+            if any(isinstance(node, ast.ClassDef) for node in own.values()):
+                names.makers = set(own)
         for node in ast.walk(tree):
             names.bound.update(bound(node))
             if isinstance(node, ast.Import):

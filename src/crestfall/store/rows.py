@@ -130,8 +130,9 @@ def _object(file: io.BufferedReader, path: Path) -> Iterator[Row]:
 
 
 def _whole(data: dict[str, Any], path: Path) -> Iterator[Row]:
-    """The one object of a file: the rows by their task, or one row."""
-    if data and all(isinstance(value, dict) for value in data.values()):
+    """The one object of a file: the rows by their task, which have a field in common, or one row."""
+    rows = [value for value in data.values() if isinstance(value, dict)]
+    if rows and len(rows) == len(data) and set.intersection(*map(set, rows)):
         for number, (name, value) in enumerate(data.items(), 1):
             yield Row({"task_id": name, **value}, path, number)
     else:

@@ -90,6 +90,18 @@ CLASSEVAL = {"task_id": "ClassEval_0", "skeleton": "class Solution:\n", "class_n
 LIVEBENCH = {"question_id": "lb", "category": "coding", "turns": ["q"], "question_title": "t", "original_json": {"metadata": LCB["metadata"]},
              "public_test_cases": LCB["public_test_cases"], "private_test_cases": LCB["private_test_cases"]}  # fmt: skip
 
+# GeeksforGeeks' problems: the tests do not say which function they call.
+GFG = TACO | {"source": "geeksforgeeks", "solutions": "[]", "starter_code": "class Solution:\n    def count (self, arr, n):\n        #code",
+              "input_output": dumps({"inputs": ["n = 2\narr[] = {3,4}", "n = 1\narr[] = {5}"], "outputs": ["2", "1"]})}  # fmt: skip
+COUNT = "class Solution:\n    def count(self, arr, n):\n        assert n == len(arr)\n        return n"
+TREES = LEETCODE | {"prompt": "class TreeNode:\n    def __init__(self, val): self.val = val\n\ndef tree_node(values):\n    return TreeNode(values[0])\n",
+                    "test": "def check(candidate):\n    assert candidate(x = tree_node([2])) == 4\n", "completion": METHOD.replace("x * 2", "x.val * 2")}  # fmt: skip
+ASSERTIONS = {
+    "inputs": ["", ""],
+    "outputs": [None, None],
+    "assert_case": ["assert double(2) == 4", "assert double(0) == 0"],
+}
+
 STUBBED = (HUMANEVAL_X["prompt"] + "    return x * 2\n", HUMANEVAL_X["prompt"] + "    return x * 3\n")
 PROGRAM, FUNCTION, SOLUTION = (READ, READ_WRONG), (DEF, DEF_WRONG), (METHOD, METHOD_WRONG)
 DATA_SETS = {
@@ -98,6 +110,7 @@ DATA_SETS = {
     "APPS, calls": (APPS | {"input_output": dumps(CALLS)}, "7", CallTests, FUNCTION),
     "TACO": (TACO | {"input_output": dumps(IO)}, "0", StdioTests, PROGRAM),
     "TACO, calls": (TACO | {"input_output": dumps(CALLS), "solutions": dumps([METHOD])}, "0", CallTests, SOLUTION),
+    "TACO, GeeksforGeeks": (GFG, "0", CallTests, (COUNT, COUNT + " + 1")),
     "CodeContests": (CONTEST, "1_A. Double", StdioTests, PROGRAM),
     "codeforces": (CODEFORCES, "1/A", StdioTests, PROGRAM),
     "verifiable-coding-problems": (VERIFIABLE | {"verification_info": {"language": "python", "test_cases": VERIFIABLE_IO}}, "vcp_1", StdioTests, PROGRAM),
@@ -109,6 +122,12 @@ DATA_SETS = {
     "verl, calls": (EURUS | {"reward_model": {"style": "rule", "ground_truth": dumps(CALLS)}}, "455261", CallTests, FUNCTION),
     "verl, asserts": (EURUS | {"reward_model": {"ground_truth": dumps({"assert_case": "assert double(2) == 4", "entry_point": "double"})}}, "455261", CodeTests, FUNCTION),
     "verl, a list of asserts": (EURUS | {"reward_model": {"ground_truth": ["assert double(2) == 4", "assert double(0) == 0"]}}, "455261", CodeTests, FUNCTION),
+    "verl's sandbox, an assertion for each case": (EURUS | {"reward_model": {"ground_truth": dumps(ASSERTIONS)}}, "455261", CodeTests, FUNCTION),
+    "verl's sandbox, without assertions": (EURUS | {"reward_model": {"ground_truth": dumps(IO | {"assert_case": ["", ""]})}}, "455261", StdioTests, PROGRAM),
+    "code-r1": (EURUS | {"reward_model": {"ground_truth": dumps({"pytest": KODCODE["test"]})}}, "455261", CodeTests, FUNCTION),
+    "OpenRLHF": ({"input": "q", "label": dumps(IO)}, "0", StdioTests, PROGRAM),
+    "OpenRLHF, asserts": ({"input": "q", "answer": ["assert double(2) == 4"]}, "0", CodeTests, FUNCTION),
+    "slime": ({"prompt": "q", "label": [{"input": "3", "expected_output": "6", "test_type": "FUNCTIONAL", "function_name": "double"}]}, "0", CallTests, SOLUTION),
     "SkyRL": (SKYRL, "0", CallTests, SOLUTION),
     "SkyRL, packed": (SKYRL | {"reward_spec": {"method": "rule", "ground_truth": packed(LCB_CALLS)}}, "0", CallTests, SOLUTION),
     "DeepCoder, TACO's part": (DEEPCODER | {"tests": dumps(IO)}, "0", StdioTests, PROGRAM),
@@ -117,6 +136,7 @@ DATA_SETS = {
     "AceCode": ({"id": "ac_1", "question": "q", "test_cases": ["assert double(2) == 4"], "inferences": []}, "ac_1", CodeTests, FUNCTION),
     "KodCode": (KODCODE, "Prefill_1_I", CodeTests, FUNCTION),
     "LeetCodeDataset": (LEETCODE, "double", CodeTests, [text.replace("-> int", "-> Optional[int]") for text in SOLUTION]),
+    "LeetCodeDataset, trees": (TREES, "double", CodeTests, [text.replace("x *", "x.val *") for text in SOLUTION]),
     "BigCodeBench": (BIGCODE, "BigCodeBench/1", CodeTests, FUNCTION),
     "LiveCodeBench": (LCB, "3", CallTests, SOLUTION),
     "HumanEval-X": (HUMANEVAL_X, "Python/0", CodeTests, STUBBED),
@@ -125,6 +145,7 @@ DATA_SETS = {
     "ClassEval": (CLASSEVAL, "ClassEval_0", CodeTests, SOLUTION),
     "LBPP": ({"task_id": "lbpp/0", "language": "python", "instruction": "i", "completion": DEF, "test_setup": "from code import double\n", "test_list": ["assert double(2) == 4"]}, "lbpp/0", CodeTests, FUNCTION),
     "NeMo-Gym": ({"responses_create_params": {"input": [{"role": "user", "content": "q"}]}, "verifier_metadata": {"unit_tests": IO}, "hash_id": "h1"}, "h1", StdioTests, PROGRAM),
+    "NeMo-Gym, objects alone": ({"responses_create_params": {"input": []}, "verifier_metadata": {"unit_tests": IO | {"fn_name": None}}}, "0", StdioTests, PROGRAM),
     "NeMo-Gym, calls": ({"verifier_metadata": {"unit_tests": CALLS, "problem_id": "p"}, "hash_id": "h1"}, "h1", CallTests, FUNCTION),
     "open-instruct": ({"messages": [{"role": "user", "content": "q"}], "ground_truth": dumps(["assert double(2) == 4"]), "dataset": "code", "id": "x"}, "x", CodeTests, FUNCTION),
     "open-instruct, in a list": ({"messages": [], "ground_truth": [dumps(["assert double(2) == 4"])], "dataset": ["code"]}, "0", CodeTests, FUNCTION),
@@ -195,6 +216,8 @@ USELESS = {
     "APPS, empty lists": APPS | {"input_output": dumps({"inputs": [], "outputs": []})},
     "APPS, unequal": APPS | {"input_output": dumps({"inputs": ["1"], "outputs": []})},
     "TACO, calls without tests": TACO | {"input_output": dumps(CALLS | {"inputs": [], "outputs": []})},
+    "TACO, arguments by other names": GFG | {"starter_code": "class Solution:\n    def count(self, a, n):"},
+    "TACO, results that nobody can read": GFG | {"input_output": dumps({"inputs": ["n = 2"], "outputs": ["1 2"]})},
     "CodeContests, no tests": CONTEST | {"public_tests": {"input": [], "output": []}, "generated_tests": {"input": [], "output": []}},
     "CodeContests, files": CONTEST | {"input_file": "in.txt"},
     "codeforces, no tests": CODEFORCES | {"official_tests": None},

@@ -4,6 +4,7 @@ open-instruct, rStar-Coder, ROLL; and rows of any other kind that hold tests und
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from crestfall.core.errors import InputError
 from crestfall.core.syntax import parsed
 from crestfall.core.types import Problem, StdioTests
 from crestfall.grading.problems.base import NoTests, first_python, id_of, text_of
-from crestfall.grading.problems.truth import NAMES, PAIRS, plain, truth_of
+from crestfall.grading.problems.truth import ASSIGNED, NAMES, PAIRS, plain, truth_of
 from crestfall.store.rows import Row
 
 _SPECS = ("reward_model", "reward_spec")
@@ -21,6 +22,7 @@ _TRUTHS = (
     *("testcase", "testcases", "test_case", "cases", "test_list", "input_output", "test", "test_code", "test_script"),
     *("unit_test", "unittest", "unittests", "assertions", "full_test_func", "info"),
 )
+_LABELS = ("label", "labels", "answer")
 _IDS = (
     *("task_id", "problem_id", "question_id", "query_id", "qid", "uid", "uuid", "id", "pid", "hash_id", "_id"),
     "seq_id",
@@ -39,12 +41,15 @@ def recognises(row: Row) -> bool:
 def problem(row: Row) -> Problem:
     """Raises NoTests: an empty or unusable ground truth, as of the mathematics in mixed data sets; InputError."""
     value = _truth(row)
+    name, parameters = _of_starter(row, value)
     try:
-        truth = truth_of(value, row.where, _name(row))
+        truth = truth_of(value, row.where, _name(row) or name)
     except NoTests:
         raise
     except InputError as error:
         raise NoTests(str(error)) from None
+    if name and {tuple(sorted(case.kwargs)) for case in getattr(truth.tests, "cases", ())} != {parameters}:
+        raise NoTests(f"{row.where}: its arguments have other names than its starter code's")
     if row.data.get("checker") and isinstance(truth.tests, StdioTests):
         truth = replace(truth, tests=replace(truth.tests, checker=_python(row, "checker")))
     extra = plain(row.data.get("extra_info"))
@@ -66,10 +71,28 @@ def _truth(row: Row) -> Any:
             return {"inputs": row.data[inputs], "outputs": row.data[outputs]}
     present = [name for name in _TRUTHS if row.has(name)]
     filled = next((name for name in present if row.data[name] not in (None, "", [])), None)
-    value = plain(row.data[filled]) if filled else [] if present else None
+    value = plain(row.data[filled]) if filled else [] if present else _labelled(row)
     if filled == "input_output" and isinstance(value, str):
         raise row.error(filled, "JSON in a string")
     return value
+
+
+def _labelled(row: Row) -> Any:
+    """OpenRLHF's and slime's label, if it has structure: in other data sets these are texts."""
+    values = [plain(row.data[name]) for name in _LABELS if row.has(name)]
+    return next((value for value in values if isinstance(value, (Mapping, list)) and value), None)
+
+
+def _of_starter(row: Row, value: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Name and parameters of the function that GeeksforGeeks' problems in TACO ask for: their tests, whose inputs are
+    `n = 5`, do not say it."""
+    inputs = value.get("inputs") if isinstance(value, Mapping) else None
+    first = inputs[0] if isinstance(inputs, list) and inputs else None
+    starter = re.findall(r"\bdef\s+(\w+)\s*\(\s*self\s*,?([^)]*)\)", str(row.data.get("starter_code")))
+    if len(starter) != 1 or not isinstance(first, str) or not ASSIGNED.match(first):
+        return None, ()
+    name, parameters = starter[0]
+    return name, tuple(sorted(part.partition(":")[0].strip() for part in parameters.split(",")))
 
 
 def _python(row: Row, name: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,7 @@ from crestfall.store.jsonl import loads
 # APPS's own checker compares with numpy.allclose.
 TOLERANCE = 1e-5
 _INSIDE = ("ground_truth", "test_cases", "tests", "input_output", "verification_info", "unit_tests", "test_list")
-_CODE = ("assert_case", "functional", "test_code", "test", "asserts", "assert_code")
+_CODE = ("assert_case", "functional", "test_code", "pytest", "test", "asserts", "assert_code")
 NAMES = ("fn_name", "func_name", "function_name", "entry_point")
 PAIRS = (
     *(("inputs", "outputs"), ("input", "output"), ("stdin", "stdout")),
@@ -38,7 +39,9 @@ PAIRS = (
 )
 _INPUTS = ("input", "stdin", "inputs", "in", "args")
 _OUTPUTS = ("output", "stdout", "outputs", "expected_output", "expected_stdout", "expected", "out")
+_KINDS = ("testtype", "test_type", "type")
 _CALLS = ("functional", "function_call", "call", "call_based")
+ASSIGNED = re.compile(r"(\w+)\s*((?:\[\w*\])*)\s*=\s*(.*)")
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,13 @@ def plain(value: Any) -> Any:
 
 def _of_object(value: Mapping[str, Any], where: str, name: str | None) -> Truth:
     name = next((value[key] for key in NAMES if value.get(key)), name)
+    for key in _CODE:  # verl's rows may have empty inputs, and outputs that are null, beside their assertions
+        if "".join(map(str, value.get(key) or "")).strip():
+            truth = truth_of(value[key], where, name)
+            return replace(truth, header=str(value.get("import_prefix") or ""))
     for inputs, outputs in PAIRS:
         if inputs in value and outputs in value and plain(value[inputs]) not in ([], None):
             return Truth(_of_lists(value[inputs], value[outputs], where, name))
-    for key in _CODE:
-        code = value.get(key)
-        if code and (text := "\n".join(code) if isinstance(code, list) else code).strip():
-            return Truth(_code(text, where, name), str(value.get("import_prefix") or ""))
     for key in _INSIDE:
         if value.get(key) is not None:
             return truth_of(value[key], where, name)
@@ -162,7 +165,7 @@ def _of_cases(cases: list[Mapping[str, Any]], where: str, name: str | None) -> T
         own = plain(case.get("metadata"))
         own = own if isinstance(own, Mapping) else {}
         name = next((value for key in NAMES if (value := case.get(key) or own.get(key))), name)
-        kinds.add(str(case.get("testtype") or case.get("type") or "").lower())
+        kinds.add(str(next((case[key] for key in _KINDS if case.get(key)), "")).lower())
     if not all(any(key in case for key in _INPUTS) and any(key in case for key in _OUTPUTS) for case in cases):
         raise NoTests(f"{where}: a test without an input or an output")
     inputs, outputs = ([_first(case, keys) for case in cases] for keys in (_INPUTS, _OUTPUTS))
@@ -224,7 +227,10 @@ def _call(args: Any, output: Any) -> CallCase:
 
 
 def _written(args: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """`nums = [3, 3], target = 6` and `[3, 3], 6`. Raises ValueError."""
+    """`nums = [3, 3], target = 6`, `[3, 3], 6`, and GeeksforGeeks' lines `arr[] = {3, 3}`. Raises ValueError."""
+    if all(lines := [ASSIGNED.fullmatch(line) for line in args.strip().split("\n")]):
+        listed = str.maketrans("{}", "[]")
+        args = ", ".join(f"{m[1]} = {m[3].translate(listed) if m[2] else m[3]}" for m in lines if m)
     try:
         call = ast.parse(f"f({args})", mode="eval").body
         assert isinstance(call, ast.Call)
