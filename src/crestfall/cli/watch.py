@@ -14,7 +14,7 @@ from crestfall.cli.common import console_of
 from crestfall.cli.numbers import count
 from crestfall.cli.replay import controllers_of, split
 from crestfall.cli.watching import Watch
-from crestfall.core.entry import INTERRUPTED
+from crestfall.core.entry import BAD, INTERRUPTED
 from crestfall.core.errors import ConfigError, InputError
 
 EXAMPLE = "crestfall watch logs/ --samples 480 --exec 'scancel 1234' --keep 'checkpoints/global_step_{step}'"
@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     keep.add_argument("--keep-copy", action="store_true", help="copy files; the default is hard links, else copies")
     show = parser.add_argument_group("how it looks")
-    show.add_argument("--once", action="store_true", help="look once: exit code 1 if a run has fallen")
+    show.add_argument(
+        "--once", action="store_true", help="look once: exit code 1 if a run has fallen, 2 if --keep could not"
+    )
     show.add_argument("--interval", type=_seconds, default=5.0, metavar="S", help="seconds between looks (default: 5)")
     show.add_argument("--serve", action="store_true", help="show a page that refreshes itself, to this machine alone")
     show.add_argument("--host", default="127.0.0.1", help="address that the page is served on (default: this machine)")
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def exit_code(args: argparse.Namespace, result: dict[str, Any]) -> int:
     if result["interrupted"]:
         return INTERRUPTED
-    return 1 if result["fell"] else 0
+    return 1 if result["fell"] else BAD if result["not_kept"] else 0
 
 
 def _check(refused: Sequence[str], views: Sequence[Any]) -> None:

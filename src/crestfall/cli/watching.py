@@ -54,6 +54,7 @@ class Watch:
         if args.notify:
             self._tell.append(Apprise(args.notify))
         self._lines: set[str] = set()
+        self._not_kept: dict[str, str] = {}
         if args.port is not None and not 0 <= args.port <= 65535:
             raise ConfigError(f"--port {args.port}: expected a number from 0 to 65535")
         self._server = PageServer(args.host, args.port) if args.serve else None
@@ -108,6 +109,9 @@ class Watch:
             if self._keeper is not None:
                 for line in self._keeper.look(view):
                     self._say_once(f"{view.name}: {line}")
+                self._not_kept.pop(view.key, None)
+                if self._keeper.failed is not None:
+                    self._not_kept[view.key] = f"{view.name}: {self._keeper.failed}"
         quiet = [self._follower.quiet(run) for _, run in self._shown]
         self._screen.show(self.views, quiet, self.waiting)
         if self._server is not None:
@@ -129,6 +133,7 @@ class Watch:
             "runs": [view.to_json() for view in self.views],
             "fell": any(view.alarm is not None for view in self.views),
             "waiting": self.waiting,
+            "not_kept": sorted(self._not_kept.values()),
         }
 
     def _judged(self, key: str, run: Trajectory) -> View | None:

@@ -169,6 +169,16 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "ckpt-kept" / "step_1" / "model").exists()
 
 
+def test_a_look_that_cannot_keep_the_best_ends_with_2(tmp_path: Path) -> None:
+    write(tmp_path / "m.jsonl", [0.1, 0.7, 0.6])
+    (tmp_path / "ckpt" / "step_1").mkdir(parents=True)
+    os.utime(tmp_path / "ckpt" / "step_1", (1e9, 1e9))
+    (tmp_path / "ckpt-kept").write_text("a file in its place")
+    done = once("m.jsonl", "--samples", "200", "--keep", "ckpt/step_{step}", "--json")
+    assert done.returncode == 2
+    assert "ckpt-kept: not kept, and what was kept stays: File exists" in json.loads(done.stdout)["not_kept"][0]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -228,18 +227,6 @@ def test_sections_come_back_as_they_were_and_a_slash_in_a_name_is_refused(tmp_pa
     assert sorted(dict(flat(checkpoints.load("a")))) == ["average/count", "average/weights/w", "policy/w"]
     with pytest.raises(ValueError, match="whose name has a slash"):
         checkpoints.save("b", {"policy": {"a/b": np.ones(1)}})
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB, where this user may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path, small_disk: Path) -> None:

@@ -45,16 +45,20 @@ class Keeper:
         if most < 1:
             raise ConfigError(f"--keep-best {most}: expected at least 1")
         self._pattern, self._most, self._copy, self._quiet = pattern, most, copy, quiet
+        self.failed: str | None = None
+        """Why the last look could not keep what it should have."""
 
     def look(self, view: View) -> list[str]:
         """Protect what has become the best; lines that say what was done. Never raises OSError: what cannot be kept
         is said."""
         root, rest = self._places(view.source)
         kept = Kept(root.with_name(f"{root.name}-kept"), rest, view.key)
+        self.failed = None
         try:
             return self._keep(view, kept, checkpoints(root, rest))
         except OSError as error:
-            return [f"--keep: {error.filename or kept.folder}: {error.strerror or error}"]
+            self.failed = f"--keep: {kept.folder}: not kept, and what was kept stays: {error.strerror or error}"
+            return [self.failed]
 
     def _keep(self, view: View, kept: Kept, there: list[Checkpoint]) -> list[str]:
         lines = []
@@ -188,10 +192,21 @@ def _listing(path: Path) -> list[tuple[str, int, float]]:
 
 
 def _take(source: Path, target: Path, copy: bool) -> bool:
-    """Links everything, or copies it where that is asked for or links are impossible; were they all links?"""
-    linked = True
+    """Links everything, or copies it where that is asked for or links are impossible; were they all links?
+
+    Raises FileNotFoundError where something vanishes meanwhile, and any other OSError for what cannot be written.
+    """
+    linked, failed = True, None
 
     def one(src: str, dst: str) -> str:
+        nonlocal failed
+        try:
+            return link_or_copy(src, dst)
+        except OSError as error:
+            failed = failed or error
+            raise
+
+    def link_or_copy(src: str, dst: str) -> str:
         nonlocal linked
         if not copy and linked:
             try:
@@ -208,7 +223,7 @@ def _take(source: Path, target: Path, copy: bool) -> bool:
         try:
             shutil.copytree(source, target, symlinks=True, copy_function=one)
         except shutil.Error as error:  # it collects what went wrong
-            raise FileNotFoundError(str(error)) from error
+            raise failed or FileNotFoundError(str(error)) from error
     else:
         one(str(source), str(target))
     return linked

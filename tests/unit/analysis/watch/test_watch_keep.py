@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -158,3 +159,25 @@ def test_one_beyond_the_last_evaluation_is_not_judged(tmp_path: Path) -> None:
 def test_a_pattern_names_the_step_once(pattern: str) -> None:
     with pytest.raises(ConfigError, match="step"):
         Keeper(pattern)
+
+
+@pytest.mark.parametrize("room", [0, 8, 40])
+def test_a_full_disk_is_said_and_the_old_one_stays(room: int, tmp_path: Path, small_disk: Path) -> None:
+    keep = Keeper(str(small_disk / "checkpoints" / "global_step_{step}"), quiet=0.0, copy=True)
+    save(small_disk, 10)
+    keep.look(view(tmp_path, {0: 0.1, 10: 0.5}))
+    save(small_disk, 20, "x" * 60_000)
+    with contextlib.suppress(OSError):
+        for number in range(100):
+            (small_disk / f"ballast{number}").write_bytes(b"x" * 4096)
+    for number in range(room // 4):
+        (small_disk / f"ballast{number}").unlink()
+    (line,) = keep.look(view(tmp_path, {0: 0.1, 10: 0.5, 20: 0.9}))
+    assert line == keep.failed
+    assert line.endswith("not kept, and what was kept stays: No space left on device")
+    assert kept(small_disk) == ["global_step_10"]
+    for ballast in small_disk.glob("ballast*"):
+        ballast.unlink()
+    assert "kept step 20" in keep.look(view(tmp_path, {0: 0.1, 10: 0.5, 20: 0.9}))[0]
+    assert keep.failed is None
+    assert kept(small_disk) == ["global_step_20"]

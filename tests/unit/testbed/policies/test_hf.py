@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -569,3 +571,25 @@ def test_a_benchmark_is_evaluated_and_a_cut_run_goes_on(plain, tmp_path, capsys,
     assert whole["greedy_pass_at_1"] == pytest.approx(sum(line["greedy"] for line in lines[1:]) / 6)
     assert main(["evaluate", *command, "policy.max_tokens=9"]) == 2
     assert "other options" in capsys.readouterr().err
+
+
+def test_an_evaluation_on_a_full_disk_is_one_line_and_goes_on(plain, tmp_path, capsys, monkeypatch, small_disk):
+    rows = [replace(p, task_id=f"{p.task_id}{'-' * 3000}") for p in tiny_hf.problems("final", 4)]
+    monkeypatch.setattr(tiny_hf.Comments, "rows", lambda self: iter(range(4)), raising=False)
+    monkeypatch.setattr(tiny_hf.Comments, "read", lambda self, row: rows[row], raising=False)
+    monkeypatch.setattr(tiny_hf.Comments, "pose", lambda self, problem, rows: problem, raising=False)
+    words = [f"policy.model={plain}", "policy.name=hf", "policy.max_tokens=8", "tasks.name=comments", "--batch", "1"]
+    out, ballast, sizes = small_disk / "out.jsonl", small_disk / "ballast", []
+    for room in (0, 8, 4):
+        with contextlib.suppress(OSError):
+            ballast.write_bytes(b"x" * 256 * 1024)
+        os.truncate(ballast, ballast.stat().st_size - room * 1024)
+        assert main(["evaluate", "--out", str(out), *words]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("crestfall: ")]
+        assert [line for line in said if " problems: {" not in line] == said[-1:]
+        assert f"crestfall: {out}: the disk is full; what stands there is intact" in said[-1]
+        sizes.append(out.read_text().count("\n") if out.exists() else 0)
+        ballast.unlink()
+    assert sizes[0] == 0 < sizes[1] == sizes[2]
+    assert main(["evaluate", "--out", str(out), *words]) == 0
+    assert [json.loads(line).get("task_id") for line in out.open()] == [None, *(row.task_id for row in rows)]
