@@ -74,6 +74,7 @@ FUNCTION = (
         "import builtins\nbuiltins.issubclass = lambda a, b: False\nbuiltins.isinstance = lambda *a: False",
         "import unittest\nunittest.TestSuite.run = lambda self, result: None",
         "import unittest\nunittest.TestCase.__unittest_skip__ = True",
+        "import unittest\ndef Stack(): raise unittest.case._ShouldStop",
         "from crestfall.grading.sandbox.assertions import Unsupported\ndef Stack(): raise Unsupported",
     ],
 )

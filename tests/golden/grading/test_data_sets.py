@@ -117,6 +117,7 @@ DATA_SETS = {
     "the same in JSON": (VERIFIABLE | {"verification_info": dumps({"language": "python", "test_cases": VERIFIABLE_IO})}, "vcp_1", StdioTests, PROGRAM),
     "the same as Python prints it": (VERIFIABLE | {"verification_info": str({"language": "python", "test_cases": VERIFIABLE_IO})}, "vcp_1", StdioTests, PROGRAM),
     "the same, calls": (VERIFIABLE | {"verification_info": {"language": "python", "test_cases": VERIFIABLE_CALL}, "gold_standard_solution": DEF}, "vcp_1", CallTests, FUNCTION),
+    "a method by its class's name": (APPS | {"input_output": dumps(CALLS | {"fn_name": "Solution.double"})}, "7", CallTests, SOLUTION),
     "SYNTHETIC-2": (VERIFIABLE | {"verification_info": dumps({"ground_truth": dumps(LCB_CALLS)}), "gold_standard_solution": METHOD}, "vcp_1", CallTests, SOLUTION),
     "PRIME/Eurus": (EURUS, "455261", StdioTests, PROGRAM),
     "verl, calls": (EURUS | {"reward_model": {"style": "rule", "ground_truth": dumps(CALLS)}}, "455261", CallTests, FUNCTION),

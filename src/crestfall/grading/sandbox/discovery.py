@@ -141,6 +141,7 @@ def _unittest_cases(kind: Any, module: Module) -> Iterator[tuple[str, Callable[[
 def _run_case(kind: Any, case: Any) -> None:
     """Run one test method with the class's own set-up. Raises its exception if it fails."""
     unittest = sys.modules["unittest"]
+    unittest.case._ShouldStop = ()  # which ends a test as if it had held, whoever raises it
     result = unittest.TestResult()
     caught: list[BaseException] = []
 

@@ -174,16 +174,16 @@ def is_of_program(error: BaseException) -> bool:
 
 
 def find(namespace: dict[str, Any], entry: str) -> Any:
-    """The object `entry` of a program, or the method of a fresh object: `Solution().name` by that name, or `name` where
-    a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Names that only the header has
+    """The object `entry` of a program, or the method of a fresh object: `Solution().name`, `Solution.name`, or `name` if a
+    class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Names that only the header has
     (`add`, `search`) are not there.
 
     Raises NameError.
     """
     if entry in namespace and (entry in bound or namespace[entry] is not given.get(entry, bound)):
         return namespace[entry]
-    owner, brackets, name = entry.partition("().")
-    if brackets and owner in namespace:
+    owner, dot, name = entry.replace("().", ".").partition(".")
+    if dot and owner in namespace:
         return getattr(namespace[owner](), name)
     solution = namespace.get("Solution")
     if isinstance(solution, type) and hasattr(solution, entry):
