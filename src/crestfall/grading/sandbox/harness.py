@@ -174,8 +174,8 @@ def is_of_program(error: BaseException) -> bool:
 
 
 def find(namespace: dict[str, Any], entry: str) -> Any:
-    """The object `entry` of a program, or the method of a fresh object: `Solution().name` or `Solution.name` by its name,
-    or `name` if a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Names that only the
+    """The object `entry` of a program, or the method of a fresh object: `Solution().name`, or `Solution.name`, by its
+    name, or `name` if a class `Solution` has it (LeetCode's convention, in APPS and LiveCodeBench). Names that only the
     header has (`add`, `search`) are not there.
 
     Raises NameError.
