@@ -36,9 +36,12 @@ class Arm:
     def score(self, cell: Cell) -> float:
         return cell.last if self.which == "last" else cell.handed_on
 
+    def competence(self, cell: Cell) -> float | None:
+        return cell.last_competence if self.which == "last" else cell.competence
+
     def gain(self, cell: Cell) -> float | None:
         """Gain of competence from the start; None if it was not measured."""
-        end = cell.last_competence if self.which == "last" else cell.competence
+        end = self.competence(cell)
         return None if end is None or cell.start_competence is None else end - cell.start_competence
 
     @property
@@ -77,6 +80,15 @@ class Entry:
     def by_regime(self) -> dict[str, float]:
         """Mean regret over seeds."""
         return {r: fmean(v for (regime, _), v in self.regrets.items() if regime == r) for r in self.regimes}
+
+    def above(self, other: Entry) -> dict[str, float]:
+        """By regime, what this entry ends above another one, over the seeds that both have: means over different seeds
+        would compare the seeds, too."""
+        shared = [key for key in self.regrets if key in other.regrets]
+        gains = {(r, s): other.regrets[r, s] - self.regrets[r, s] for r, s in shared}
+        return {
+            r: fmean(v for (regime, _), v in gains.items() if regime == r) for r in self.regimes if r in dict(shared)
+        }
 
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted({seed for _, seed in self.regrets}))

@@ -99,7 +99,10 @@ def ends(entries: Sequence[Entry]) -> Table:
         *(Column("interventions", "count"), Column("rollouts", "count"), Column("samples looked at", "count")),
     )
     rows = [
-        (e.name, r, s, end, e.regrets[r, s], c.start_competence, c.competence, c.interventions, c.rollouts, c.looked_at)
+        (
+            *(e.name, r, s, end, e.regrets[r, s], c.start_competence, e.arm.competence(c)),
+            *(c.interventions, c.rollouts, c.looked_at),
+        )
         for e in entries
         for (r, s), end in e.ends.items()
         for c in [e.cells[r, s]]
@@ -112,12 +115,10 @@ def pairs(entries: Sequence[Entry]) -> Table:
     first, *others = entries
     rows, p_values = [], []
     for other in others:
-        mine, theirs = first.by_regime(), other.by_regime()
-        both = [r for r in mine if r in theirs]
-        gains = np.array([theirs[r] - mine[r] for r in both])
+        gains = np.array(list(first.above(other).values()))
         p_values.append(sign_flip_p_value(gains))
         rows.append(
-            (first.name, other.name, len(both), float(gains.mean()), f"{int((gains > 0).sum())} of {len(both)}")
+            (first.name, other.name, len(gains), float(gains.mean()), f"{int((gains > 0).sum())} of {len(gains)}")
         )
     adjusted = holm(p_values) if p_values else []
     columns = (
@@ -125,5 +126,6 @@ def pairs(entries: Sequence[Entry]) -> Table:
         *(Column("regimes won"), Column("p-value", "p"), Column("Holm", "p")),
     )
     filled = tuple((*row, p, h) for row, p, h in zip(rows, p_values, adjusted, strict=True))
-    notes = ("Regimes are the units (means over seeds): exact sign-flip test, two-sided, Holm over the rows.",)
+    units = "Regimes are the units (means over the seeds that both have)"
+    notes = (f"{units}: exact sign-flip test, two-sided, Holm over the rows.",)
     return Table("pairs", "The first of the table against the others", columns, filled, notes)

@@ -16,7 +16,7 @@ from crestfall.testbed.study import prepare
 from research.regret.__main__ import main, make
 from research.regret.cells import Cell, chain_lines, read_all, read_cells, read_chains
 from research.regret.scores import ALIASES, FIRST_SCORED, GRID, Arm, entries, references
-from research.regret.tables import pairs, score
+from research.regret.tables import ends, pairs, score
 
 STUDY = Path(__file__).parents[4] / "research" / "studies" / "regret.yaml"
 
@@ -64,6 +64,20 @@ def test_regret_is_what_the_reference_ends_above_on_the_same_seed() -> None:
     assert [e.name for e in entries(cells, references(cells))] == ["mine", "average", "naive"]
     assert made["naive"].arm.gain(cells[0]) == pytest.approx(0.1)
     assert made["average"].arm.gain(cells[0]) == pytest.approx(0.2)
+
+
+def test_a_comparison_is_over_the_seeds_that_both_have() -> None:
+    cells = [cell("a", "x1", s, 0.9) for s in (4000, 5000, 5001)]
+    cells += [cell("a", "mine", 5000, 0.8), cell("a", "mine", 5001, 0.2), cell("a", "other", 5000, 0.7)]
+    made = {e.name: e for e in entries(cells, references(cells))}
+    assert made["mine"].above(made["other"]) == pytest.approx({"a": 0.1})
+    assert pairs([made["mine"], made["other"]]).rows[0][3:5] == (pytest.approx(0.1), "1 of 1")
+
+
+def test_competence_is_that_of_the_weights_that_are_scored() -> None:
+    cells = [cell("a", "x1", 4000, 0.9), cell("a", "average", 5000, 0.1, 0.8)]
+    rows = {row[0]: row[5:7] for row in ends(entries(cells, references(cells))).rows}
+    assert rows == {"average": (0.5, 0.7), "naive": (0.5, 0.6)}
 
 
 def test_an_entry_stands_for_the_arm_of_the_grid_that_it_is() -> None:
