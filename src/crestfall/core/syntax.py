@@ -28,3 +28,8 @@ def parsed(source: str) -> ast.Module | None:
         return parse_foreign(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a text that nobody uses: a docstring, or a comment written as one."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable
 from functools import lru_cache
 
-from crestfall.core.syntax import parsed
+from crestfall.core.syntax import is_text, parsed
 
 # Longer ones are compared as text: parsing costs more than is to be learnt.
 _MAX_PARSED = 50_000
@@ -48,7 +48,7 @@ def _rename(tree: ast.Module) -> None:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 node.name = given.get(name, name)
         if isinstance(body := getattr(node, "body", None), list):
-            body[:] = [line for line in body if not _is_text(line)]
+            body[:] = [line for line in body if not is_text(line)]
 
 
 def _given(tree: ast.Module) -> Iterable[str]:
@@ -58,7 +58,3 @@ def _given(tree: ast.Module) -> Iterable[str]:
                 yield name
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name
-
-
-def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

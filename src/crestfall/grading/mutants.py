@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from crestfall.core.syntax import parsed
+from crestfall.core.syntax import is_text, parsed
 
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
@@ -105,7 +105,7 @@ def _changes(node: ast.AST) -> list[_Change]:
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             return [_Change(node, "None is returned", _set("value", ast.Constant(None)))]
         case ast.FunctionDef(body=body) | ast.For(body=body):
-            left_out = [(i, line) for i, line in enumerate(body) if isinstance(line, _DROPPED) and not _is_text(line)]
+            left_out = [(i, line) for i, line in enumerate(body) if isinstance(line, _DROPPED) and not is_text(line)]
             return [_Change(line, "a statement is left out", _put(body, i, ast.Pass())) for i, line in left_out]
     return []
 
@@ -119,10 +119,6 @@ def _set(name: str, value: Any) -> Callable[[Any], None]:
 
 def _put(items: list[Any], index: int, value: Any) -> Callable[[Any], None]:
     return lambda node: items.__setitem__(index, value)
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _sign(op: ast.AST) -> str:

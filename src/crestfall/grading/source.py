@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from crestfall.core.syntax import parsed
+from crestfall.core.syntax import is_text, parsed
 
 MAX_PARSED = 200_000
 """Longer texts are not parsed: their tree would take a gigabyte."""
@@ -144,11 +144,7 @@ def _is_prose(node: ast.stmt) -> bool:
 def acts(tree: ast.Module) -> bool:
     """Whether a program does something when it is started, other than define, import and assign."""
     quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
-    return any(not isinstance(node, quiet) and not _is_text(node) for node in tree.body)
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return any(not isinstance(node, quiet) and not is_text(node) for node in tree.body)
 
 
 def given(tree: ast.Module) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
 from crestfall.grading.sandbox.decode import Malformed, parse
 from crestfall.grading.sandbox.handover import ProgramFault, Unsendable
+from crestfall.grading.sandbox.harness import described
 from crestfall.grading.sandbox.outcome import Outcome, fault, guarded, message_of
 from crestfall.grading.sandbox.program import Handle, Overflow, Unstarted, ZygoteDied
 from crestfall.grading.sandbox.remote import Conversation, ProgramEnded
@@ -100,7 +101,7 @@ def _failure(error: BaseException, conversation: Conversation) -> tuple[str, str
         return "unsupported", str(error)
     if isinstance(error, Untested):
         return "wrong_answer", str(error)
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = described(error)
     if isinstance(error, MemoryError):
         return "memory_limit", f"{place}: {text}"
     if getattr(error, "__notes__", None):

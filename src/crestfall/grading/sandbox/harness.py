@@ -83,11 +83,15 @@ def fault(error: BaseException) -> str:
         kind = "output"
     elif isinstance(error, Refused):
         kind = "refused"
+    return f'["x","{kind}",{encode_basestring_ascii(described(error))}]'
+
+
+def described(error: BaseException) -> str:
+    """An exception in words, whatever its class makes of that."""
     try:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return (f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)[:300]
     except BaseException:
-        text = "an exception that cannot be printed"
-    return f'["x","{kind}",{encode_basestring_ascii(text[:300])}]'
+        return "an exception that cannot be printed"
 
 
 def compiled(source: str) -> types.CodeType | str:
@@ -95,7 +99,7 @@ def compiled(source: str) -> types.CodeType | str:
     try:
         return compile(source.removeprefix("\ufeff"), FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
-        return f"{type(error).__name__}: {error}"[:300]
+        return described(error)
 
 
 class Source:

@@ -12,10 +12,8 @@ from functools import partial
 
 from crestfall.grading.sandbox import discovery, pytest_shim
 from crestfall.grading.sandbox.assertions import Assertions, Unsupported
-from crestfall.grading.sandbox.harness import MODULE, Channel, find, is_of_program, load, main_function
+from crestfall.grading.sandbox.harness import MODULE, Channel, described, find, is_of_program, load, main_function
 from crestfall.grading.sandbox.processes import Refused
-
-MAX_TEXT = 300
 
 
 def serve(channel: Channel, source: str, header: str, every: bool) -> None:
@@ -63,18 +61,9 @@ def _kind(error: BaseException | None) -> str:
 def _text(error: BaseException | None) -> str:
     if error is None:
         return ""
-    try:
-        line = _line(error)
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return f"{line}{text}"[:MAX_TEXT]
-    except BaseException:
-        return "an exception that cannot be printed"
-
-
-def _line(error: BaseException) -> str:
     trace, line = error.__traceback__, ""
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<tests>":
             line = f"line {trace.tb_lineno} of the tests: "
         trace = trace.tb_next
-    return line
+    return line + described(error)
