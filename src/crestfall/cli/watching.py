@@ -23,7 +23,7 @@ from crestfall.analysis.watch.monitor import Alarm, Monitor, View, key_in
 from crestfall.control.base import Controller
 from crestfall.core.errors import ConfigError, RunDirectoryError
 from crestfall.core.types import Decision
-from crestfall.report.live.alerts import Apprise, Webhook, message
+from crestfall.report.live.alerts import Apprise, Background, Webhook, message
 from crestfall.report.live.watch_page import PageServer, page
 from crestfall.report.live.watching import Screen, number, verdict
 
@@ -77,7 +77,7 @@ class Watch:
         if self._server is not None:
             self._server.close()
         for tell in self._tell:
-            if isinstance(tell, Webhook | Apprise):
+            if isinstance(tell, Background):
                 tell.flush()
 
     @property

@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -44,31 +45,28 @@ class Console:
         print(message(decision, step), file=self._file or sys.stderr, flush=True)
 
 
-class Webhook:
-    """POSTs JSON to a URL from a thread of its own: `text` (what Slack and Mattermost show), `step`, and the decision.
+class Background(ABC):
+    """Sends from a thread of its own. What fails costs a line in the log. At the end of the process what is still
+    waiting gets one more `timeout` seconds."""
 
-    A server that is slow, away or refuses costs a line in the log. At the end of the process what is still waiting gets
-    one more `timeout` seconds.
-    """
-
-    def __init__(self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> None:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ConfigError(f"webhook: expected a http(s) URL, found {url!r}")
-        self._url, self._timeout = url, timeout
-        self._headers = {"Content-Type": "application/json", **(headers or {})}
-        self._queue: queue.Queue[bytes] = queue.Queue(_WAITING)
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._queue: queue.Queue[tuple[Decision, int]] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
 
+    @abstractmethod
+    def send(self, decision: Decision, step: int) -> None:
+        """Send it now. Raises OSError that says, without any password, what went wrong and where."""
+
     def __call__(self, decision: Decision, step: int) -> None:
-        body: dict[str, Any] = {"text": message(decision, step), "step": step, **decision.to_json()}
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="crestfall-webhook", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="crestfall-alerts", daemon=True)
             self._thread.start()
             atexit.register(self.flush)
         try:
-            self._queue.put_nowait(json.dumps(body).encode())
+            self._queue.put_nowait((decision, step))
         except queue.Full:
-            _log.warning("webhook: %d alerts are waiting already, this one is dropped", _WAITING)
+            _log.warning("%d alerts are waiting already, this one is dropped", _WAITING)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything has been sent (or given up), up to `timeout` seconds; has it?"""
@@ -79,21 +77,37 @@ class Webhook:
 
     def _work(self) -> None:
         while True:
-            body = self._queue.get()
             try:
-                request = urllib.request.Request(self._url, body, self._headers, method="POST")
-                with urllib.request.urlopen(request, timeout=self._timeout):
-                    pass
+                self.send(*self._queue.get())
             except Exception as error:
-                # The host alone: the path of a webhook is its password.
-                _log.warning("webhook at %s: %s", urlsplit(self._url).hostname, error)
+                _log.warning("%s", error)
             finally:
                 self._queue.task_done()
 
 
-class Apprise:
+class Webhook(Background):
+    """POSTs JSON to a URL: `text` (what Slack and Mattermost show), `step`, and the decision."""
+
+    def __init__(self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ConfigError(f"webhook: expected a http(s) URL, found {url!r}")
+        super().__init__(timeout)
+        self._url, self._headers = url, {"Content-Type": "application/json", **(headers or {})}
+
+    def send(self, decision: Decision, step: int) -> None:
+        body: dict[str, Any] = {"text": message(decision, step), "step": step, **decision.to_json()}
+        try:
+            request = urllib.request.Request(self._url, json.dumps(body).encode(), self._headers, method="POST")
+            with urllib.request.urlopen(request, timeout=self._timeout):
+                pass
+        except Exception as error:
+            # The host alone: the path of a webhook is its password.
+            raise OSError(f"webhook at {urlsplit(self._url).hostname}: {error}") from None
+
+
+class Apprise(Background):
     """Desktop, mail, Slack, Telegram and some hundred others, by apprise's URLs (`mailto://...`, `dbus://`): extra
-    `notify`. Sent from a thread of its own; a service that is away costs a line in the log.
+    `notify`.
 
     Raises:
         MissingExtraError: apprise is not installed.
@@ -109,26 +123,15 @@ class Apprise:
         for url in urls:
             if not self._services.add(url):
                 raise ConfigError(f"notify: apprise knows no service for {url.partition('://')[0]}://...")
-        self._threads: list[threading.Thread] = []
+        super().__init__(timeout=10.0)
 
-    def __call__(self, decision: Decision, step: int) -> None:
-        thread = threading.Thread(target=self._send, args=(message(decision, step),), daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
-    def flush(self, timeout: float = 10.0) -> None:
-        """Wait for what is under way, up to `timeout` seconds each."""
-        for thread in self._threads:
-            thread.join(timeout)
-
-    def _send(self, text: str) -> None:
+    def send(self, decision: Decision, step: int) -> None:
         try:
-            sent = self._services.notify(body=text, title="crestfall")
+            sent = self._services.notify(body=message(decision, step), title="crestfall")
         except Exception as error:
-            _log.warning("notify: %s", type(error).__name__)
-        else:
-            if not sent:
-                _log.warning("notify: a service did not take the message")
+            raise OSError(f"notify: {type(error).__name__}") from None
+        if not sent:
+            raise OSError("notify: a service did not take the message")
 
 
 class WandbAlert:

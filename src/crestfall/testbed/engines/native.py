@@ -24,8 +24,8 @@ from crestfall.guard.step_meter import MOST_PER_TOKEN, k3, output_layer
 from crestfall.testbed.engines.agreement import Agreement, halves_of
 from crestfall.testbed.engines.batch import Batch, Observed, Tally, aligned, by_row, rows_for
 from crestfall.testbed.engines.optimizer import Optimizer, begin, end
-from crestfall.testbed.engines.paced import PACED_BY, Paced
-from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
+from crestfall.testbed.engines.paced import PACED_BY, Paced, as_numbers, as_tensors
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted
 from crestfall.testbed.policies.base import LoadedPolicy, Rows, Samples, TokenScores, distinct, first_of
 from crestfall.testbed.updates.base import Advantages, State, UpdateRule
 from crestfall.testbed.updates.kl import Reference
@@ -98,8 +98,8 @@ class NativeEngine(SamplingEngine):
         return {
             "policy": self.weights(),
             "optimizer": {name: value.clone() for name, value in self.optimizer.state().items()},
-            "update": _tensors(self.rule_state),
-            "kl": _tensors(self.kl_state),
+            "update": as_tensors(self.rule_state),
+            "kl": as_tensors(self.kl_state),
             "pace": self.pace.snapshot(),
             "average": {} if self.average is None else self.average.tensors(),
         }
@@ -107,8 +107,8 @@ class NativeEngine(SamplingEngine):
     def restore(self, snapshot: Snapshot) -> None:
         self.load_weights(snapshot)
         self.optimizer.load(snapshot["optimizer"])
-        self.rule_state = _numbers(snapshot.get("update", {}))
-        self.kl_state = _numbers(snapshot.get("kl", {}))
+        self.rule_state = as_numbers(snapshot.get("update", {}))
+        self.kl_state = as_numbers(snapshot.get("kl", {}))
         self.pace.restore(snapshot.get("pace", {}))
 
     def forget_optimizer(self) -> None:
@@ -143,10 +143,7 @@ class NativeEngine(SamplingEngine):
 
     def update(self, rollouts: Rollouts) -> Mapping[str, float]:
         samples: Samples = rollouts.handle
-        passed_PG = passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
-        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
-        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
-        self.rule_state = advantages.state
+        passed_PG, rewarded_PG, advantages = self._judged(rollouts)
         self.optimizer.rate.schedule = self.rule.decay(rollouts.step, self.config.campaign.steps)
         self.optimizer.rate.pace, unique = self.pace.scale, distinct(samples)
         step = self.pace.begin(self.parameters.values(), self.optimizer.adam)
@@ -329,11 +326,3 @@ class NativeEngine(SamplingEngine):
             total += float((k3(scores.logprobs_RT - own_RT, at_most) * count).sum())
             tokens += float(count.sum())
         return total / tokens
-
-
-def _tensors(state: State) -> dict[str, Tensor]:
-    return {name: torch.tensor(value, dtype=torch.float64) for name, value in state.items()}
-
-
-def _numbers(tensors: Mapping[str, Tensor]) -> State:
-    return {name: float(value) for name, value in tensors.items()}

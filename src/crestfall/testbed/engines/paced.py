@@ -14,6 +14,16 @@ PACED_BY = 4
 """A step's KL is measured on what the first so many samples of each group wrote."""
 
 
+def as_tensors(state: Mapping[str, float]) -> dict[str, Tensor]:
+    """The state of a rule, penalty or pace as a part of a snapshot."""
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in state.items()}
+
+
+def as_numbers(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Inverse of `as_tensors`."""
+    return {name: float(value) for name, value in tensors.items()}
+
+
 class Paced(step_meter.Paced):
     def signals(
         self,
@@ -34,12 +44,12 @@ class Paced(step_meter.Paced):
 
     def snapshot(self) -> dict[str, Tensor]:
         """Numbers as they are, and the direction of the last step."""
-        out = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.state.items()}
+        out = as_tensors(self.state)
         return out if self.last is None else {**out, "last_step": self.last.clone()}
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """A snapshot of a run that had no pace leaves it as at the start."""
-        numbers = {name: float(value) for name, value in snapshot.items() if name != "last_step"}
-        self.state = numbers or self.pace.init()
+        numbers = {name: value for name, value in snapshot.items() if name != "last_step"}
+        self.state = as_numbers(numbers) or self.pace.init()
         last = snapshot.get("last_step")
         self.last = None if last is None else last.clone().cpu()

@@ -18,7 +18,7 @@ from crestfall.grading.distinct import count_distinct
 from crestfall.testbed.engines.base import EvaluationResult, Shown
 from crestfall.testbed.policies.base import FloatArray, Rows, Samples
 from crestfall.testbed.tasks.base import Conventions, TaskSource
-from crestfall.testbed.updates.base import Advantages, UpdateRule
+from crestfall.testbed.updates.base import Advantages, State, UpdateRule
 from crestfall.testbed.updates.random_reward import random_flips, random_reward
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Sampler(Protocol):
 
 class SamplingEngine:
     """The part of an engine that samples and grades. Subclasses train."""
+
+    rule: UpdateRule
+    rule_state: State
 
     def __init__(self, sampler: Sampler, tasks: TaskSource, grader: CodeGrader, config: RunConfig) -> None:
         self.sampler, self.tasks, self.grader = sampler, tasks, grader
@@ -80,6 +83,16 @@ class SamplingEngine:
             Shown(problems[i // group].task_id, problems[i // group].prompt, programs[i][1], grades[i]) for i in last
         ]
         return EvaluationResult(evaluation, shown, passed_PG[:, :n])
+
+    def _judged(self, rollouts: Rollouts) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Advantages]:
+        """Which samples passed, which earn the reward ([P, G] each), and the rule's advantages, which move its
+        state."""
+        grades = [grade for group in rollouts.grades_PG for grade in group]
+        passed_PG = passed(grades).reshape(-1, rollouts.handle.group_size)
+        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
+        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
+        self.rule_state = advantages.state
+        return passed_PG, rewarded_PG, advantages
 
     def _sample(self, problems: Sequence[Problem], group: int, key: Sequence[Key]) -> Samples:
         return self.sampler.sample(problems, self._uniforms(problems, group, key), self.temperature)

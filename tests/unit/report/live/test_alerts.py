@@ -15,7 +15,7 @@ import pytest
 from crestfall import Guard
 from crestfall.core.errors import ConfigError
 from crestfall.core.types import Decision
-from crestfall.report.live.alerts import Console, Webhook, message
+from crestfall.report.live.alerts import Apprise, Console, Webhook, message
 
 ALERT = Decision("continue", None, "alert: down by 0.4", {"p_value": 0.01})
 ROLLBACK = Decision("rollback", 3, "down by 0.4")
@@ -77,6 +77,17 @@ def test_a_server_that_hangs_does_not_hold_up_training() -> None:
             hook(ALERT, step)
         assert not hook.flush(0.1)
         assert time.monotonic() - started < 5
+
+
+def test_a_service_that_fails_costs_a_line_without_its_password(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("apprise")
+    tell, sent = Apprise(["json://user:secret@127.0.0.1:9"]), []
+    tell._services.notify = lambda **message: sent.append(message["body"])
+    with caplog.at_level(logging.WARNING, "crestfall"):
+        tell(ALERT, 7)
+        assert tell.flush(10)
+    assert sent == ["crestfall: alert at step 7: down by 0.4"]
+    assert caplog.messages == ["notify: a service did not take the message"]
 
 
 def test_only_web_addresses() -> None:

@@ -22,8 +22,8 @@ from crestfall.core.errors import GraderError
 from crestfall.core.rng import seed_of
 from crestfall.core.types import Grade, Problem, Rollouts, Snapshot
 from crestfall.guard.step_meter import k3, output_layer
-from crestfall.testbed.engines.paced import PACED_BY, Paced
-from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted, passed, rewarded
+from crestfall.testbed.engines.paced import PACED_BY, Paced, as_numbers, as_tensors
+from crestfall.testbed.engines.sampling import SamplingEngine, batch_signals, counted
 from crestfall.testbed.engines.trl.batches import BLANK, layout, microbatch
 from crestfall.testbed.engines.trl.models import Parts, parts_of
 from crestfall.testbed.engines.trl.sampler import KeyedSampler, Sharded
@@ -99,7 +99,7 @@ class TrlEngine(SamplingEngine):
         return {
             "policy": copied(self.parameters),
             "optimizer": {**adam, "updates": torch.tensor(self.trainer.updates)},
-            "update": {name: torch.tensor(value, dtype=torch.float64) for name, value in self.rule_state.items()},
+            "update": as_tensors(self.rule_state),
             "pace": self.pace.snapshot(),
         }
 
@@ -108,7 +108,7 @@ class TrlEngine(SamplingEngine):
         adam = dict(snapshot["optimizer"])
         self.trainer.set_updates(int(adam.pop("updates")))
         put_back_moments(self.parameters, self.adam, adam)
-        self.rule_state = {name: float(value) for name, value in snapshot.get("update", {}).items()}
+        self.rule_state = as_numbers(snapshot.get("update", {}))
         # Of the direction of the last step the other processes have the name alone, and need no more.
         self.pace.restore({name: value for name, value in snapshot.get("pace", {}).items() if value is not None})
 
@@ -143,10 +143,7 @@ class TrlEngine(SamplingEngine):
 
     def update(self, rollouts: Rollouts) -> Mapping[str, float]:
         samples: Samples = rollouts.handle
-        passed_PG = passed([grade for group in rollouts.grades_PG for grade in group]).reshape(-1, samples.group_size)
-        rewarded_PG = rewarded(self.rule, passed_PG, rollouts, self.seed)
-        advantages = self.rule.advantages(rewarded_PG, self.rule_state)
-        self.rule_state = advantages.state
+        passed_PG, rewarded_PG, advantages = self._judged(rollouts)
         self.trainer.rate.schedule = self.rule.decay(rollouts.step, self.steps)
         self.trainer.rate.pace = self.pace.scale
         self.trainer.set_updates(self.trainer.updates)
