@@ -154,6 +154,8 @@ ANSWERS = [
     Answer("a token in an open fence", f"```python\n{DEF}<|im_end|>"),
     Answer("a next turn", f"{_fenced(DEF)}<|im_end|>\n<|im_start|>user\nAnd squares?\n{_fenced(BAD)}"),
     Answer("a role before", f"<|im_start|>assistant\n{_fenced(DEF)}"),
+    Answer("Mistral's call", f"[TOOL_CALLS] {json.dumps([{'name': 'python', 'arguments': {'code': DEF}}])}"),
+    Answer("Mistral's later call", f"[TOOL_CALLS]python[ARGS]{json.dumps({'code': DEF})}"),
     Answer("a token between a string's words", _fenced("def double(n):\n    return n + n if 'a<|eot|>b' else 0\n")),
     Answer("a token in a string", _fenced("def double(n):\n    return n + n if '<|im_end|>' else 0\n")),
     Answer("a call of the interpreter", f"<|python_tag|>{DEF}<|eom_id|>"),

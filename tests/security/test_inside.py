@@ -151,6 +151,8 @@ _FROM_AFAR = {
 _SKIPPED = {
     "a right program too": "def test_a():\n    assert f(1) == 2\n    pytest.skip('later')",
     "before it is used": "def test_a():\n    pytest.skip('later')\n    assert f(1) == 2",
+    "without a variable": "import os\nclass T(unittest.TestCase):\n    def setUp(self):\n"
+    "        if 'NOPE' not in os.environ: self.skipTest('x')\n    def test_a(self):\n        self.assertEqual(f(1), 2)",
     "before it is used, inside": "def test_a():\n    g = f\n    pytest.skip('later')\n    assert g.x == 2",
 }
 

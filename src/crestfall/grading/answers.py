@@ -47,7 +47,7 @@ _MARKS = (
     (r"<parameter(?: name)?=\"?(?:content|code|file_text|program|solution)\"?>", r"</parameter>", False),
     (r"<!\[CDATA\[", r"\]\]>", False),
 )
-_JSON_MARKS = (("```json", "```"), ("<tool_call>", "</tool_call>"))
+_JSON_MARKS = (("```json", "```"), ("<tool_call>", "</tool_call>"), ("[TOOL_CALLS]", "\0"), ("[ARGS]", "\0"))
 
 _CODE_NAMES = ("code", "solution", "program", "answer", "content")
 

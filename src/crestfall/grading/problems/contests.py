@@ -11,7 +11,7 @@ from typing import Any
 
 from crestfall.core.types import Problem, StdioTests, Tests
 from crestfall.grading.problems.base import NoTests, first_python, id_of
-from crestfall.grading.problems.truth import TOLERANCE, Truth, truth_of
+from crestfall.grading.problems.truth import TOLERANCE, Truth, plain, truth_of
 from crestfall.store.rows import Row
 
 _PYTHON3 = (3, "PYTHON3")
@@ -30,8 +30,9 @@ def problem(row: Row) -> Problem:
 def _code_contests(row: Row) -> Problem:
     if row.data.get("input_file") or row.data.get("output_file"):
         raise NoTests(f"{row.where}: it reads or writes a file in place of standard input and output")
-    given = [(row.data.get(part) or {}, f"{row.where}: field {part!r}") for part in _PARTS]
-    tests = [truth_of(part, where).tests for part, where in given if part.get("input") or part.get("output")]
+    given = [(plain(row.data.get(part)) or {}, f"{row.where}: field {part!r}") for part in _PARTS]
+    filled = [pair for pair in given if (any(pair[0].values()) if isinstance(pair[0], Mapping) else pair[0])]
+    tests = [truth_of(part, where).tests for part, where in filled]
     cases = tuple(case for part in tests if isinstance(part, StdioTests) for case in part.cases)
     if not cases:
         raise NoTests(f"{row.where}: no tests")

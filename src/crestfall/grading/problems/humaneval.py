@@ -46,6 +46,8 @@ def problem(row: Row) -> Problem:
     """Raises NoTests: it is in another language; InputError."""
     if (language := _language(row)) in _OTHER_LANGUAGES:
         raise NoTests(f"{row.where}: its language is {language}")
+    if str(row.data.get("suffix") or "").strip():
+        raise NoTests(f"{row.where}: its program goes on behind the completion (infilling)")
     prompt = row.text("complete_prompt" if row.has("complete_prompt") else "prompt")
     entry = row.text("entry_point", _last_function(prompt))
     # LeetCodeDataset: `prompt` is the imports before any program, `query` what a model is asked, `completion` the

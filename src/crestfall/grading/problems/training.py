@@ -20,7 +20,7 @@ _SPECS = ("reward_model", "reward_spec")
 _TRUTHS = (
     *("verification_info", "verifier_metadata", "ground_truth", "tests", "test_cases", "unit_tests"),
     *("testcase", "testcases", "test_case", "cases", "test_list", "input_output", "test", "test_code", "test_script"),
-    *("unit_test", "unittest", "unittests", "assertions", "full_test_func", "info"),
+    *("hidden_unit_tests", "unit_test", "unittest", "unittests", "assertions", "full_test_func", "info"),
 )
 _LABELS = ("label", "labels", "answer")
 _IDS = (

@@ -11,31 +11,24 @@ import builtins
 
 _SOURCE = """
 import os
-def leave(*args, **kwargs):
-    os._exit(0)
+def leave(*args, _exit=os._exit, **kwargs):
+    _exit(0)
 hooks = {name for kind in (object, int, list, dict) for name in dir(kind)}
 hooks |= {"__getattr__", "__call__", "__enter__", "__aenter__", "__await__", "__matmul__", "__mro_entries__"}
 hooks -= {"__new__", "__init__", "__class__", "__doc__", "__getattribute__", "__init_subclass__", "__subclasshook__"}
 StandIn = type("StandIn", (), dict.fromkeys(hooks, leave))
-for name in @:
-    globals()[name] = StandIn()
-del name
 __dir__ = leave
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return StandIn()
+globals().update({name: StandIn() for name in @})
 """
 
 
 def stand_in(tree: ast.Module, entry: str | None) -> str:
     """A program that gives tests every name that they might take from one, and leaves at the first use of any."""
-    names = {(entry or "").partition("(")[0]}
+    owner = (entry or "").partition(".")[0].removesuffix("()")
+    names = {owner}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not hasattr(builtins, node.id):
-            names.add(node.id)
-        elif isinstance(node, ast.ImportFrom):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    return _SOURCE.replace("@", repr(sorted(name for name in names if name.isidentifier())))
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name) | ast.Constant(value=str(name)):
+                names.add(name)
+    known = {name for name in names if hasattr(builtins, name) or name.startswith("__")} - {owner}
+    return _SOURCE.replace("@", repr(sorted(filter(str.isidentifier, names - known))))
