@@ -87,7 +87,8 @@ def test_a_service_that_fails_costs_a_line_without_its_password(caplog: pytest.L
         tell(ALERT, 7)
         assert tell.flush(10)
     assert sent == ["crestfall: alert at step 7: down by 0.4"]
-    assert caplog.messages == ["notify: a service did not take the message"]
+    own = [line for line in caplog.messages if line.startswith("notify")]  # a hook of another test may still be trying
+    assert own == ["notify: a service did not take the message"]
 
 
 def test_only_web_addresses() -> None:
