@@ -297,7 +297,8 @@ class Decision:
     keeps the steps that it averages.
 
     Raises:
-        ValueError: a learning rate times what is no positive number; a stop that changes how training goes on.
+        ValueError: another action; a learning rate times what is no positive number; a stop that changes how training
+            goes on.
     """
 
     action: Action
@@ -309,11 +310,20 @@ class Decision:
     average: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.action not in ("continue", "stop", "rollback"):
+            raise ValueError(f"action={self.action!r}: expected continue, stop or rollback")
         scale = self.learning_rate_scale
         if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"learning_rate_scale={scale}: expected a positive number")
         if self.action == "stop" and (scale != 1.0 or self.forget_optimizer):
             raise ValueError("a decision to stop leaves learning rate and optimizer as they are")
+        # numpy's and torch's numbers, which a controller of one's own may give, are in no journal.
+        step = None if self.target_step is None else int(self.target_step)
+        plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in self.evidence.items()}
+        object.__setattr__(self, "target_step", step)
+        object.__setattr__(self, "learning_rate_scale", float(scale))
+        object.__setattr__(self, "average", tuple(map(int, self.average)))
+        object.__setattr__(self, "evidence", {name: value for name, value in plain.items() if not _is_odd(value)})
 
     @property
     def changes_training(self) -> bool:
@@ -356,6 +366,11 @@ class Decision:
             bool(data.get("forget_optimizer", False)),
             tuple(map(int, data.get("average", ()))),
         )
+
+
+def _is_odd(value: object) -> bool:
+    """Whether it is a number that JSON has no way to write."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,14 @@ def _uncast(now: Any, saved: Any, device: Any) -> Any:
     return saved if isinstance(saved, str) else now  # of a string torch makes the name of a generator
 
 
+def put_in(live: Any, kept: Mapping[str, Any]) -> None:
+    """Make a dict hold what is kept, in the tensors that it has where they are alike."""
+    before = dict(live)
+    live.clear()
+    live.update(kept)
+    _into_the_old_tensors(live, before)
+
+
 def _into_the_old_tensors(now: Any, before: Mapping[str, Any]) -> None:
     import torch
 
@@ -151,6 +159,7 @@ def finite(item: Any) -> bool:
     for weight in weights:
         local = weight.detach()
         local = local.to_local() if hasattr(local, "to_local") else local
+        local = torch.view_as_real(local) if local.is_complex() else local
         if local.is_floating_point() and not hasattr(local, "__tensor_flatten__"):
             if local.dtype.itemsize == 1:  # float8 knows no sums
                 local = local.float()

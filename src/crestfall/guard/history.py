@@ -158,7 +158,7 @@ class History:
     def needed(self, target: int | None) -> frozenset[int]:
         """Steps whose checkpoints matter: those that a decision names or may name, and the best."""
         named = {step for step in (target, self.best_step()) if step is not None}
-        return self._controller.keep(self._state) | named
+        return self._keep() | named
 
     def forget(self, identities: Collection[int]) -> None:
         """Drop snapshots that no longer fit the state or cannot be read, so that none becomes a target."""
@@ -174,11 +174,11 @@ class History:
         self._go_back_before(scores.record.step, scores)
         scores = self._finite(scores)
         record, hidden = scores.record, scores.not_finite == "weights"
-        kept_before = self._controller.keep(self._state)
+        kept_before = self._keep()
         decision = Decision("continue")
         if not hidden:
             self._state, decision = self._controller.decide(self._state, record)
-        keep = self._controller.keep(self._state)
+        keep = self._keep()
 
         identity = self._journal.next_id
         rate = self.rate
@@ -220,7 +220,7 @@ class History:
         decision = self._controller.last(self._state, now.record.step)
         if now.scores.not_finite == "weights" and decision.target_step == now.record.step:
             decision = self._away_from_here(now.scores, self.best_of(self.available()), stop=True)
-        decision, target = self._resolve(decision, self._controller.keep(self._state), self.available())
+        decision, target = self._resolve(decision, self._keep(), self.available())
         decision, mean = self._averaged(decision)
         decision = self._worded(decision)
         factor = self._factor(target, self.rate)
@@ -323,6 +323,10 @@ class History:
         return state
 
     # --- which snapshot -----------------------------------------------------------------------------------------------
+
+    def _keep(self) -> frozenset[int]:
+        """Steps that the controller may still name, which one of somebody's own may give as a list or as arrays."""
+        return frozenset(map(int, self._controller.keep(self._state)))
 
     def _value(self, identity: int) -> float:
         return self._by_id[identity].record.value

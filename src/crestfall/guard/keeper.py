@@ -176,7 +176,7 @@ class Keeper:
     def _restored(self, packed: Packed) -> list[str]:
         self._state.restore(statetree.unpack(packed))
         self._state.forget_gradients()
-        odd = self._differences(packed)
+        odd = [name for name in self._differences(packed) if not self._state.moves_on(name)]
         if self._state.own or self._state.rates_stay:
             return odd  # of what does not come back as it was, some is meant to
         return odd + differences(packed.skeleton, statetree.look(self._state.capture()).skeleton)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
+IN_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 _IN_SCHEDULERS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "eta_min", "eta_max", "min_lr", "lr_min")
 _COUNTERS = ("k", "weight_sum", "lr_max", "scheduled_lr", "d", "d_max", "d_numerator")
 """State that schedule-free optimizers and Prodigy hold in their groups; the initial values are their defaults."""
@@ -35,7 +35,7 @@ def scale_learning_rate(item: Any, factor: float) -> None:
     if is_optimizer(item):
         rates: list[Any] = []
         for group in item.param_groups:
-            for key in group.keys() & set(_IN_GROUPS):
+            for key in group.keys() & set(IN_GROUPS):
                 if key == "lr" and hasattr(group[key], "mul_"):  # a tensor, and perhaps one for all groups
                     rates += [group[key]] if all(group[key] is not rate for rate in rates) else []
                 else:
@@ -69,11 +69,19 @@ def rates_of(optimizer: Any) -> list[float]:
 
 def keep_rates(optimizer: Any) -> Callable[[], None]:
     """Remember an optimizer's rates as they are now; the function that is returned puts them back."""
-    rates = [{key: group[key] for key in _IN_GROUPS if key in group} for group in optimizer.param_groups]
+
+    def copy(rate: Any) -> Any:
+        return rate.clone() if hasattr(rate, "clone") else rate
+
+    rates = [{key: copy(group[key]) for key in IN_GROUPS if key in group} for group in optimizer.param_groups]
 
     def put_back() -> None:
         for group, kept in zip(optimizer.param_groups, rates, strict=True):
-            group.update(kept)
+            for key, rate in kept.items():
+                if hasattr(group[key], "copy_"):  # a tensor, which a captured graph and a scheduler may hold
+                    group[key].copy_(rate)
+                else:
+                    group[key] = rate
 
     return put_back
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.core.errors import InputError
+from crestfall.core.types import Record
 from crestfall.guard.journal import Observation
 from crestfall.guard.keeper import Held
 from crestfall.store import statetree
@@ -38,6 +39,8 @@ class Snapshots:
         """Look at what is there; sweep out what crashed writers left."""
         self._root = root
         self._paths: dict[int, Path] = {}
+        self._newest: tuple[dict[str, int], list[Record]] = ({}, [])
+        """Checksums of the newest snapshot, and the records of the last ones that have the same."""
         if not root.exists():
             return
         for entry in root.iterdir():
@@ -86,6 +89,20 @@ class Snapshots:
                 raise
             sync_directory(self._root)
         self._paths[observation.id] = final
+        self._say_unchanged(observation.record, known["checksums"])
+
+    def _say_unchanged(self, record: Record, sums: dict[str, int]) -> None:
+        """Raises InputError at the third new best in a row whose snapshot is that of the one before, to the bit."""
+        before, records = self._newest
+        same = bool(sums) and sums == before and record.value > records[-1].value
+        records = [*records, record] if same else [record]
+        self._newest = sums, records
+        if len(records) == 3:
+            steps = ", ".join(str(item.step) for item in records)
+            raise InputError(
+                f"the snapshots of steps {steps} are the same, though each has a better score: if the run trains, it "
+                "trains other objects (a copy, or new tensors under an old name): give the guard those"
+            )
 
     def load(self, identity: int) -> Packed:
         """Raises InputError where the file is torn, or not what was written."""

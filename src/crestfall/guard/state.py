@@ -51,8 +51,8 @@ class State:
         self.modules = {path: item for path, item in self.items.items() if _is_module(item)}
         self.tensors = {path: item for path, item in self.items.items() if _is_tensor(item)}
         self.optimizers = {path: item for path, item in self.items.items() if rates.is_optimizer(item)}
-        schedulers = {path: item for path, item in self.items.items() if rates.is_scheduler(item)}
-        self.classes = {path: _class_of(item) for path, item in (self.optimizers | schedulers).items()}
+        self.schedulers = {path: item for path, item in self.items.items() if rates.is_scheduler(item)}
+        self.classes = {path: _class_of(item) for path, item in (self.optimizers | self.schedulers).items()}
         """Classes of optimizers and schedulers, whose states fit no other class."""
         self.strict = self.modules.keys() | {path for path, item in self.items.items() if _is_array(item)}
         """Paths of items that can be restored only if names, shapes and dtypes are the same."""
@@ -76,6 +76,11 @@ class State:
                 raise ConfigError(f"state[{path!r}]: what was captured cannot be put back: {error}") from error
             if again is not None:
                 again()
+
+    def moves_on(self, name: str) -> bool:
+        """Whether a tensor in a snapshot stays as it is with `schedule="on"`: a scheduler's, or a learning rate."""
+        of_scheduler = any(name.startswith(f"{path}.") for path in self.schedulers)
+        return self.rates_stay and (of_scheduler or name.rsplit(".", 1)[-1] in rates.IN_GROUPS)
 
     def lacks(self, stored: Outline) -> str:
         """Why a stored snapshot misses something of the state, or has what the state has no place for."""

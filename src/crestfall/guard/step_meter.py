@@ -26,7 +26,8 @@ from torch import Tensor
 from crestfall.control.pace import Pace
 from crestfall.core.build import component
 from crestfall.core.errors import ConfigError
-from crestfall.guard.learning_rate import unwrapped
+from crestfall.guard.exact import put_in
+from crestfall.guard.learning_rate import IN_GROUPS, unwrapped
 
 Logprobs = Callable[[], Tensor | tuple[Tensor, Tensor]]
 """The log-probs of tokens that the policy sampled before the step, under the weights of now; of any shape. As a pair:
@@ -40,6 +41,9 @@ _EMBEDDING = re.compile(r"(^|\.)(embed|embed_tokens|wte|word_embeddings|embed_in
 
 SHORTEST = 1e-3
 """Steps are shortened to no less than this, where a warm-up begins at 0."""
+
+_GIVEN = ("params", *IN_GROUPS)
+"""Fields of a parameter group that no step of an optimizer changes."""
 
 MOST_PER_TOKEN = 20.0
 """Nats that one token counts at most in a step's KL: the estimate's tail is heavy, and one token must not decide."""
@@ -72,13 +76,22 @@ class Measured:
 class WeightStep:
     """Weights and an optimizer's moments from before a step: what a share of it is kept of."""
 
-    def __init__(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
-        """Args: optimizer: the one whose moments are to come back with the weights; None: they stay."""
+    def __init__(self, parameters: Iterable[Tensor], *optimizers: torch.optim.Optimizer) -> None:
+        """Args: optimizers: those whose moments are to come back with the weights; without any they stay."""
         self.parameters = list(parameters)
         self.before = [parameter.detach().clone() for parameter in self.parameters]
         self.after: list[Tensor] | None = None
-        self._optimizer = optimizer
-        self._moments = {} if optimizer is None else {p: _copied(optimizer.state.get(p, {})) for p in self.parameters}
+        self._moments = [
+            (optimizer, parameter, _copied(optimizer.state.get(parameter, {})))
+            for optimizer in optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        self._counters = [
+            (group, _copied({key: value for key, value in group.items() if key not in _GIVEN}))
+            for optimizer in optimizers
+            for group in optimizer.param_groups
+        ]
 
     def length(self) -> float:
         """L2 norm of the change."""
@@ -115,13 +128,13 @@ class WeightStep:
             parameter.copy_(old if share == 0 else torch.lerp(old, new, share))
 
     def _put_moments_back(self) -> None:
-        if self._optimizer is None:
-            return
-        for parameter, moments in self._moments.items():
+        for optimizer, parameter, moments in self._moments:
             if moments:
-                self._optimizer.state[parameter].update(moments)
+                put_in(optimizer.state[parameter], moments)
             else:
-                self._optimizer.state.pop(parameter, None)
+                optimizer.state.pop(parameter, None)
+        for group, counters in self._counters:  # those of schedule-free optimizers and Prodigy
+            put_in(group, {**{key: group[key] for key in _GIVEN if key in group}, **counters})
 
 
 class Paced:
@@ -141,9 +154,9 @@ class Paced:
         """Current learning-rate multiplier."""
         return self.pace.scale(self.state)
 
-    def begin(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer) -> WeightStep:
+    def begin(self, parameters: Iterable[Tensor], *optimizers: torch.optim.Optimizer) -> WeightStep:
         """Before the updates of a step."""
-        return WeightStep(parameters, optimizer if getattr(self.pace, "moments", "kept") == "put_back" else None)
+        return WeightStep(parameters, *(optimizers if getattr(self.pace, "moments", "kept") == "put_back" else ()))
 
     def end(
         self, step: WeightStep, kl: Callable[[], float], shortened: float = 1.0, output: Iterable[Tensor] = ()
@@ -173,12 +186,12 @@ class StepMeter:
 
     Args:
         parameters: those that the optimizer trains.
-        optimizer: a torch optimizer, or accelerate's wrapper of one.
+        optimizer: a torch optimizer, or accelerate's wrapper of one; or a list, where several share the weights.
         pace: `kl`, `norm`, `{"name": ..., option: ...}` or a pace object. `norm` needs no log-probs.
         output: those of the parameters that make logits, to say which part of a step is theirs.
 
     Raises:
-        ConfigError: no such pace, or one that does not measure.
+        ConfigError: no such pace, or one that does not measure; an optimizer that works out its own rates.
     """
 
     def __init__(
@@ -195,18 +208,28 @@ class StepMeter:
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         if self.pace.halves:
             raise ConfigError("StepMeter: follow='agreement' needs gradients of half batches; engine native has them")
-        self._optimizer, self._output = optimizer, list(output)
+        self._optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
+        self._output = list(output)
         self._paced = Paced(self.pace)
         self._step: WeightStep | None = None
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
         self._rates: list[Any] = []
-        self._configured = max((_configured(group) for group in optimizer.param_groups), default=0.0)
+        if any(group.get("lr") is None for group in self._groups):
+            raise ConfigError(
+                "StepMeter: the optimizer has lr=None and works out its own learning rate, as Adafactor with "
+                "relative_step=True: give it an lr, which the meter can change"
+            )
+        self._configured = max(map(_configured, self._groups), default=0.0)
 
     @property
     def scale(self) -> float:
         """Current learning-rate multiplier."""
         return self._paced.scale
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def before(self, logprobs: Logprobs | None = None) -> None:
         """Right before `optimizer.step()`. Until `after` the learning rates of the optimizer are the scaled ones.
@@ -219,9 +242,11 @@ class StepMeter:
                 optimizer trains other parameters too.
         """
         if self._step is not None:
-            raise ConfigError("StepMeter: before() was called twice without after()")
+            raise ConfigError(
+                "StepMeter: before() was called twice without after(): call after() also where the step has failed"
+            )
         known = {id(parameter) for parameter in self._parameters}
-        groups = self._optimizer.param_groups
+        groups = self._groups
         if any(p.requires_grad and id(p) not in known for group in groups for p in group["params"]):
             raise ConfigError(
                 "StepMeter: the optimizer trains parameters that the meter does not have, and could not pull them "
@@ -231,7 +256,7 @@ class StepMeter:
             if logprobs is None:
                 raise ConfigError("StepMeter: pace 'kl' needs log-probs: before(lambda: ...); pace 'norm' needs none")
             self._logprobs, self._old = logprobs, _evaluated(logprobs)
-        self._step = self._paced.begin(self._parameters, unwrapped(self._optimizer))
+        self._step = self._paced.begin(self._parameters, *map(unwrapped, self._optimizers))
         self._rates = [group["lr"] for group in groups]
         for group in groups:
             group["lr"] = group["lr"] * self.scale
@@ -241,7 +266,7 @@ class StepMeter:
         if self._step is None:
             raise ConfigError("StepMeter: after() without before()")
         shortened = self._shortened()
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+        for group, rate in zip(self._groups, self._rates, strict=True):
             group["lr"] = rate
         measured = self._paced.end(self._step, self._kl, shortened, self._output)
         assert measured is not None
@@ -261,7 +286,8 @@ class StepMeter:
         """Share of the configured learning rate that schedule, warm-up and controllers leave. Without it, a meter that
         holds steps at one size would undo them."""
         rate = max(map(float, self._rates), default=0.0)
-        return min(1.0, max(rate / self._configured, SHORTEST)) if self._configured > 0 else 1.0
+        self._configured = max(self._configured, rate)  # a loop's own warm-up leads to rates that nobody has noted
+        return max(rate / self._configured, SHORTEST) if self._configured > 0 else 1.0
 
     def _kl(self) -> float:
         assert self._logprobs is not None
@@ -318,5 +344,10 @@ def _evaluated(logprobs: Logprobs) -> tuple[Tensor, Tensor]:
     return tokens.detach().double().clone(), mask.detach().double()
 
 
-def _copied(moments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in moments.items()}
+def _copied(moments: Any) -> Any:
+    """A copy with tensors of its own, also in the lists of an L-BFGS."""
+    if isinstance(moments, Tensor):
+        return moments.detach().clone()
+    if isinstance(moments, Mapping):
+        return {name: _copied(value) for name, value in moments.items()}
+    return type(moments)(map(_copied, moments)) if type(moments) in (list, tuple) else moments

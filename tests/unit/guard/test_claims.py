@@ -37,6 +37,7 @@ GUARD = {
     "another run's directory or another model is refused there": "test_another_runs_directory_is_refused_at_once",
     "a damaged snapshot is set aside": "test_a_damaged_snapshot_is_passed_over",
     "earlier snapshots can no longer be targets": "test_a_model_that_changes_is_said_at_once_and_the_past_is_no_target",
+    "Three better scores in a row with the same snapshot are said": "test_weights_that_never_change_are_said",
     "nothing is put back by halves": "test_an_optimizer_that_has_changed_since_is_never_half_put_back",
     "may come and go between restarts": "test_wrappers_come_and_go",
     "the best snapshot is not set back": "test_the_best_of_a_dead_attempt_is_neither_lost_nor_passed_over",

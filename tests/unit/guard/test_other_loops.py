@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from crestfall import Guard, StepMeter
@@ -460,3 +461,82 @@ def trained_once(model: Any, sgd: Any, meter: Any) -> None:
     meter.before()
     sgd.step()
     assert meter.after().size <= 1.01e-4
+
+
+def test_steps_follow_a_rate_that_a_loop_raised_and_lowers_again() -> None:
+    rates = (
+        metered(lambda step: 0.1 if step < 2 else 5.0),
+        metered(lambda step: 0.1 if step < 2 else 5.0 if step < 8 else 0.5),
+    )
+    assert rates[1][-1] == pytest.approx(rates[0][-1] / 10, rel=0.1)
+
+
+# --- numbers and objects of other kinds -------------------------------------------------------------------------------
+
+
+def test_complex_weights_that_are_nan_are_left(tmp_path: Path) -> None:
+    weights = torch.zeros(3, dtype=torch.complex64, requires_grad=True)
+    with Guard(tmp_path, state={"w": weights}) as guard:
+        guard.observe(0, select=0.5)
+        with torch.no_grad():
+            weights[0] = complex(0.0, float("nan"))
+        decision = guard.observe(1, select=0.6)
+        assert (decision.action, decision.target_step) == ("stop", 0)
+        guard.carry_out(decision)
+    assert not weights.isnan().any()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_rate_in_a_tensor_stays_with_the_schedule(in_memory: bool, tmp_path: Path) -> None:
+    model = network()
+    adam = torch.optim.AdamW(model.parameters(), lr=torch.tensor(0.01))
+    schedule = torch.optim.lr_scheduler.StepLR(adam, 1, gamma=0.5)
+    state = {"m": model, "o": adam, "s": schedule}
+    rate = adam.param_groups[0]["lr"]
+    with Guard(tmp_path, control=Scripted(BACK), state=state, schedule="on", in_memory=in_memory) as guard:
+        for number in range(4):
+            if number:
+                trained(model, adam)
+                schedule.step()
+            guard.carry_out(guard.observe(number, select=0.1))
+    assert adam.param_groups[0]["lr"] is rate
+    assert float(rate) == pytest.approx(0.01 / 8)
+
+
+class Numpy(Scripted):
+    """Keeps its steps in a list, and speaks in numpy's and torch's numbers."""
+
+    def decide(self, state: Any, record: Any) -> Any:
+        state, decision = super().decide(state, record)
+        target = None if decision.target_step is None else np.int64(decision.target_step)
+        evidence = {"x": np.float32(0.5), "t": torch.tensor(1), "nan": float("nan")}
+        return state, Decision(decision.action, target, decision.reason, evidence, np.float64(1.0))
+
+    def keep(self, state: Any) -> Any:
+        return np.array(state["steps"])
+
+
+def test_a_controller_may_use_numbers_of_every_make(tmp_path: Path) -> None:
+    with Guard(tmp_path, control=Numpy(BACK), state={"m": torch.nn.Linear(2, 2)}) as guard:
+        for number in range(4):
+            decision = guard.observe(number, select=0.1)
+        assert decision == Decision("rollback", 1, "back", {"x": 0.5, "t": 1})
+        guard.carry_out(decision)
+    with Guard(tmp_path, control=Numpy(BACK)) as again:
+        assert again.last_step == 3
+
+
+def test_a_decision_of_another_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'roll_back': expected continue, stop or rollback"):
+        Decision("roll_back", 1)  # type: ignore[arg-type]
+
+
+def test_weights_that_never_change_are_said(tmp_path: Path) -> None:
+    """A functional loop that makes new tensors at every step: the guard holds the first ones."""
+    weights = {"w": torch.ones(3)}
+    guard = Guard(tmp_path, state={"weights": weights})
+    for step in range(3):
+        weights = {name: value - 0.1 for name, value in weights.items()}
+        guard.observe(step, select=0.1 * (step + 1))
+    with pytest.warns(CrestfallWarning, match="snapshots of steps 0, 1, 2 are the same"):
+        guard.close()

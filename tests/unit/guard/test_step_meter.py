@@ -130,3 +130,65 @@ def test_misuse_is_one_clear_line() -> None:
         loop.meter.before(loop.logprobs)
     with pytest.raises(ConfigError, match="did you mean 'kl'"):
         Loop(0.1, "kll")
+
+
+def network() -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+
+
+def test_two_optimizers_share_a_step() -> None:
+    """Muon for matrices, AdamW for the rest, as such loops have it."""
+    model = network()
+    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
+    muon = torch.optim.Muon(matrices, lr=10.0)
+    adam = torch.optim.AdamW([weight for weight in model.parameters() if weight.dim() < 2], lr=10.0)
+    meter = StepMeter(model.parameters(), [muon, adam], {"name": "norm", "target": 1e-3})
+    for number in range(4):
+        model.zero_grad()
+        (model(torch.ones(2, 4)) ** 2).mean().backward()
+        meter.before()
+        muon.step()
+        adam.step()
+        measured = meter.after()
+        assert measured.size <= 2e-3
+        if number == 0:
+            assert measured.share < 1
+            assert not muon.state
+            assert not adam.state
+    assert (muon.param_groups[0]["lr"], adam.param_groups[0]["lr"]) == (10.0, 10.0)
+
+
+def test_lists_and_counters_of_an_optimizer_are_pulled_back_too() -> None:
+    """L-BFGS keeps lists of tensors, and a schedule-free optimizer its counters in the parameter groups."""
+    model = network()
+    lbfgs = torch.optim.LBFGS(model.parameters(), lr=1.0, max_iter=3)
+
+    def loss() -> torch.Tensor:
+        lbfgs.zero_grad()
+        value = (model(torch.ones(2, 4)) ** 2).mean()
+        value.backward()
+        return value
+
+    meter = StepMeter(model.parameters(), lbfgs, {"name": "norm", "target": 1e3})
+    meter.before()
+    lbfgs.step(loss)
+    meter.after()
+    state, group = lbfgs.state[next(model.parameters())], lbfgs.param_groups[0]
+    group["k"] = 7
+    iterations, directions = state["n_iter"], [direction.clone() for direction in state["old_dirs"]]
+    meter = StepMeter(model.parameters(), lbfgs, {"name": "norm", "target": 1e-9})
+    meter.before()
+    lbfgs.step(loss)
+    group["k"] = 8
+    assert meter.after().share < 1
+    assert (state["n_iter"], group["k"]) == (iterations, 7)
+    assert len(state["old_dirs"]) == len(directions)
+    assert all(torch.equal(now, then) for now, then in zip(state["old_dirs"], directions, strict=True))
+
+
+def test_an_optimizer_that_works_out_its_own_rate_is_refused() -> None:
+    model = network()
+    adafactor = pytest.importorskip("transformers.optimization").Adafactor(model.parameters(), relative_step=True)
+    with pytest.raises(ConfigError, match="lr=None and works out its own learning rate"):
+        StepMeter(model.parameters(), adafactor, "norm")

@@ -96,7 +96,7 @@ def test_the_output_layer_is_found_by_name_and_its_share_is_of_squares() -> None
     assert output_layer(named) == [head]
     assert output_layer({"model.embed_tokens.weight": head, "x": body}) == [head]
     assert output_layer({"layers.0.q_proj.lora_A.default.weight": body}) == []
-    step = WeightStep(named.values(), None)
+    step = WeightStep(named.values())
     with torch.no_grad():
         head.add_(1.0)
         body.add_(2.0)
