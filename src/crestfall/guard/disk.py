@@ -11,8 +11,9 @@ from typing import Any
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.guard import sharded
 from crestfall.guard.average import WeightAverage
-from crestfall.guard.history import History, Outcome
+from crestfall.guard.history import History
 from crestfall.guard.keeper import Held, Keeper
+from crestfall.guard.outcome import Outcome
 from crestfall.guard.ranks import Ranks, decided_by_first
 from crestfall.guard.snapshots import SHARDS
 from crestfall.guard.writer import Writer

@@ -30,9 +30,10 @@ from crestfall.core.types import Decision, Evaluation
 from crestfall.guard.average import WeightAverage
 from crestfall.guard.disk import Disk
 from crestfall.guard.exact import trainable_tensors
-from crestfall.guard.history import History, Kept, Outcome
+from crestfall.guard.history import History
 from crestfall.guard.keeper import Keeper
 from crestfall.guard.options import as_controller, check_keep, tolerate
+from crestfall.guard.outcome import Kept, Outcome
 from crestfall.guard.protect import Protected
 from crestfall.guard.ranks import Ranks, decided_by_first, detect, everywhere, shared
 from crestfall.guard.scores import Reader

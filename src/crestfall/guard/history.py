@@ -9,66 +9,20 @@ attempt it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crestfall.control.base import Controller, State
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.core.types import Decision
 from crestfall.guard.journal import Journal, Observation
+from crestfall.guard.outcome import Kept, Outcome
 from crestfall.guard.scores import Scores
 from crestfall.guard.snapshots import Snapshots, snapshot_name
 from crestfall.guard.timeline import Timeline
 from crestfall.store.files import writing
 from crestfall.store.lock import Lock
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A step whose snapshot is kept. `path`: its directory; None: it is in memory only."""
-
-    step: int
-    value: float
-    path: Path | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Outcome that rank 0 broadcasts. Snapshots go by the `id` of their observation, which unlike a step is never seen
-    twice.
-
-    `target`: the snapshot to put back, None where the weights are right as they are. `mean_of`: those whose weights'
-    mean then takes the place of the weights. `rate_factor`: what to multiply the learning rate with that is in force
-    then. `snapshot`: the one to take now. `wanted`: those to keep from now on. `current`: the present observation.
-    """
-
-    decision: Decision
-    target: int | None = None
-    rate_factor: float = 1.0
-    snapshot: int | None = None
-    wanted: frozenset[int] = frozenset()
-    place: str = ""
-    """Name of the directory of the snapshot to take."""
-    mean_of: tuple[int, ...] = ()
-    current: int = -1
-
-    def to_json(self) -> dict[str, Any]:
-        plain = {"decision": self.decision.to_json(), "wanted": sorted(self.wanted), "mean_of": list(self.mean_of)}
-        return vars(self) | plain
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        fields = {name: data[name] for name in ("target", "rate_factor", "snapshot", "place", "current")}
-        decision, mean = Decision.from_json(data["decision"]), tuple(data["mean_of"])
-        return cls(decision, wanted=frozenset(data["wanted"]), mean_of=mean, **fields)
-
-    def again(self, rates_stay: bool) -> Outcome:
-        """What is left of it once it has been carried out: it may be put back again, no rate is multiplied twice."""
-        target = None if self.mean_of else self.target
-        factor = 1.0 if target is None or rates_stay else self.rate_factor
-        return replace(self, target=target, mean_of=(), rate_factor=factor)
 
 
 class History:

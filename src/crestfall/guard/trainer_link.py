@@ -148,7 +148,7 @@ def forget_rollouts(trainer: Any, args: Any) -> None:
 
     Warns where that cannot be done.
     """
-    samples = any(hasattr(args, name) for name in ("num_generations", "steps_per_generation", "max_completion_length"))
+    samples = any(hasattr(args, name) for name in ("num_generations", "steps_per_generation"))
     known = trainer is not None and hasattr(trainer, "_buffered_inputs")
     if samples and not known:
         why = "is not at hand: call callback.attach(trainer)" if trainer is None else "keeps them under another name"

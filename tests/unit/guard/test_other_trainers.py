@@ -1,6 +1,7 @@
 """The callback in transformers and TRL trainers that other people configured, and every kind of decision in it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from transformers import TrainerCallback  # noqa: E402
 from crestfall import CrestfallCallback  # noqa: E402
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError  # noqa: E402
 from crestfall.core.types import Decision  # noqa: E402
+from crestfall.guard.trainer_link import forget_rollouts  # noqa: E402
 
 pytestmark = [pytest.mark.trl, pytest.mark.filterwarnings("ignore:.*:FutureWarning")]
 
@@ -131,6 +133,13 @@ def test_completions_from_before_an_average_are_thrown_away(tmp_path: Path) -> N
     trainer.add_callback(Looks())
     trainer.train()
     assert buffered == [False, True, False]
+
+
+def test_a_trainer_that_samples_nothing_is_not_said_to_keep_completions() -> None:
+    """CPO and ORPO have a max_completion_length, at which they cut the completions of the data set."""
+    forget_rollouts(SimpleNamespace(), SimpleNamespace(max_completion_length=8))
+    with pytest.warns(CrestfallWarning, match="completions from before the rollback"):
+        forget_rollouts(SimpleNamespace(), SimpleNamespace(num_generations=8))
 
 
 # --- resuming -------------------------------------------------------------------------------------------------------
