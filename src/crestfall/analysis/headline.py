@@ -26,6 +26,9 @@ def headline(curves: Sequence[tuple[str, str, CurveClass]]) -> str:
     """`curves`: (metric, role, class), the one that is shown first."""
     metric, _, label = curves[0]
     parts = [_evaluations(curves) or f"{metric} {_WORDS[label]}"]
+    if label == "too_few_points":
+        rewards = [(m, own) for m, role, own in curves[1:] if role == "reward" and own != label]
+        parts += [f"the training reward {m} {_WORDS[own]}" for m, own in rewards]
     if hacked := _disagreement(curves):
         parts.append(hacked)
     return "; ".join(parts)

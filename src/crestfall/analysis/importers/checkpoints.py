@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,6 +28,7 @@ from crestfall.analysis.importers.numbers import NUMBERED, counts, floats, named
 from crestfall.analysis.importers.table import columns_of, delimiter_of
 from crestfall.analysis.importers.text import content, first_object, flat, read_text, stem_of, suffix_of
 from crestfall.core.registry import register
+from crestfall.core.signals import word_set, words_of
 from crestfall.store.jsonl import lines_of, objects
 
 _TIMES = re.compile(r"\d{4}[-_.]?\d\d?[-_.]?\d\d?|(?<![A-Za-z\d])\d+|(?<=T)\d\d(?=[-:])")
@@ -36,6 +38,11 @@ _SAMPLE = frozenset(("input", "output", "prompt", "response", "completion", "gts
 _TABLES, _TEXT = (".csv", ".tsv"), (".txt", ".log", ".out")
 MOST_RESULTS = 3
 """Rows with scores in the text that an evaluation leaves; a log has more."""
+_MODEL = word_set("model pretrained checkpoint ckpt peft")
+_RESULTS = re.compile(rb'"(?:results?|eval(?:uation)?s?|scores?|metrics)"')
+_VERDICTS = {"pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0, "timeout": 0.0}
+FEWEST_VERDICTS = 3
+MOST_LISTED = 20
 _SETTINGS = re.compile(r"config|tokenizer|args|params|vocab|special_tokens|trainer_state|index", re.IGNORECASE)
 
 
@@ -51,7 +58,7 @@ class Checkpoints:
         if place is None or _SETTINGS.search(path.name):
             return False
         if kind == ".json":
-            return len(head) < HEAD_BYTES and bool(_scores_of(head))
+            return bool(_scores_of(head if len(head) < HEAD_BYTES else content(path)))
         if kind == ".parquet":
             return _COMPLETIONS.fullmatch(stem_of(path)) is not None
         if kind in _TEXT:
@@ -105,7 +112,22 @@ def _place(path: Path) -> _Place | None:
             evaluation = "/".join(word for word in below.rpartition(".")[0].split("/") if word.strip("-_.")) or below
             plain = part is path or NUMBERED.fullmatch(name) is not None
             return _Place(step, part.parent, NUMBERED.sub("", name).strip("-_. "), evaluation, plain)
+    if suffix_of(path) == ".json" and _RESULTS.search(path.read_bytes()[:HEAD_BYTES] if path.is_file() else b""):
+        return _place_within(path, path.stat().st_mtime_ns)
     return None
+
+
+@lru_cache(maxsize=1024)
+def _place_within(path: Path, written: int) -> _Place | None:
+    """The same by the checkpoint that a file of results names as its model (lm-eval-harness, Inspect)."""
+    try:
+        data = json.loads(content(path))
+    except (ValueError, RecursionError):
+        return None
+    named = {k: v for k, v in flat(data if isinstance(data, dict) else {}) if isinstance(v, str)}
+    steps = (named_step(v) for k, v in named.items() if _MODEL & set(words_of(k)))
+    task = next((v for k, v in named.items() if words_of(k)[-1:] == ["task"]), "")
+    return next((_Place(step, path.parent, "", task, False) for step in steps if step is not None), None)
 
 
 def _header(head: bytes) -> list[str]:
@@ -155,6 +177,33 @@ def _scores(data: Any) -> dict[str, Any]:
     """The numbers of an object that are scores, and their number of samples; empty: it is something else."""
     if not isinstance(data, dict):
         return {}
-    numbers = {k: v for k, v in flat(data) if isinstance(v, int | float)}
+    numbers = {k: v for k, v in flat(_without_lists(data)) if isinstance(v, int | float)}
     found = {k: v for k, v in numbers.items() if metrics.role_of(k) != "aside"}
-    return found | {k: v for k, v in numbers.items() if found and counts(k) is not None and not isinstance(v, bool)}
+    if not found:
+        return _verdicts(data)
+    return found | {k: v for k, v in numbers.items() if counts(k) is not None and not isinstance(v, bool)}
+
+
+def _without_lists(data: Any) -> Any:
+    """Short lists of objects as objects, by name where they have one (Inspect's scores)."""
+    if isinstance(data, dict):
+        return {key: _without_lists(value) for key, value in data.items()}
+    if isinstance(data, list) and len(data) <= MOST_LISTED and all(isinstance(one, dict) for one in data):
+        return {str(one.get("name", i)): _without_lists(one) for i, one in enumerate(data)}
+    return data
+
+
+def _verdicts(data: Any) -> dict[str, Any]:
+    """Shares that passed, of an object with a verdict per problem (EvalPlus' `base_status` and `plus_status`)."""
+    found: dict[str, list[float]] = {}
+    inner = [data]
+    while inner:
+        some = inner.pop()
+        items = some.items() if isinstance(some, dict) else enumerate(some)
+        for key, value in items:
+            if isinstance(value, dict | list):
+                inner.append(value)
+            elif isinstance(value, str) and value.lower() in _VERDICTS:
+                found.setdefault(str(key), []).append(_VERDICTS[value.lower()])
+    passed = {f"passed {key}": float(np.mean(v)) for key, v in found.items() if len(v) >= FEWEST_VERDICTS}
+    return passed and {**passed, "n": max(map(len, found.values()))}

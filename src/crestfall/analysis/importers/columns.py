@@ -25,7 +25,7 @@ _METHOD = (
     r"orpo|simpo|opo|naive|vanilla|baseline|ours"
 )
 _SETTING = r"(?:lr|learning_rate|beta|temp|temperature|kl|clip|eps|epsilon|gamma|lambda|tau)\s*=\s*[\d.e+-]+"
-_NUMBERED = r"(?:seed|run|trial|rep|replicate|fold|exp)[ _=-]?\d{1,6}"
+_NUMBERED = r"(?:seed|run|trial|rep|replicate|fold|exp)(?:[ _=-]?\d{1,6}|[ _=-]?(?-i:[A-Z]))"
 _NAMED = re.compile(rf"(?<![a-z\d])(?:{_METHOD}|{_SETTING}|{_NUMBERED}|\d+(?:\.\d+)?b)(?![a-z\d])", re.IGNORECASE)
 _BARE = re.compile(r"(?:seed|run|trial|rep|replicate|fold)[ _-]?\w{1,12}", re.IGNORECASE)
 _SUMMARY = word_set("mean avg average median std stdev sd var min max best worst diff delta gap")

@@ -115,7 +115,9 @@ def _with_scores(rows: list[Line]) -> list[Line]:
     best = max(scores, key=lambda syntax: (scores[syntax], syntax))
     counted = sum(row.counted for row in rows if row.syntax == best)
     if 2 * counted < scores[best]:
-        return [row for row in rows if row.syntax == best]
+        own = [row for row in rows if row.syntax == best or row.shape.counts_alone]
+        before = sum(row.shape.counts_alone for row in own) > scores[best] / 2 and own[0].shape.counts_alone
+        return own if before else [row for row in own if row.syntax == best]
     return [row for row in rows if row.counted]
 
 
@@ -175,4 +177,6 @@ def _snapped(steps_R: FloatArray, training: list[bool]) -> FloatArray:
     late = np.abs(nearest_R[at] - steps_R[at]) <= min(1, every / 2)
     if late.all() and (nearest_R[at] > 0).all() and count_distinct(nearest_R[at]) == count_distinct(steps_R[at]):
         return np.asarray(nearest_R)
+    if (steps_R[at] == 0).any():
+        steps_R[at] += every  # each row stands before the bar of its step
     return np.maximum(steps_R, 1.0)

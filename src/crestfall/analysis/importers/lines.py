@@ -29,12 +29,13 @@ _CLOCKS = frozenset(("elapsed_time", "remaining_time", "time", "timestamp", "dat
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Properties of a row by its keys: whether they hold a step counter (an epoch is none) or a score, and whether the
-    row is of an evaluation."""
+    """Properties of a row by its keys: whether they hold a step counter (an epoch is none) or a score, whether the row
+    is of an evaluation, and whether it has nothing but one counter."""
 
     counted: bool
     scored: bool
     evaluation: bool
+    counts_alone: bool
 
 
 @lru_cache(maxsize=4096)
@@ -43,6 +44,7 @@ def shape_of(keys: tuple[str, ...]) -> Shape:
         counted=any(metrics.step_rank(key) is not None and not metrics.counts_weakly(key) for key in keys),
         scored=any(metrics.role_of(key) != "aside" for key in keys),
         evaluation=any(key.startswith("eval") for key in keys),
+        counts_alone=len(keys) == 1 and metrics.step_rank(keys[0]) is not None,
     )
 
 
@@ -111,6 +113,7 @@ class Scanner:
     _counters: tuple[tuple[tuple[str, int], ...], Sequence[str]] = ((), ())
     _marks: Mapping[str, Any] | None = field(default_factory=dict)
     _prefix: str = ""
+    _above: list[tuple[int, str]] = field(default_factory=list)
 
     def take(self, lines: Iterable[str]) -> None:
         rows, bars = self.rows, self.bars
@@ -183,13 +186,17 @@ class Scanner:
                 self._row(parsed.syntax, cells, marks, head)
                 self.bars += bars[parsed.before :]
             case "part":
+                prefix = self._path(parsed.head) or self._prefix
                 for key, raw in cells.items():
-                    self._put(key if key.startswith(_HELD_OUT) else self._prefix + key, raw, head)
+                    self._put(key if key.startswith(_HELD_OUT) else prefix + key, raw, head)
             case "mark":
                 self._flush()
-                self._marks, self._prefix, self._title = marks, parsed.prefix or "", head
+                self._marks, self._prefix, self._title, self._above = marks, parsed.prefix or "", head, []
+            case "title" if parsed.nested:
+                self._path(parsed.head)
+                self._above.append((parsed.head, parsed.prefix or ""))
             case "title":
-                self._prefix = parsed.prefix or ""
+                self._prefix, self._above = parsed.prefix or "", []
                 self._title = head if parsed.head else self._title
             case "edge":
                 self._flush()
@@ -205,6 +212,12 @@ class Scanner:
         elif syntax == "pairs":
             self._marks = {k: v for k, v in (cells | marks).items() if metrics.step_rank(k) is not None}
         self._add(marks | cells, syntax, bool(marks), head)
+
+    def _path(self, indented: int) -> str:
+        """The keys of the mappings that a line so far to the right stands in."""
+        while self._above and self._above[-1][0] >= indented:
+            self._above.pop()
+        return "".join(key for _, key in self._above)
 
     def _lists(self, cells: dict[str, Any], head: Before) -> None:
         """A dict of lists (Keras' history) holds a row per element."""

@@ -89,8 +89,7 @@ def role_of(key: str) -> Role:
         return "aside"  # counts of groups without variance
     if every & _NOT_A_LEVEL - _allowed(every):
         return "aside"
-    joined = "".join(words)
-    benchmark = any(_BENCHMARK.match(word) for word in words) or "humaneval" in joined or "livecodebench" in joined
+    benchmark = _is_benchmark(words)
     held_out = bool(every & _HELD_OUT)
     scored = bool(every & _SCORE) or any(_PASS.match(word) for word in words) or ("at" in every and "pass" in every)
     rewarded = bool(every & _REWARD)
@@ -105,9 +104,20 @@ def role_of(key: str) -> Role:
         return "evaluation"
     if "primary" in every and scored:
         return "evaluation"
-    if rewarded or (scored and trained):
+    if rewarded or (scored and trained) or words == ["r"]:
         return "reward"
+    if len(words) == 1 and held_out:
+        return "evaluation"
     return "score" if scored or words in (["value"], ["metric"]) else "aside"
+
+
+def names_benchmark(text: str) -> bool:
+    return _is_benchmark(words_of(text))
+
+
+def _is_benchmark(words: Sequence[str]) -> bool:
+    joined = "".join(words)
+    return any(_BENCHMARK.match(word) for word in words) or "humaneval" in joined or "livecodebench" in joined
 
 
 def smaller_is_better(key: str) -> bool:
@@ -214,7 +224,7 @@ _STEP_WORDS: tuple[Callable[[list[str]], bool], ...] = (
     lambda w: w[-1] in ("iteration", "iterations", "iter", "iters", "it", "itr"),
     lambda w: w[-1] in ("update", "updates", "round", "rounds", "rollout", "generation"),
     lambda w: w[-1] in ("batch", "batches"),
-    lambda w: w[-1] in ("episode", "episodes"),
+    lambda w: w[-1] in ("episode", "episodes") or w == ["episode", "num"],
     lambda w: w[-1] in ("steps", "step", "checkpoint", "ckpt"),
     lambda w: w[-1] in ("epoch", "epochs"),
     lambda w: w[-1] in ("idx", "index"),
@@ -252,6 +262,7 @@ _OF_ALL = re.compile(r"(?<=step|iter|poch)s?/(max|total)_\w+$", re.IGNORECASE)
 """ms-swift's `global_step/max_steps` holds `12/80`."""
 
 
+_TIME_STEPS = re.compile(r"time[ _-]steps?\b", re.IGNORECASE)
 _UNIT = re.compile(
     r"(?:\s*[\[(]\s*(?:in |x ?)?(k|thousands?|1e3|1000|m|mio|millions?|1e6|b|billions?|1e9)\s*[\])]|"
     r"(?<=s)[ _](k|m|b))$",
@@ -274,11 +285,11 @@ def step_rank(key: str) -> int | None:
     name = key.strip()
     if name.lower() in _STEP_KEYS:
         return _STEP_KEYS.index(name.lower())
-    words = words_of(_UNIT.sub("", _OF_ALL.sub("", name)))
+    words = words_of(_TIME_STEPS.sub("timesteps", _UNIT.sub("", _OF_ALL.sub("", name))))
     if _is_amount(words):
         return len(_STEP_KEYS) + len(_STEP_WORDS)
     no_counter = (_NO_COUNTER | _SCORE) - ({"eval"} if "global" in words else set())  # OpenRLHF's eval/global_step
-    if not words or (set(words) & no_counter and words[-1] not in _CUMULATIVE):
+    if not words or (set(words) & no_counter and words[-1] not in _CUMULATIVE and words != ["episode", "num"]):
         return None
     found = next((i for i, rule in enumerate(_STEP_WORDS) if rule(words)), None)
     return None if found is None else len(_STEP_KEYS) + found

@@ -24,7 +24,9 @@ NUMBERED = re.compile(
 )
 """A checkpoint's step in its name, or in the path to it."""
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
-_WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
+_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "passed": 1.0, "failed": 0.0, "pass": 1.0, "fail": 0.0}
+_WORDS |= {"correct": 1.0, "incorrect": 0.0, "solved": 1.0, "unsolved": 0.0}
+_WORDS |= {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
 FIRST, LAST = ("base", "init", "initial", "pretrained"), ("final", "last", "best")
 """Names of checkpoints that have no number: those from before the training, and those of which nobody knows."""
 _THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}

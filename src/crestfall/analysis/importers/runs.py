@@ -170,7 +170,7 @@ def _by_task(frame: Frame) -> Frame:
     """Rows of several benchmarks a step as one column per benchmark."""
     counter = next((key for key in frame.cells if metrics.step_rank(key) is not None), None)
     task = next((key for key in frame.cells if _last_word(key) in _TASKS and _is_text(frame, key)), None)
-    if counter is None or task is None:
+    if counter is None or task is None or _are_graded(frame):
         return frame
     (step_at, steps), (task_at, tasks) = frame.cells[counter], frame.cells[task]
     pairs = set(zip(map(str, steps), tasks, strict=False))

@@ -40,7 +40,7 @@ _OF_ALL = re.compile(r"(\d+)(/| of | out of )(\d+)\s+(?:\w+\s+){0,2}?(solved|pas
 """`73 of 164 problems solved`"""
 _MARK = re.compile(
     r"(?<![\w/.])(train[ _-]?step|training[ _-]?step|global[ _-]?step|time[ _-]?step|step|iteration|iter|itr|rollout|"
-    r"updates?|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?|(?<=point)[-_]|(?<=ckpt)[-_])?\s*\[?\s*(\d+(?:(?:\.\d+)?[kKM]\b)?)\]?"
+    r"updates?|epoch|episode|ep|batch|round|eval|evaluation(?=\s*#)|perf|generation|checkpoint|ckpt)\.?\s*(?:[#:=]|no\.?|(?<=point)[-_]|(?<=ckpt)[-_]|(?<=step)[-_])?\s*\[?\s*(\d+(?:(?:\.\d+)?[kKM]\b)?)\]?"
     r"(?:\s*/\s*[\d.]+[kKM]?)?(?![\w.]*\.\d|\w|%)",
     re.IGNORECASE,
 )
@@ -71,6 +71,16 @@ _ACTOR = re.compile(r"\s*\([^()]*pid=\d+[^()]*\)")
 _BORDER = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\))?\s*(?:[╭╰┌└┏┗╔╚├┡┢+]|-{5,}|={5,}\s*$)")
 _COLUMNS = re.compile(rf"^\s*([A-Za-z_][\w./@%()-]*(?: [\w./@%()-]+){{0,4}})(?:\s{{2,}}|\s*\t\s*)({NUMBER})\s*$")
 _UNIT = re.compile(r"\s*(?:\(.*\)|[a-z]{1,8}|±.*)?\s*$")
+_OVER = re.compile(
+    r"\(?\b(?:over|across|of|in|for|from|on|the|last|past|previous|latest)\s(?:(?:the|last|past|previous|latest|all)\s)*"
+    r"\d+\s(?:\w+\s)?(?:episodes?|eps|games?|matches|runs?|rollouts?|trials?|trajectories|samples?|problems?|prompts?|"
+    r"tasks?|questions|seeds)\b\)?(?=\s*[:=])",
+    re.IGNORECASE,
+)
+"""`Average reward over the last 100 episodes: 0.5`: how many a value is of, and no counter."""
+_HEADING = re.compile(r"[\s=#*~-]*(\S+?)[\s=#*~:-]*")
+_KEY_ALONE = re.compile(r"([a-z_][a-z0-9_.-]*):\s*$")
+"""The name of a mapping in YAML (EasyR1)."""
 _HELD_OUT = re.compile(r"\b(eval|evaluation|evaluated|evaluating|valid|validation|validated|test)\b", re.IGNORECASE)
 _EVALUATED = re.compile(r"\b[Ee]valuat(?:ed|ing|ion)\s+(?:results?\s+)?(?:on |of |for )?([A-Za-z][\w./-]*)")
 _FILLERS = ("at", "in", "with", "and")
@@ -96,7 +106,7 @@ class Parsed:
     """`row`: cells that stand for themselves; `part`: cells of a row that goes on over several lines; `mark`: counters
     that later rows are of; `edge`: such a row ends; `title`: a heading. `bars`: now and total of progress bars,
     `before` so many of them before the cells. `head`: how long the text before the first cell is. `prefix`: of the keys
-    of the parts below a heading."""
+    of the parts below a heading; `nested`: of those alone that stand further to the right than it."""
 
     kind: Kind
     cells: tuple[Cell, ...] = ()
@@ -106,6 +116,7 @@ class Parsed:
     syntax: str = ""
     head: int = 0
     prefix: str | None = None
+    nested: bool = False
 
 
 NOTHING = Parsed("nothing")
@@ -125,8 +136,11 @@ def parse(line: str) -> Parsed:
     if (boxed := _BOXED.match(line)) and (found := _boxed(line, boxed)):
         return found
     marks, bar = marks_in(line), _BAR.search(line)
-    if (":" in line or "=" in line) and (found := _pairs(line, marks, bar)):
-        return found
+    if ":" in line or "=" in line:
+        if over := _OVER.search(line):
+            line = line[: over.start()] + " " * len(over[0]) + line[over.end() :]
+        if found := _pairs(line, marks, bar):
+            return found
     if found := _columns(line) or _spaced(line, marks):
         return found
     if bar:
@@ -135,6 +149,13 @@ def parse(line: str) -> Parsed:
     if marks:
         held_out = _HELD_OUT.search(line) and "train" not in line.lower()
         return Parsed("mark", marks=marks, prefix="eval/" if held_out else "", head=len(line))
+    actor = _ACTOR.match(line)
+    start = actor.end() if actor else 0
+    if key := _KEY_ALONE.match(line, indented := len(line) - len(line[start:].lstrip())):
+        evaluated = bool(_HELD_OUT.search(line))
+        return Parsed("title", prefix="validation/" if evaluated else f"{key[1]}/", head=indented, nested=not evaluated)
+    if len(line) < 60 and metrics.names_benchmark(line) and not _FIRST_NUMBER.search(line):
+        return Parsed("title", prefix=f"{line.split()[0].rstrip(':')}/")
     if line.rstrip().endswith(":") or "results" in line.lower():
         held_out = _HELD_OUT.search(line) and "train" not in line.lower()
         return Parsed("title", prefix="validation/" if held_out else "", head=0 if line[:1].isspace() else len(line))
@@ -246,7 +267,7 @@ def _pairs(line: str, marks: tuple[Cell, ...], bar: re.Match[str] | None) -> Par
         marks = (*(m for m in marks if m.key != "step"), _bar_mark(line, bar))
     alone = not marks and not any(metrics.step_rank(cell.key) is not None for cell in cells)
     if alone:
-        bullet = len(cells) == 1 and _UNIT.match(line, last) and not line[:first].strip(" \t•*-–▶>#|")
+        bullet = len(cells) == 1 and _UNIT.match(line, last) and not _ACTOR.sub("", line[:first]).strip(" \t•*-–▶>#|")
         held_out = None if bullet else _HELD_OUT.search(line[:first])
         if not bullet and not held_out and not any(metrics.role_of(cell.key) != "aside" for cell in cells):
             return None
@@ -302,7 +323,9 @@ def _named(key: str) -> str:
     words = key.split(" ")
     ends = [i for i, word in enumerate(words[:-1]) if word.endswith(".") and word.lower() not in _ABBREVIATIONS]
     words = words[ends[-1] + 1 :] if ends else words
-    while len(words) > 1 and ((words[0].isupper() and len(words[0]) > 3) or words[0].lower() in _FILLERS):
+    while len(words) > 1 and (
+        (words[0].isupper() and len(words[0]) > 3) or words[0].lower() in _FILLERS or NUMBERED.fullmatch(words[0])
+    ):
         words.pop(0)
     return " ".join(words)
 
@@ -319,7 +342,8 @@ def marks_in(line: str) -> tuple[Cell, ...]:
         found.setdefault(word, Cell(word, match[2], match.start(2)))
     if not found and (after := _MARK_AFTER.search(line)):
         return (Cell(_WORDS.get(after[2].lower(), after[2].lower()), after[1], after.start(1)),)
-    if not found and "/" in line and _EVALUATED_PATH.search(line):
+    heading = _HEADING.fullmatch(line)
+    if not found and ((heading and "/" in heading[1]) or ("/" in line and _EVALUATED_PATH.search(line))):
         for match in NUMBERED.finditer(line):
             found["checkpoint"] = Cell("checkpoint", match[1], match.start(1))
     return tuple(found.values())
