@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crestfall.cli.common import console_of, say
+from crestfall.cli.numbers import count
 from crestfall.core.entry import say as warn
 from crestfall.core.errors import ConfigError, CrestfallWarning, InputError
 from crestfall.core.registry import nearest
@@ -56,17 +57,10 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=count(1, 10**9),
         metavar="N",
         help="how many graded samples are behind each value, so that its noise is known",
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text}")
-    return number
 
 
 def metrics_of(words: Sequence[str] | None) -> list[str] | None:

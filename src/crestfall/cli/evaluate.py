@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crestfall.cli.common import console_of
+from crestfall.cli.numbers import amount, count
 from crestfall.core.entry import say
 from crestfall.core.errors import ConfigError
 from crestfall.store import yaml
@@ -22,20 +23,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="options of policy, tasks and grader")
     parser.add_argument("--out", type=Path, required=True, metavar="F.jsonl", help="file to write")
     parser.add_argument("--rows", default=":", metavar="START:STOP", help="rows of the benchmark (default: all)")
-    parser.add_argument("--samples", type=int, default=0, help="samples per problem besides the greedy one (default 0)")
-    parser.add_argument("--temperature", type=float, default=0.7, help="sampling temperature (default 0.7)")
-    parser.add_argument("--batch", type=int, default=20, help="problems per batch (default 20)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+    samples, temperature = count(0, 100_000), amount(0, 100, above=True)
+    parser.add_argument(
+        "--samples", type=samples, default=0, help="samples per problem besides the greedy one (default 0)"
+    )
+    parser.add_argument("--temperature", type=temperature, default=0.7, help="sampling temperature (default 0.7)")
+    parser.add_argument("--batch", type=count(), default=20, help="problems per batch (default 20)")
+    parser.add_argument("--threads", type=count(1, 256), default=1, help="CPU threads of torch")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from crestfall.testbed.evaluate import Request, evaluate
 
-    for name, least in (("samples", 0), ("batch", 1), ("threads", 1)):
-        if getattr(args, name) < least:
-            raise ConfigError(f"--{name} {getattr(args, name)}: expected at least {least}")
-    if not 0 < args.temperature < 100:
-        raise ConfigError(f"--temperature {args.temperature}: expected a number above 0 and below 100")
     options = yaml.overrides(args.overrides)
     request = Request(options, _slice(args.rows), args.samples, args.temperature, args.batch, args.threads)
     result = evaluate(request, args.out, say)

@@ -11,7 +11,7 @@ from typing import Any
 
 from crestfall.cli.analyze import add_log_arguments, metrics_of
 from crestfall.cli.common import console_of
-from crestfall.cli.numbers import count
+from crestfall.cli.numbers import amount, count
 from crestfall.cli.replay import controllers_of, split
 from crestfall.cli.watching import Watch
 from crestfall.core.entry import BAD, INTERRUPTED
@@ -50,20 +50,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument(
         "--once", action="store_true", help="look once: exit code 1 if a run has fallen, 2 if --keep could not"
     )
-    show.add_argument("--interval", type=_seconds, default=5.0, metavar="S", help="seconds between looks (default: 5)")
+    show.add_argument(
+        "--interval", type=amount(0.05, 86_400), default=5.0, metavar="S", help="seconds between looks (default: 5)"
+    )
     show.add_argument("--serve", action="store_true", help="show a page that refreshes itself, to this machine alone")
     show.add_argument("--host", default="127.0.0.1", help="address that the page is served on (default: this machine)")
     show.add_argument("--port", type=int, metavar="N", help="port of the page (default: 8642, or a free one)")
     show.add_argument(
         "--state", type=Path, metavar="DIR", help="where a watch remembers what it has done (default: ~/.local/state)"
     )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.05 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0.05 to 86400, found {text}")
-    return seconds
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

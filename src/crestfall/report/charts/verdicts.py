@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from crestfall.analysis.trajectory import Trajectory
 from crestfall.core.types import Verdict
-from crestfall.report.charts.axis import ChainAxis, Frame, Readings
-from crestfall.report.charts.signals import chain_axis
+from crestfall.report.charts.axis import ChainAxis, Frame
+from crestfall.report.charts.signals import chain_axis, readings_of
 from crestfall.report.groups import Group
 from crestfall.report.svg import Scale, area, group
 from crestfall.report.words import percent
@@ -39,10 +39,11 @@ def verdict_chart(g: Group, groups: Sequence[Group], width: float = 544) -> Mark
     axis, y = chain_axis(groups, frame), frame.y(0, 1)
     mix, seen = _mix(g), verdicts_seen(groups)
     layers = [group(_areas(campaign, points, seen, axis, y)) for campaign, points in mix.items()]
-    places = [(c, s) for c, points in mix.items() for s in points]
-    rows = {v.replace("_", " "): [100 * mix[c][s].get(v, 0.0) for c, s in places] for v in seen}
-    captions = [f"{c + 1}·{s}" if len(axis.longest) > 1 else f"step {s:,}" for c, s in places]
-    readings = Readings([axis.x(c, s) for c, s in places], captions, rows, "%") if places else None
+    shares = {
+        v.replace("_", " "): {c: {s: at.get(v, 0.0) for s, at in points.items()} for c, points in mix.items()}
+        for v in seen
+    }
+    readings = readings_of(shares, axis, 100, "%")
     parts = [frame.y_axis(y, percent, 2), *layers, axis.draw()]
     return frame.svg(parts, f"verdicts on the training samples of {g.label}", readings)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from crestfall.core.errors import ConfigError, MissingExtraError
 from crestfall.testbed.config import resolved
-from crestfall.testbed.executors.local import launch
+from crestfall.testbed.executors.local import LocalJob, launch
 from crestfall.testbed.study import STOPPED, Cell
 
 RETRIES = 3
@@ -31,28 +30,27 @@ class CellActor:
     """Lives in a Ray worker, beside the cell's process. `run` waits; the others come in while it does."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._job: LocalJob | None = None
         self._asked = False
 
     def ready(self) -> bool:
         return True
 
     def run(self, path: str, log: str, options: Mapping[str, Any], cwd: str) -> int:
-        self._process = launch(Path(path), Path(log), options, cwd)
+        process = launch(Path(path), Path(log), options, cwd)
+        self._job = LocalJob(process)
         if self._asked:
-            self._process.send_signal(signal.SIGTERM)
-        return self._process.wait()
+            self._job.ask_to_stop()
+        return process.wait()
 
     def stop(self) -> None:
         self._asked = True
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._job is not None:
+            self._job.ask_to_stop()
 
     def kill(self) -> None:
-        """The whole session: also the programs that it is grading."""
-        if self._process is not None and self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._job is not None and self._job.poll() is None:
+            self._job.kill()
 
 
 class RayExecutor:
