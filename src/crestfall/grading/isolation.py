@@ -14,6 +14,7 @@ import datetime
 import decimal
 import fractions
 import re
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ _METHODS = frozenset(name for kind in _VALUE_TYPES for name in dir(kind) if not 
 _OTHERS = """T all any argmax argmin astype dtype flat flatten max mean min ndim ravel reshape shape size sum tolist
 choice choices gauss randint random randrange sample shuffle uniform args""".split()  # noqa: SIM905
 _ATTRIBUTES = _METHODS.union(_OTHERS)  # of values, arrays, random generators and exceptions
+_MUTABLE = (list, dict, set, bytearray, collections.deque, collections.defaultdict, collections.Counter)
+_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_CHANGING = {name for kind in _MUTABLE for name in dir(kind)} - {
+    name for kind in (tuple, frozenset, bytes, types.MappingProxyType) for name in dir(kind)
+}
 _SYS = {"maxsize", "float_info", "version_info", "getsizeof"}
 _EXCEPTIONS = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
@@ -96,6 +102,11 @@ class _Reader(ast.NodeVisitor):
         self._names = names
         self._instances: set[str] = set()
         self._results: set[str] = set()
+        # A program may keep a list that it is given and change it later: only one of the two processes would see that.
+        self._mutable: set[str] = set()
+        self._given: dict[str, int] = {}  # by name: the last call that it was given to
+        self._calls = 0
+        self._keeping: set[str] = set()  # results of calls that were given something mutable
 
     # --- statements
 
@@ -169,14 +180,20 @@ class _Reader(ast.NodeVisitor):
                 else:
                     self._part(target)
             return
+        names, before = {part.id for part in node.targets if isinstance(part, ast.Name)}, self._calls
         if any(isinstance(part, ast.Call) and self._names.of_program(part.func) for part in ast.walk(node.value)):
-            self._results.update(part.id for part in node.targets if isinstance(part, ast.Name))
+            self._results |= names
+        self.visit(node.value)
         for target in node.targets:
             if isinstance(target, ast.Attribute) and root(target) not in ("self", "cls"):
                 self._part(target)
             else:
                 self.visit(target)
-        self.visit(node.value)
+        if any(call > before for call in self._given.values()):
+            self._keeping |= names
+        self._mutable = self._mutable | names if _is_mutable(node.value) else self._mutable - names
+        if self._changes(node.value):
+            self._names.own |= names
 
     def visit_Expr(self, node: ast.Expr) -> None:
         """A method called for what it does to a value that the program gave. Sorting a list shows nothing of it."""
@@ -205,6 +222,11 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         func = node.func
+        if any(map(self._changes, [*node.args, *(keyword.value for keyword in node.keywords)])):
+            raise Handles("a method of the tests' values is handed over")
+        if isinstance(func, ast.Name) and func.id in self._keeping:
+            raise Handles("a function that may keep what the program was given")
+        self._calls += self._names.of_program(func) or isinstance(func, ast.Call)
         if self._names.makes_object(node):
             raise Handles(f"objects of the class {root(func)}")
         if self._names.of_program(func) or isinstance(func, ast.Call):  # a result that is called: `adder(2)(3)`
@@ -245,8 +267,14 @@ class _Reader(ast.NodeVisitor):
                 self._hand_over(item)
         elif isinstance(node, (ast.Lambda, ast.GeneratorExp)) or _mentions(node, self._names.own):
             raise Handles("functions or objects of the tests are handed over")
+        elif isinstance(node, ast.Name) and node.id in self._mutable:
+            self._given[node.id] = self._calls
         elif not self._names.of_program(node) and not self._is_instance(node):
             self.visit(node)
+
+    def _changes(self, node: ast.expr) -> bool:
+        """Whether this is a method that changes what it belongs to, not called: `seen.append`."""
+        return isinstance(node, ast.Attribute) and node.attr in _CHANGING and root(node) not in self._names.modules
 
     def _is_instance(self, node: ast.AST) -> bool:
         while isinstance(node, ast.Attribute):
@@ -271,8 +299,12 @@ class _Reader(ast.NodeVisitor):
         self.visit(value)
 
     def visit_Name(self, node: ast.Name) -> None:
-        if node.id in self._instances and isinstance(node.ctx, ast.Load):
+        if not isinstance(node.ctx, ast.Load):
+            self._given.pop(node.id, None)
+        elif node.id in self._instances:
             raise Handles("objects of a class of the program")
+        elif self._given.get(node.id, self._calls) < self._calls:
+            raise Handles("what the program was given, looked at after a later call")
         if self._names.of_program(node) and self._names.is_class(node.id):
             raise Handles(f"the class {node.id}")
 
@@ -312,6 +344,11 @@ def _owner(node: ast.AST) -> str:
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_mutable(node: ast.expr) -> bool:
+    made = isinstance(node, ast.Call) and root(node.func) in {kind.__name__ for kind in _MUTABLE}
+    return made or isinstance(node, _DISPLAYS)
 
 
 def _is_type(node: ast.expr) -> bool:

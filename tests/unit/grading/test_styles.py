@@ -512,6 +512,35 @@ STYLES = {
         "class Counter:\n    n = 0\n    def add(self): pass",
     ),
 }
+# What the program is given is the tests' own: it may keep it, and change it in a later call.
+_EACH, _EACH_WRONG = "def each(a, f):\n    for x in a: f(x)", "def each(a, f): pass"
+_KEEP, _KEEP_WRONG = "def keep(a): return lambda x: a.append(x)", "def keep(a): return lambda x: None"
+SHARED = {
+    "a method": (IN, "seen = []\neach([1, 2], seen.append)\nassert seen == [1, 2]", _EACH, _EACH_WRONG),
+    "a method by name": (IN, "seen = []\nuse = seen.append\neach([1], f=use)\nassert seen == [1]", _EACH, _EACH_WRONG),
+    "a part of a call": (
+        *(IN, "from functools import partial\nseen = []\neach([1], partial(seen.append))\nassert seen == [1]"),
+        *(_EACH, _EACH_WRONG),
+    ),
+    "a function that keeps a list": (IN, "a = []\ng = keep(a)\ng(1)\nassert a == [1]", _KEEP, _KEEP_WRONG),
+    "a list that changes later": (
+        *(IN, "a = [1]\ng = count(a)\na.append(2)\nassert g() == 2"),
+        *("def count(a): return lambda: len(a)", "def count(a):\n    n = len(a)\n    return lambda: n"),
+    ),
+    "a module that keeps a list": (
+        *(IN, "a = []\nkeep(a)\nadd(3)\nassert a == [3]"),
+        *("def keep(a): global kept; kept = a\ndef add(x): kept.append(x)", "def keep(a): pass\ndef add(x): pass"),
+    ),
+    "looked at after the same call": (
+        *(OUT, "a = [3, 1]\nassert f(a) is None\nassert a == [1, 3]\nb = [2]\nassert f(b) is None\nassert b == [2]"),
+        *("def f(a): a.sort()", "def f(a): return sorted(a)"),
+    ),
+    "an iterator over its own": (
+        *(OUT, "assert total(zip(evens(2), evens(3))) == 4"),
+        *("def evens(n):\n    for i in range(n): yield 2 * i\ndef total(x): return sum(map(sum, x))",),
+        *("def evens(n): return [2] * n\ndef total(x): return sum(map(sum, x))",),
+    ),
+}
 NUMPY = {
     "array handed over": (
         OUT,
@@ -546,9 +575,9 @@ def code(tests: str, program: str) -> Problem:
     return Problem("t", "", CodeTests(tests, entry), "t")
 
 
-@pytest.mark.parametrize("name", [*STYLES, *NUMPY])
+@pytest.mark.parametrize("name", [*STYLES, *SHARED, *NUMPY])
 def test_a_right_program_passes_and_a_wrong_one_fails(grader, name):
-    where, tests, right, wrong = {**STYLES, **NUMPY}[name]
+    where, tests, right, wrong = {**STYLES, **SHARED, **NUMPY}[name]
     grade = grader.grade(code(tests, right), right)
     assert grade.passed, grade
     assert grade.isolation == where
