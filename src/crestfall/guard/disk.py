@@ -14,7 +14,7 @@ from crestfall.guard.average import WeightAverage
 from crestfall.guard.history import History
 from crestfall.guard.keeper import Held, Keeper
 from crestfall.guard.outcome import Outcome
-from crestfall.guard.ranks import Ranks, decided_by_first
+from crestfall.guard.ranks import Ranks, decided_by_first, shared
 from crestfall.guard.snapshots import SHARDS
 from crestfall.guard.writer import Writer
 from crestfall.store import statetree
@@ -73,6 +73,13 @@ class Disk:
             history.snapshots.forget(identity)
             raise InputError(f"{error}; it is set aside") from None
 
+    def look(self, history: History | None) -> None:
+        """Let go of all snapshots at once where the state is built in another way by now. Collective."""
+        if self._keeper is None or not any(shared(self._ranks, self._keeper.rebuilt())):
+            return
+        if (changed := self._keeper.changed()) and history is not None:
+            self._lose(history, changed)
+
     def take(self, outcome: Outcome, history: History | None) -> None:
         """Take the snapshot that an outcome asks for, let go of those that it does not want, and have the disk follow.
 
@@ -89,7 +96,7 @@ class Disk:
                 self._writer.wait()  # one copy in host memory, and no more
             held, changed = self._keeper.capture(outcome.snapshot)
             if changed and history is not None:
-                self._lose(history, outcome.snapshot, changed)
+                self._lose(history, changed, outcome.snapshot)
             self._pending[outcome.snapshot] = held
             large = outcome.snapshot
         wanted = outcome.wanted if history is None else outcome.wanted & history.available()
@@ -140,15 +147,15 @@ class Disk:
         there = history.snapshots.ids
         history.snapshots.prune(wanted | history.spare(wanted - there, there))
 
-    def _lose(self, history: History, newest: int, why: str) -> None:
+    def _lose(self, history: History, why: str, newest: int | None = None) -> None:
         self._writer.wait()
         lost = (history.snapshots.ids | frozenset(self.held())) - {newest}
         for identity in lost & history.snapshots.ids:
             history.snapshots.forget(identity)
         history.forget(lost)
         self._say(
-            f"the state has changed: {why}. Snapshots of before step {history.last_step} do not go back into it: they "
-            "stay on the disk and are no targets any more. Make a new guard when the model changes"
+            f"the state has changed: {why}. Earlier snapshots do not go back into it: they stay on the disk and are no "
+            "targets any more. Make a new guard when the model changes"
         )
 
     # --- back ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from crestfall.core.errors import ConfigError
 from crestfall.guard.learning_rate import unwrapped
 
@@ -151,7 +153,10 @@ def _spec(tensor: Any) -> tuple[Any, ...]:
 
 
 def finite(item: Any) -> bool:
-    """Whether every trainable weight of a module, or every value of a tensor, is finite. One device sync per device."""
+    """Whether every trainable weight of a module, or every value of a tensor or array, is finite. One device sync per
+    device."""
+    if isinstance(item, np.ndarray):
+        return item.dtype.kind not in "fc" or bool(np.isfinite(item.sum(dtype=np.result_type(item, np.float64))))
     import torch
 
     weights = [p for p in item.parameters() if p.requires_grad] if isinstance(item, torch.nn.Module) else [item]

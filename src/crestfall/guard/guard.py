@@ -187,6 +187,7 @@ class Guard:
             self._say_owed()
         self.check_rates()
         weights_finite = self._weights_are_finite()
+        self._disk.look(self._history)
 
         def decide() -> dict[str, Any]:
             assert self._history is not None

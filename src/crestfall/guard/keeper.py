@@ -53,6 +53,8 @@ class Keeper:
         self._buffers = Buffers()
         self.memory: dict[int, Held] = {}
         self.outline: Outline | None = None
+        self._build: Any = None
+        self._classes: dict[str, str] = {}
         shards = any(shared(ranks, everywhere(ranks, self._rehearse)))
         if is_sharded is None:
             is_sharded = shards
@@ -76,7 +78,8 @@ class Keeper:
         self._state.restore(statetree.unpack(held))
         if odd := self._differences(held):
             raise ConfigError(f"restoring the captured state does not reproduce it exactly: {', '.join(odd[:3])}")
-        self.outline = statetree.outline(held)
+        self._state.begin()
+        self.outline, self._classes, self._build = statetree.outline(held), self._state.classes, self._state.build()
         return bool(held.sharded)
 
     def _refuse_gathered(self, held: Packed) -> None:
@@ -94,13 +97,27 @@ class Keeper:
     def capture(self, identity: int) -> tuple[Held, str]:
         """Take a snapshot. Collective. Returns it, and why those of before do not fit any more ("": they do)."""
         live = statetree.look(self._state.capture())
-        outline = statetree.outline(live)
-        changed = misfit(self.outline, outline, self._state) if self.outline is not None else ""
-        self.outline = outline
+        changed = self._compared(live)
         held = self._held(live)
         if self.in_memory:
             self.memory[identity] = held
         return held, changed
+
+    def rebuilt(self) -> bool:
+        """Whether the model or an optimizer is built in another way than it was. Costs next to nothing."""
+        before, self._build = self._build, self._state.build()
+        return bool(self._build != before)
+
+    def changed(self) -> str:
+        """Why snapshots of before do not fit any more ("": they do). Collective."""
+        return self._compared(statetree.look(self._state.capture()))
+
+    def _compared(self, live: Packed) -> str:
+        assert self.outline is not None
+        outline = statetree.outline(live)
+        why = misfit(self.outline, outline, self._state, self._classes)
+        self.outline, self._classes = outline, self._state.classes
+        return why
 
     def copy_of_now(self) -> Held:
         """The state as it is, beside the snapshots. Collective."""

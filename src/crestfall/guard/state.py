@@ -42,6 +42,8 @@ class State:
     def __init__(self, objects: Mapping[str, Any], schedule: Schedule = "back") -> None:
         self._objects, self.rates_stay = objects, schedule == "on"
         self._find()
+        self._odd: set[str] = set()
+        """Tensors and arrays that hold NaN or infinity from the start, as a buffer that is filled little by little."""
 
     def _find(self) -> None:
         """Look through the lists and dicts, which may have changed."""
@@ -86,9 +88,29 @@ class State:
         """Why a stored snapshot misses something of the state, or has what the state has no place for."""
         return ""
 
+    def begin(self) -> None:
+        """Look at the values that there are before training."""
+        self._odd = {path for path, item in self._arrays().items() if not exact.finite(item)}
+
     def finite(self) -> bool:
         """Whether all trainable weights are finite numbers."""
-        return all(exact.finite(item) for item in (*self.modules.values(), *self.tensors.values()))
+        others = [item for path, item in self._arrays().items() if path not in self._odd]
+        return all(map(exact.finite, (*self.modules.values(), *others)))
+
+    def _arrays(self) -> dict[str, Any]:
+        """The tensors and arrays that are weights by themselves."""
+        return {path: item for path, item in self.items.items() if _is_array(item)}
+
+    def build(self) -> Any:
+        """Names and shapes of the weights, and classes and groups of the optimizers: what a snapshot has to fit."""
+        self._find()
+        names = {
+            f"{path}.{name}": tuple(weight.shape)
+            for path, module in self.modules.items()
+            for name, weight in module.named_parameters()
+        }
+        groups = {path: [len(group["params"]) for group in item.param_groups] for path, item in self.optimizers.items()}
+        return names, groups, self.classes
 
     def trained_elsewhere(self, leaves: Iterable[Any]) -> str:
         """The path of an optimizer that trains weights which are in no module or tensor here, nor in the memory of

@@ -47,6 +47,10 @@ class TrainerState(State):
         super()._find()
         self.modules = {"model": self._model}
 
+    def build(self) -> Any:
+        """None: weights that come or go are left out of a snapshot, or out of a return."""
+        return None
+
     def lacks(self, stored: Outline) -> str:
         """Why weights of a stored snapshot do not go into the model, or not all that it trains are there."""
         return self.trained.lacks({n: spec for n, spec in stored.tensors.items() if n.startswith("model.")})

@@ -540,3 +540,48 @@ def test_weights_that_never_change_are_said(tmp_path: Path) -> None:
         guard.observe(step, select=0.1 * (step + 1))
     with pytest.warns(CrestfallWarning, match="snapshots of steps 0, 1, 2 are the same"):
         guard.close()
+
+
+def grown(state: dict[str, Any]) -> None:
+    state["model"].append(torch.nn.Linear(4, 4))
+    state["adam"].add_param_group({"params": list(state["model"][3].parameters())})
+
+
+def another_optimizer(state: dict[str, Any]) -> None:
+    state["adam"] = torch.optim.SGD(state["model"].parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(grown, "model.3.bias is in the state here alone"), (another_optimizer, "adam is a torch.optim.sgd")],
+)
+def test_a_model_that_changes_at_a_worse_score_is_said_and_kept_from_there(
+    change: Callable[[dict[str, Any]], None], why: str, tmp_path: Path
+) -> None:
+    model = network()
+    state: dict[str, Any] = {"model": model, "adam": torch.optim.Adam(model.parameters())}
+    with Guard(tmp_path, state=state) as guard:
+        guard.observe(0, select=0.5)
+        change(state)
+        trained(model, state["adam"])
+        kept = model[0].weight.detach().clone()
+        with pytest.warns(CrestfallWarning, match=f"the state has changed: {why}"):
+            guard.observe(1, select=0.4)
+        trained(model, state["adam"])
+        guard.observe(2, select=0.3)
+        decision = guard.finish()
+        guard.carry_out(decision)
+    assert decision.target_step == 1
+    assert decision.reason.endswith("no snapshot of step 0 is kept: step 1 (0.400) takes its place")
+    assert torch.equal(model[0].weight, kept)
+
+
+def test_arrays_that_become_nan_are_left_and_those_that_were_are_not_looked_at(tmp_path: Path) -> None:
+    weights, log = np.zeros(3), np.full(4, np.nan)
+    with Guard(tmp_path, state={"w": weights, "log": log}) as guard:
+        assert guard.observe(0, select=0.5).action == "continue"
+        weights[1] = np.inf
+        decision = guard.observe(1, select=0.6)
+        assert (decision.action, decision.target_step) == ("stop", 0)
+        guard.carry_out(decision)
+    assert not weights.any()
