@@ -16,6 +16,7 @@ from crestfall.core.errors import ConfigError, InputError
 from crestfall.core.types import Grade, Problem
 from crestfall.grading.kept import KeptGrades
 from crestfall.grading.problems.formats import left_out_line, stream_problems
+from crestfall.grading.problems.humaneval import STOP
 from crestfall.grading.progress import progress_bar
 from crestfall.grading.results import write_lines
 from crestfall.grading.samples import Assembly, Matcher, Sample, Written, assembled, none_known, read_samples
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
     from crestfall.grading import CodeGrader
 
-# The stop strings of the Codex paper, with which most published HumanEval completions were made.
-STOPS = {"humaneval": ("\nclass", "\ndef", "\n#", "\nif", "\nprint")}
+STOPS = {"humaneval": STOP}
 
 
 @dataclass

@@ -12,6 +12,9 @@ from crestfall.grading.names import parse
 from crestfall.grading.problems.base import NoTests, id_of
 from crestfall.store.rows import Row
 
+STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""Where the Codex paper (Chen et al. 2021, section 3.1) ends a completion; most published completions end so."""
+
 # Where several results are right, by benchmark and function: the names of EvalPlus's special oracles in `evalplus`.
 _ORACLES = {
     ("HumanEval", "find_zero"): "root",

@@ -8,12 +8,9 @@ from typing import ClassVar, Literal
 
 from crestfall.core.registry import register
 from crestfall.core.types import Problem
-from crestfall.grading.problems.humaneval import problem
+from crestfall.grading.problems.humaneval import STOP, problem
 from crestfall.store.rows import Row
 from crestfall.testbed.tasks.benchmark import Benchmark
-
-# Where the Codex paper (Chen et al. 2021, section 3.1) ends a completion.
-STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 INSTRUCTION = "Complete this Python function. Answer with the whole program in one code block.\n\n"
 
