@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from crestfall.testbed.config import RunConfig
-from crestfall.testbed.policies.hf.decode import left_padded
+from crestfall.testbed.policies.padding import padded
 from research.gpu_check.place import Place
 from research.gpu_check.report import Section
 
@@ -25,7 +25,7 @@ def compare(place: Place, section: Section, name: str, config: RunConfig) -> Non
     _, ours = place.timed(lambda: policy.sample(problems, uniforms, 1.0))
     prompts = [policy.text.encode(problem) for problem in problems for _ in range(group)]
     model = policy.lm.model.to(torch.bfloat16) if place.cuda else policy.lm.model
-    ids, mask = (tensor.to(place.device) for tensor in left_padded(prompts, policy.text.pad))
+    ids, mask = (tensor.to(place.device) for tensor in padded(prompts, policy.text.pad, left=True))
     generate(model, ids, mask, 4)
     _, by_generate = place.timed(lambda: generate(model, ids, mask, longest))
     plain_loop(model, ids, mask, 4)

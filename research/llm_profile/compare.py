@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from crestfall.testbed.policies.base import Samples, distinct
-from crestfall.testbed.policies.hf.decode import left_padded
 from crestfall.testbed.policies.hf.policy import LoadedHf
-from crestfall.testbed.policies.hf.scoring import right_padded
+from crestfall.testbed.policies.padding import padded
 from crestfall.testbed.tasks.base import Sizes
 from crestfall.testbed.tasks.sentences import Sentences
 from research.gpu_check.peers import generate, plain_loop
@@ -36,7 +35,7 @@ def plain_update(policy: LoadedHf, samples: Samples, rows: int = 8) -> None:
     for start in range(0, len(prompts), rows):
         part = range(start, min(start + rows, len(prompts)))
         whole = [np.concatenate((prompts[n], samples.tokens_N[n])) for n in part]
-        ids, mask = (tensor.to(policy.lm.device) for tensor in right_padded(whole, policy.text.pad))
+        ids, mask = (tensor.to(policy.lm.device) for tensor in padded(whole, policy.text.pad))
         logprobs = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float().log_softmax(-1)
         chosen = logprobs.gather(-1, ids[:, 1:, None])[..., 0]
         written = mask[:, 1:].clone()
@@ -53,7 +52,7 @@ def compare(policy: LoadedHf, problems: int, group: int, tokens: int) -> dict[st
     samples, sampling = timed(lambda: policy.sample(chosen, uniforms, 1.0))
     written, asked = sum(map(len, samples.tokens_N)), problems * group * tokens
     prompts = [policy.text.encode(problem) for problem in samples.problem_N]
-    ids, mask = (tensor.to(policy.lm.device) for tensor in left_padded(prompts, policy.text.pad))
+    ids, mask = (tensor.to(policy.lm.device) for tensor in padded(prompts, policy.text.pad, left=True))
     _, generating = timed(lambda: generate(policy.lm.model, ids, mask, tokens))
 
     def loop() -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crestfall.testbed.policies.base import Samples
+from crestfall.testbed.policies.padding import padded
 
 BLANK = -1
 
@@ -59,7 +60,7 @@ def microbatch(
     prompts = [prompts_P[max(n, 0) // samples.group_size] for n in rows_B]
     completions = [samples.tokens_N[n].tolist() if n != BLANK else [pad] for n in rows_B]
     prompt_ids, prompt_mask = padded(prompts, pad, left=True)
-    completion_ids, completion_mask = padded(completions, pad, left=False)
+    completion_ids, completion_mask = padded(completions, pad)
     advantages_B = np.where(real_B, advantages_N[np.maximum(rows_B, 0)], 0.0)
     batch = {
         "prompt_ids": prompt_ids,
@@ -70,14 +71,3 @@ def microbatch(
         "num_items_in_batch": torch.tensor(items),
     }
     return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def padded(sequences: Sequence[Sequence[int]], pad: int, left: bool) -> tuple[Tensor, Tensor]:
-    """Ids and mask [B, T]."""
-    longest = max(len(s) for s in sequences)
-    ids = np.full((len(sequences), longest), pad, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for i, sequence in enumerate(sequences):
-        place = slice(longest - len(sequence), None) if left else slice(0, len(sequence))
-        ids[i, place], mask[i, place] = sequence, 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)

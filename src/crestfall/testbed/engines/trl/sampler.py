@@ -18,9 +18,9 @@ import torch
 
 from crestfall.core.types import Problem
 from crestfall.testbed.engines.sampling import Sampler
-from crestfall.testbed.engines.trl.batches import padded
 from crestfall.testbed.policies.base import FloatArray, IntArray, Samples
 from crestfall.testbed.policies.hf.generate import generate
+from crestfall.testbed.policies.padding import padded
 
 if TYPE_CHECKING:
     from crestfall.testbed.engines.trl.models import Parts

@@ -21,6 +21,7 @@ from crestfall.testbed.policies.base import FloatArray, IntArray
 from crestfall.testbed.policies.hf.draw import draw
 from crestfall.testbed.policies.hf.model import CausalLM
 from crestfall.testbed.policies.hf.replay import Replayed
+from crestfall.testbed.policies.padding import padded
 
 Ended = Callable[[int, Sequence[int]], bool]
 """(sample, its tokens so far) -> whether it ends with the last of them."""
@@ -53,7 +54,7 @@ def decode(
     live = np.ones(len(tokens), dtype=bool)
     row_R = np.arange(len(tokens))  # which sample stands in which row of the batch
     with lm.computing():
-        ids, mask = (tensor.to(lm.device) for tensor in left_padded(prompts, pad))
+        ids, mask = (tensor.to(lm.device) for tensor in padded(prompts, pad, left=True))
         cache = lm.new_cache()
         states = lm.states(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)[:, -1].repeat_interleave(group, 0)
         cache.batch_repeat_interleave(group)
@@ -94,16 +95,6 @@ class Growing:
         self._mask = torch.cat((self._mask, self._mask.new_ones(len(self._mask), 1)), dim=1)
         states = self._lm.states(token_R[:, None], self._mask, self._mask.sum(1, keepdim=True) - 1, self._cache)
         return self._draws(states[:, -1], uniforms_R)
-
-
-def left_padded(sequences: Sequence[IntArray], pad: int) -> tuple[Tensor, Tensor]:
-    """Ids [B, L] and mask [B, L]: all end in the last column, where the next token is read off."""
-    longest = max(map(len, sequences))
-    ids = np.full((len(sequences), longest), pad, dtype=np.int64)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[longest - len(sequence) :] = sequence
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return torch.from_numpy(ids), (torch.arange(longest) >= longest - lengths[:, None]).long()
 
 
 class _Draws:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from crestfall.testbed.policies.base import IntArray
-from crestfall.testbed.policies.hf.decode import left_padded
 from crestfall.testbed.policies.hf.model import CausalLM
+from crestfall.testbed.policies.padding import padded
 
 
 def states(
@@ -39,12 +39,12 @@ def _behind_shared_prompts(
     lm: CausalLM, prompts: Sequence[IntArray], prompt_R: IntArray, tokens_R: Sequence[IntArray], pad: int
 ) -> Tensor:
     used, place_R = np.unique(prompt_R, return_inverse=True)
-    ids, mask_PL = (tensor.to(lm.device) for tensor in left_padded([prompts[p] for p in used], pad))
+    ids, mask_PL = (tensor.to(lm.device) for tensor in padded([prompts[p] for p in used], pad, left=True))
     index_R = torch.from_numpy(place_R).to(lm.device)
     cache = lm.new_cache()
     first_RD = lm.states(ids, mask_PL, (mask_PL.cumsum(1) - 1).clamp_min(0), cache)[index_R, -1]
     # The last token is said by the state before it, and says nothing.
-    inputs, mask_RW = (tensor.to(lm.device) for tensor in right_padded([tokens[:-1] for tokens in tokens_R], pad))
+    inputs, mask_RW = (tensor.to(lm.device) for tensor in padded([tokens[:-1] for tokens in tokens_R], pad))
     real = torch.cat((mask_RW.new_ones(len(tokens_R), 1), mask_RW), dim=1).bool()
     if inputs.shape[1] == 0:
         return first_RD
@@ -59,20 +59,11 @@ def _each_with_its_prompt(
     lm: CausalLM, prompts_R: Sequence[IntArray], tokens_R: Sequence[IntArray], pad: int
 ) -> Tensor:
     whole = [np.concatenate((prompt, tokens)) for prompt, tokens in zip(prompts_R, tokens_R, strict=True)]
-    ids, mask = (tensor.to(lm.device) for tensor in right_padded(whole, pad))
+    ids, mask = (tensor.to(lm.device) for tensor in padded(whole, pad))
     out = lm.states(ids, mask, torch.arange(ids.shape[1], device=lm.device).expand(len(ids), -1))
     row_n = np.repeat(np.arange(len(tokens_R)), [len(tokens) for tokens in tokens_R])
     place_n = np.concatenate([len(p) - 1 + np.arange(len(t)) for p, t in zip(prompts_R, tokens_R, strict=True)])
     return out[torch.from_numpy(row_n).to(lm.device), torch.from_numpy(place_n).to(lm.device)]
-
-
-def right_padded(sequences: Sequence[IntArray], pad: int) -> tuple[Tensor, Tensor]:
-    """Ids [B, L] and mask [B, L], padded where no real token looks."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    ids = np.full((len(sequences), int(lengths.max())), pad, dtype=np.int64)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return torch.from_numpy(ids), (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
 def batches(

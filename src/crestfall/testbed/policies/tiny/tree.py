@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crestfall.testbed.policies import padding
 from crestfall.testbed.policies.base import IntArray
 from crestfall.testbed.policies.tiny.folded import Folded, Layer, normed
 from crestfall.testbed.policies.tiny.tokenizer import CODE, PAD
@@ -150,8 +151,5 @@ def squared_relu(x: Tensor) -> Tensor:
 
 def padded(sequences: Sequence[Sequence[int] | IntArray]) -> tuple[Tensor, Tensor]:
     """Right-padded ids [B, T] and lengths [B]."""
-    lengths = [len(s) for s in sequences]
-    out = np.full((len(sequences), max(lengths)), PAD, dtype=np.int64)
-    for row, sequence in zip(out, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return torch.from_numpy(out), torch.tensor(lengths)
+    ids, mask = padding.padded(sequences, PAD)
+    return ids, mask.sum(1)
