@@ -101,11 +101,13 @@ class _Reader(ast.NodeVisitor):
     def __init__(self, names: Names) -> None:
         self._names = names
         self._instances: set[str] = set()
-        self._results: set[str] = set()
+        self._results: dict[str, int] = {}  # by name: how many calls for their effect alone came before
+        self._effects = 0
         # A program may keep a list that it is given and change it later: only one of the two processes would see that.
         self._mutable: set[str] = set()
         self._given: dict[str, int] = {}  # by name: the last call that it was given to
         self._calls = 0
+        self._shared: set[str] = set()  # variables with a part that has a name of its own
         self._keeping: set[str] = set()  # results of calls that were given something mutable
 
     # --- statements
@@ -181,8 +183,10 @@ class _Reader(ast.NodeVisitor):
                     self._part(target)
             return
         names, before = {part.id for part in node.targets if isinstance(part, ast.Name)}, self._calls
+        for name in names:
+            self._results.pop(name, None)
         if any(isinstance(part, ast.Call) and self._names.of_program(part.func) for part in ast.walk(node.value)):
-            self._results |= names
+            self._results |= dict.fromkeys(names, self._effects)
         self.visit(node.value)
         for target in node.targets:
             if isinstance(target, ast.Attribute) and root(target) not in ("self", "cls"):
@@ -191,6 +195,8 @@ class _Reader(ast.NodeVisitor):
                 self.visit(target)
         if any(call > before for call in self._given.values()):
             self._keeping |= names
+        if isinstance(node.value, ast.Subscript):
+            self._shared.add(_owner(node.value))
         self._mutable = self._mutable | names if _is_mutable(node.value) else self._mutable - names
         if self._changes(node.value):
             self._names.own |= names
@@ -200,6 +206,7 @@ class _Reader(ast.NodeVisitor):
         func = getattr(node.value, "func", None)
         if isinstance(func, ast.Attribute) and func.attr != "sort" and _owner(func) in self._results:
             raise Handles("what the program gave is changed")
+        self._effects += isinstance(node.value, ast.Call) and self._names.of_program(node.value.func)
         self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
@@ -268,7 +275,11 @@ class _Reader(ast.NodeVisitor):
         elif isinstance(node, (ast.Lambda, ast.GeneratorExp)) or _mentions(node, self._names.own):
             raise Handles("functions or objects of the tests are handed over")
         elif isinstance(node, ast.Name) and node.id in self._mutable:
+            if node.id in self._shared:
+                raise Handles("a part of what the program is given has a name of its own")
             self._given[node.id] = self._calls
+        elif isinstance(node, ast.Name) and node.id in self._results:
+            self._results[node.id] = self._effects
         elif not self._names.of_program(node) and not self._is_instance(node):
             self.visit(node)
 
@@ -303,7 +314,10 @@ class _Reader(ast.NodeVisitor):
             self._given.pop(node.id, None)
         elif node.id in self._instances:
             raise Handles("objects of a class of the program")
-        elif self._given.get(node.id, self._calls) < self._calls:
+        elif (
+            self._given.get(node.id, self._calls) < self._calls
+            or self._results.get(node.id, self._effects) < self._effects
+        ):
             raise Handles("what the program was given, looked at after a later call")
         if self._names.of_program(node) and self._names.is_class(node.id):
             raise Handles(f"the class {node.id}")

@@ -531,6 +531,18 @@ SHARED = {
         *(IN, "a = []\nkeep(a)\nadd(3)\nassert a == [3]"),
         *("def keep(a): global kept; kept = a\ndef add(x): kept.append(x)", "def keep(a): pass\ndef add(x): pass"),
     ),
+    "a result that changes later": (
+        *(IN, "a = log()\nadd(3)\nassert a == [3]"),
+        *("kept = []\ndef log(): return kept\ndef add(x): kept.append(x)", "def log(): return []\ndef add(x): pass"),
+    ),
+    "a part by name": (
+        *(IN, "a = [[1], [2]]\nb = a[0]\nf(a)\nassert b == [1] and a[0] == [9]"),
+        *("def f(a): a[0] = [9]", "def f(a): a[0][:] = [9]"),
+    ),
+    "by keyword, in a tuple": (
+        *(OUT, "a, b = [], []\nf(x=a, y=(b,))\nassert (a, b) == ([1], [2])"),
+        *("def f(x, y):\n    x.append(1)\n    y[0].append(2)", "def f(x, y): x.append(1)"),
+    ),
     "looked at after the same call": (
         *(OUT, "a = [3, 1]\nassert f(a) is None\nassert a == [1, 3]\nb = [2]\nassert f(b) is None\nassert b == [2]"),
         *("def f(a): a.sort()", "def f(a): return sorted(a)"),

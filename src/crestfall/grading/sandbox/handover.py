@@ -145,24 +145,32 @@ def sent(operands: tuple[Any, ...]) -> bytes:
     return file.getvalue()
 
 
-def write_back(args: Any, changed: Any) -> None:
+def write_back(old: Any, new: Any) -> None:
     """Make lists, dicts and sets that a call has changed look changed here too, as they would in one process."""
-    if isinstance(args, list) and isinstance(changed, list):
-        if len(args) == len(changed):
-            for index, (old, new) in enumerate(zip(args, changed, strict=True)):
-                if isinstance(old, (list, dict, set, bytearray, deque)) and type(old) is type(new):
-                    write_back(old, new)
-                elif hasattr(old, "dtype") and getattr(old, "shape", None) == getattr(new, "shape", ()) != ():
-                    old[...] = new
-                elif type(old) is not Remote and type(new) is not Remote:
-                    args[index] = new
-        else:
-            args[:] = changed
-    elif isinstance(args, bytearray):
-        args[:] = changed
-    elif isinstance(args, deque):
-        args.clear()
-        args.extend(changed)
-    elif isinstance(args, (dict, set)):
-        args.clear()
-        args.update(changed)
+    if isinstance(old, list) and len(old) == len(new):
+        old[:] = map(_merged, old, new)
+    elif isinstance(old, (list, bytearray)):
+        old[:] = new
+    elif isinstance(old, dict) and list(old) == list(new):
+        for key in old:
+            old[key] = _merged(old[key], new[key])
+    elif isinstance(old, deque):
+        old.clear()
+        old.extend(new)
+    elif isinstance(old, (dict, set)):
+        old.clear()
+        old.update(new)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """What stands in the place of a changed value: the same object, where it could have been changed itself."""
+    if isinstance(old, (list, dict, set, bytearray, deque)) and type(old) is type(new):
+        write_back(old, new)
+    elif hasattr(old, "dtype") and getattr(old, "shape", None) == getattr(new, "shape", ()) != ():
+        old[...] = new
+    elif type(old) is tuple is type(new) and len(old) == len(new):
+        parts = tuple(map(_merged, old, new))
+        return old if all(a is b for a, b in zip(old, parts, strict=True)) else parts
+    elif type(old) is not Remote and type(new) is not Remote:
+        return new
+    return old

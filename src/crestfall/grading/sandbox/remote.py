@@ -66,7 +66,7 @@ class Conversation:
             raise
         self.used |= verb != "name" or not isinstance(value, Remote)
         if changed and verb == "call":
-            write_back(operands[0], changed[0])
+            write_back(list(operands), changed[0])
         return value
 
     def _read(self) -> list[Any]:

@@ -84,21 +84,22 @@ def _named(namespace: dict[str, Any], name: str) -> Any:
 
 
 def _call(encoder: Encoder, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> str:
-    before = _snapshot(encoder, args)
+    before = _snapshot(encoder, args, kwargs)
     value = encoder.encode(function(*args, **kwargs))
-    if before is not None and _snapshot(encoder, args) != before:
-        return f'["v",{value},{encoder.encode(args)}]'
+    if before is not None and _snapshot(encoder, args, kwargs) != before:
+        return f'["v",{value},{encoder.encode([args, kwargs])}]'
     return f'["v",{value}]'
 
 
-def _snapshot(encoder: Encoder, args: list[Any]) -> bytes | str | None:
+def _snapshot(encoder: Encoder, args: list[Any], kwargs: dict[str, Any]) -> bytes | str | None:
     """Snapshot of a call's arguments, which differs afterwards if the call changed them; None if none can be taken."""
     try:
-        return marshal.dumps(args, PLAIN)
+        return marshal.dumps([args, kwargs], PLAIN)
     except ValueError:
         pass
     try:
-        return encoder.encode([arg for arg in args if type(arg) in _CHANGEABLE or hasattr(arg, "dtype")])
+        given = [*args, *kwargs.values()]
+        return encoder.encode([arg for arg in given if type(arg) in _CHANGEABLE or hasattr(arg, "dtype")])
     except Exception:
         return None
 
