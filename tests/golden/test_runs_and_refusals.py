@@ -247,3 +247,25 @@ def test_a_resumed_run_without_steps_counts_on_from_its_epoch(tmp_path: Path) ->
     rows = lines(lambda s, v: f"{{'reward': {v}, 'epoch': {s / 60:.3f}}}\n").splitlines(keepends=True)
     (t,) = load([written(tmp_path, "x.log", "".join([*rows[:40], "CUDA out of memory\n", *rows[30:]]))])
     assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+
+
+def test_jobs_that_log_into_folders_of_their_own_are_one_run(tmp_path: Path) -> None:
+    for job, (first, last) in enumerate([(1, 25), (21, 45), (40, 60)]):
+        rows = "".join(json.dumps({"step": s, "reward": v}) + "\n" for s, v in POINTS[first - 1 : last])
+        written(tmp_path, f"run_2026050{job}/metrics.jsonl", rows)
+    (t,) = load([tmp_path])
+    assert (t.steps_S.tolist(), t.values_S.tolist()) == (STEPS, UP_AND_DOWN)
+    assert "3 files of one run, each goes on with the one before it" in t.notes
+
+
+def test_a_job_that_may_go_on_with_two_runs_in_other_folders_is_one_of_its_own(tmp_path: Path) -> None:
+    for name, (first, last) in {"seed_1": (1, 40), "seed_2": (1, 40), "seed_3": (35, 60)}.items():
+        rows = "".join(f"{s},{v}\n" for s, v in POINTS[first - 1 : last])
+        written(tmp_path, f"{name}/progress.csv", "step,reward\n" + rows.replace("0.", f"0.{name[-1]}"))
+    assert len(load([tmp_path])) == 3
+
+
+def test_decimal_commas_before_a_comma(tmp_path: Path) -> None:
+    text = lines(lambda s, v: f"step {s}: reward = {v}, kl = 0.1\n".replace(".", ","))
+    (t,) = load([written(tmp_path, "x.log", text)])
+    assert t.values_S.tolist() == UP_AND_DOWN

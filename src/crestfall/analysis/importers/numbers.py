@@ -122,7 +122,7 @@ def with_points(columns: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 _COMMA_VALUE = re.compile(r"[:=]\s*-?0,\d")
 _POINT_VALUE = re.compile(r"(?<![\d.,])-?0\.\d")
-_COMMA_NUMBER = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
+_COMMA_NUMBER = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.]|,\d)")
 
 
 _THOUSANDS_END = re.compile(r",(?<!:\d\d,)\d{3}(?!\d)")

@@ -33,9 +33,7 @@ NEW_GROUND = 0.25
 def joined(histories: Sequence[History]) -> list[History]:
     """The runs, each once, in the order of their first files."""
     found = _together(histories, _voice, _averaged)
-    found = _together(
-        found, lambda h: (h.format, h.source.parent, _NUMBER.sub("", unpacked_name(h.source))), _continued
-    )
+    found = _together(found, lambda h: (h.format, _unnumbered(h.source)), _continued)
     return _together(found, lambda h: (h.format, h.source.parent, _apart(h.name)[0]), _with_splits)
 
 
@@ -48,6 +46,12 @@ def _together(
     for history in histories:
         groups.setdefault(group(history), []).append(history)
     return [h for some in groups.values() for h in (join(some) if len(some) > 1 else some)]
+
+
+def _unnumbered(source: Path) -> Path:
+    """The path without the numbers in its name and in that of its folder, which differ from job to job."""
+    folder = source.parent.with_name(_NUMBER.sub("", source.parent.name) or "-") if source.parent.name else source.parent
+    return folder / _NUMBER.sub("", unpacked_name(source))
 
 
 def _voice(history: History) -> Hashable:
@@ -71,11 +75,12 @@ def _continued(histories: list[History]) -> list[History]:
     spans = sorted(((*_span(h), h) for h in histories), key=lambda span: span[:2])
     chains: list[list[tuple[int, int, History]]] = []
     for begins, ends, history in spans:
-        chain = next((c for c in chains if _new_ground(*c[-1], begins, ends) and _alike(c[-1][2], history)), None)
-        if chain is None:
-            chains.append([(begins, ends, history)])
+        before = [c for c in chains if _new_ground(*c[-1], begins, ends) and _alike(c[-1][2], history)]
+        beside = [c for c in before if c[-1][2].source.parent == history.source.parent]
+        if beside or len(before) == 1:  # in folders of their own, only where there is no doubt
+            (beside or before)[0].append((begins, ends, history))
         else:
-            chain.append((begins, ends, history))
+            chains.append([(begins, ends, history)])
     return [_chained([h for _, _, h in chain]) for chain in chains]
 
 
