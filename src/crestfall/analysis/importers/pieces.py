@@ -48,10 +48,10 @@ def _together(
     return [h for some in groups.values() for h in (join(some) if len(some) > 1 else some)]
 
 
-def _unnumbered(source: Path) -> Path:
+def _unnumbered(source: Path) -> Hashable:
     """The path without the numbers in its name and in that of its folder, which differ from job to job."""
-    folder = source.parent.with_name(_NUMBER.sub("", source.parent.name) or "-") if source.parent.name else source.parent
-    return folder / _NUMBER.sub("", unpacked_name(source))
+    names = (source.parent.name, unpacked_name(source))
+    return (source.parent.parent, *(_NUMBER.sub("", name) for name in names))
 
 
 def _voice(history: History) -> Hashable:
