@@ -189,3 +189,11 @@ def test_a_line_that_is_no_chain_is_one_line(
     assert main([str(file), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith(f"crestfall: {file}:{said}")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_tables_are_those_of_the_published_chains(tmp_path: Path) -> None:
+    """Whatever changes a number in the code changes it on the page, or fails here."""
+    docs = STUDY.parents[2] / "docs" / "regret"
+    assert main([str(docs / "chains.jsonl"), "--out", str(tmp_path / "regret"), "--no-figures"]) == 0
+    for made in (tmp_path / "regret").iterdir():
+        assert made.read_text() == (docs / made.name).read_text(), made.name
