@@ -269,3 +269,13 @@ def test_decimal_commas_before_a_comma(tmp_path: Path) -> None:
     text = lines(lambda s, v: f"step {s}: reward = {v}, kl = 0.1\n".replace(".", ","))
     (t,) = load([written(tmp_path, "x.log", text)])
     assert t.values_S.tolist() == UP_AND_DOWN
+
+
+def test_aims_store_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    written(tmp_path, ".aim/meta/chunks/abc/CURRENT", "MANIFEST-000001\n")
+    written(tmp_path, ".aim/run_metadata.sqlite", b"SQLite format 3\x00" + b"\x00" * 100)
+    for path in (tmp_path, tmp_path / ".aim"):
+        with pytest.raises(InputError, match=r"\.aim: this is Aim's own store; export its metrics as CSV"):
+            load([path])
+    written(tmp_path, "log.csv", table("step,reward", lambda s, v: f"{s},{v}"))
+    assert len(load([tmp_path])) == 1

@@ -17,7 +17,7 @@ from crestfall.analysis.importers.history import to_trajectories
 from crestfall.analysis.importers.metrics import role_of
 from crestfall.analysis.importers.names import merged, told_apart
 from crestfall.analysis.importers.pieces import joined
-from crestfall.analysis.importers.refusals import KNOWN, advice_on, refusal
+from crestfall.analysis.importers.refusals import AIM, KNOWN, advice_on, refusal
 from crestfall.analysis.importers.steps import COUNTED
 from crestfall.analysis.importers.text import head_of
 from crestfall.analysis.importers.wandb_online import SCHEME, read_online
@@ -140,7 +140,7 @@ def _directory(path: Path, asked: _Asked) -> list[Trajectory]:
     files = [p for p in files if p not in printed]
     surely: list[History] = []
     guessed: list[History] = []
-    for group in _groups(files, refused):
+    for group in _groups([p for p in files if AIM not in p.parts], refused):
         sure = group.importer.order < _GUESSED
         try:
             (surely if sure else guessed).extend(group.read())

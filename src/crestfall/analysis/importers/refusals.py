@@ -22,13 +22,23 @@ _KINDS = {
     ),
     ".png .jpg .jpeg .gif .svg .pdf .webp": "a picture; export the numbers behind it as CSV",
     ".doc .docx .odt .rtf .pptx": "a document; paste its table into a .md or .csv file",
+    ".eval": "an Inspect log; write it as JSON (`inspect log dump FILE > FILE.json`), and give that",
     ".7z .rar": "an archive of an unknown kind; unpack it, and give the folder",
 }
 _ADVICE = {suffix: advice for suffixes, advice in _KINDS.items() for suffix in suffixes.split()}
 
 
+AIM = ".aim"
+_AIM = (
+    "Aim's own store; export its metrics as CSV, on the page Metrics of Aim's UI or in Python: pandas.concat("
+    "m.dataframe() for run in aim.Repo('.').query_metrics().iter_runs() for m in run).to_csv('log.csv')"
+)
+
+
 def advice_on(path: Path) -> str | None:
     """Sentence on how to export what a file holds; None for files of which nothing is known."""
+    if AIM in path.parts:
+        return f"{Path(*path.parts[: path.parts.index(AIM) + 1])}: this is {_AIM}"
     advice = _ADVICE.get(suffix_of(path))
     return None if advice is None else f"{path}: this is {advice}"
 
