@@ -96,11 +96,11 @@ class WeightStep:
     def length(self) -> float:
         """L2 norm of the change."""
         moved = zip(self.parameters, self.before, strict=True)
-        return math.sqrt(sum(float((p.detach() - old).square().sum()) for p, old in moved))
+        return math.sqrt(sum(_square(p.detach() - old) for p, old in moved))
 
     def relative(self) -> float:
         """The change's norm relative to that of the weights before it."""
-        return self.length() / max(math.sqrt(sum(float(old.square().sum()) for old in self.before)), 1e-30)
+        return self.length() / max(math.sqrt(sum(map(_square, self.before))), 1e-30)
 
     def sketch(self) -> Tensor:
         """Some entries of the change: enough to tell its direction from another's."""
@@ -109,10 +109,8 @@ class WeightStep:
     def share_of(self, some: Iterable[Tensor]) -> float | None:
         """The share of some of the parameters in the change, by squares; None where there is none to speak of."""
         chosen = {id(parameter) for parameter in some}
-        squares = [
-            (id(p), float((p.detach() - old).square().sum()))
-            for p, old in zip(self.parameters, self.before, strict=True)
-        ]
+        moved = zip(self.parameters, self.before, strict=True)
+        squares = [(id(p), _square(p.detach() - old)) for p, old in moved]
         total = sum(square for _, square in squares)
         own = [square for number, square in squares if number in chosen]
         return sum(own) / total if own and 0 < total < math.inf else None
@@ -181,8 +179,8 @@ class Paced:
 class StepMeter:
     """Keeps the updates of a training loop at one size, whatever its learning rate.
 
-    In a distributed run make one on every rank: KL is averaged over all ranks, so that they decide alike. Weights that
-    are sharded over ranks (FSDP, DeepSpeed) are not supported.
+    In a distributed run make one on every rank: KL is averaged over all ranks, so that they decide alike; so is the
+    norm of sharded weights (FSDP2). Weights that FSDP1 or DeepSpeed shard are refused.
 
     Args:
         parameters: those that the optimizer trains.
@@ -191,7 +189,8 @@ class StepMeter:
         output: those of the parameters that make logits, to say which part of a step is theirs.
 
     Raises:
-        ConfigError: no such pace, or one that does not measure; an optimizer that works out its own rates.
+        ConfigError: no such pace, or one that does not measure; an optimizer that works out its own rates; shards of
+            FSDP1 or DeepSpeed.
     """
 
     def __init__(
@@ -215,6 +214,11 @@ class StepMeter:
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
         self._rates: list[Any] = []
+        if any(hasattr(parameter, "ds_id") or hasattr(parameter, "_fsdp_flattened") for parameter in self._parameters):
+            raise ConfigError(
+                "StepMeter: FSDP1 or DeepSpeed shards these parameters, and every rank would measure its own part: use "
+                "FSDP2 (fully_shard) or DDP"
+            )
         if any(group.get("lr") is None for group in self._groups):
             raise ConfigError(
                 "StepMeter: the optimizer has lr=None and works out its own learning rate, as Adafactor with "
@@ -304,10 +308,21 @@ class StepMeter:
 
 
 def sketch(tensors: Iterable[Tensor | None]) -> Tensor:
-    """Some 65,536 evenly spread entries of tensors (or fewer), on the CPU; None counts as nothing."""
-    known = [tensor.detach().reshape(-1) for tensor in tensors if tensor is not None]
+    """Some 65,536 evenly spread entries of tensors (or fewer; of shards this rank's), on the CPU; None counts as
+    nothing."""
+    known = [_local(tensor.detach()).reshape(-1) for tensor in tensors if tensor is not None]
     stride = max(1, -(-sum(tensor.numel() for tensor in known) // SKETCH))
     return torch.cat([tensor[::stride].float().cpu() for tensor in known]) if known else torch.zeros(0)
+
+
+def _square(tensor: Tensor) -> float:
+    """Sum of the squares; of a sharded tensor over all ranks."""
+    total = tensor.square().sum()
+    return float(total.full_tensor() if hasattr(total, "full_tensor") else total)
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def output_layer(named: Mapping[str, Tensor]) -> list[Tensor]:

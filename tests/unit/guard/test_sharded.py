@@ -169,3 +169,52 @@ def test_the_first_fsdp_goes_back_with_every_rank_s_own_moments(tmp_path: Path) 
 def test_a_state_gathered_on_rank_0_is_refused(tmp_path: Path) -> None:
     for said in in_processes(refused, 2, tmp_path):
         assert "only some of the ranks return tensors" in said
+
+
+def metered(tmp_path: Path) -> list[Any]:
+    """Sizes of three steps under the step meter, and the weights after them."""
+    from crestfall import StepMeter
+
+    model, optimizer = sharded_model()
+    meter = StepMeter(model.parameters(), optimizer, {"name": "norm", "target": 1e-3})
+    sizes = []
+    for step in (1, 2, 3):
+        optimizer.zero_grad()
+        (model(torch.full((2, 9), 1.0 / step)) ** 2).mean().backward()
+        meter.before()
+        optimizer.step()
+        measured = meter.after()
+        sizes.append([measured.proposed, measured.size, measured.share])
+    return [sizes, [weight.full_tensor().tolist() for weight in model.parameters()]]
+
+
+def test_the_meter_measures_a_sharded_step_as_a_whole(tmp_path: Path) -> None:
+    first, second = in_processes(metered, 2, tmp_path)
+    assert first == second
+    (sizes, weights), (one_process, as_one) = first, in_processes(metered, 1, tmp_path)[0]
+    assert min(share for _, _, share in sizes) < 1
+    for now, then in zip(sizes, one_process, strict=True):
+        assert now == pytest.approx(then, rel=1e-4)
+    for now, then in zip(weights, as_one, strict=True):
+        assert torch.allclose(torch.tensor(now), torch.tensor(then), atol=1e-6)
+
+
+def refused_by_the_meter(tmp_path: Path) -> str:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    from crestfall import StepMeter
+    from crestfall.core.errors import ConfigError
+
+    said = []
+    for original in (False, True):
+        model = FullyShardedDataParallel(torch.nn.Linear(8, 8), device_id=torch.device("cpu"), use_orig_params=original)
+        try:
+            StepMeter(model.parameters(), torch.optim.AdamW(model.parameters()), "norm")
+        except ConfigError as error:
+            said.append(str(error))
+    return " ".join(said)
+
+
+def test_the_meter_refuses_parts_of_fsdp1(tmp_path: Path) -> None:
+    for said in in_processes(refused_by_the_meter, 2, tmp_path):
+        assert said.count("FSDP1 or DeepSpeed shards these parameters") == 2
