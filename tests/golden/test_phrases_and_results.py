@@ -11,6 +11,7 @@ import pytest
 
 from crestfall.analysis.headline import headline
 from crestfall.analysis.importers.load import load
+from crestfall.core.errors import InputError
 from curves import POINTS, STEPS, UP_AND_DOWN, lines, written
 
 EASYR1 = """(Runner pid=12) Step {s}
@@ -113,3 +114,22 @@ def test_graded_samples_in_words(yes: str, no: str, tmp_path: Path) -> None:
 def test_headline_names_the_training_reward_beside_an_evaluation_of_too_few_points() -> None:
     said = headline([("val/acc", "evaluation", "too_few_points"), ("reward", "reward", "collapse")])
     assert said == "val/acc has too few points to say; the training reward reward collapses"
+
+
+def test_a_curve_with_its_model_is_no_result_of_one_checkpoint(tmp_path: Path) -> None:
+    rows = [{"step": s, "accuracy": v} for s, v in POINTS[:15]]
+    data = {"model": "out/checkpoint-5", "history": rows, "results": {"final_accuracy": 0.4}}
+    (t,) = load([written(tmp_path, "x.json", json.dumps(data))])
+    assert len(t) == 15
+
+
+def test_words_of_verdicts_name_metrics_among_other_words(tmp_path: Path) -> None:
+    rows = "".join(f"{s},correct,{v}\n{s},length,100\n" for s, v in POINTS)
+    (t,) = load([written(tmp_path, "x.csv", "step,metric,value\n" + rows)])
+    assert (t.metric, t.values_S.tolist()) == ("correct", UP_AND_DOWN)
+
+
+def test_train_and_test_say_not_what_they_measure(tmp_path: Path) -> None:
+    rows = "".join(f"{s},{v},{v}\n" for s, v in POINTS)
+    with pytest.raises(InputError, match="choose one with --metric: train, test"):
+        load([written(tmp_path, "x.csv", "epoch,train,test\n" + rows)])

@@ -26,7 +26,7 @@ from crestfall.analysis.importers.frame import About, histories_or_error
 from crestfall.analysis.importers.jsonl import cells_of
 from crestfall.analysis.importers.numbers import NUMBERED, counts, floats, named_step
 from crestfall.analysis.importers.table import columns_of, delimiter_of
-from crestfall.analysis.importers.text import content, first_object, flat, read_text, stem_of, suffix_of
+from crestfall.analysis.importers.text import content, first_object, flat, head_of, read_text, stem_of, suffix_of
 from crestfall.core.registry import register
 from crestfall.core.signals import word_set, words_of
 from crestfall.store.jsonl import lines_of, objects
@@ -42,7 +42,7 @@ _MODEL = word_set("model pretrained checkpoint ckpt peft")
 _RESULTS = re.compile(rb'"(?:results?|eval(?:uation)?s?|scores?|metrics)"')
 _VERDICTS = {"pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0, "timeout": 0.0}
 FEWEST_VERDICTS = 3
-MOST_LISTED = 20
+LARGEST = 64 << 20
 _SETTINGS = re.compile(r"config|tokenizer|args|params|vocab|special_tokens|trainer_state|index", re.IGNORECASE)
 
 
@@ -58,7 +58,8 @@ class Checkpoints:
         if place is None or _SETTINGS.search(path.name):
             return False
         if kind == ".json":
-            return bool(_scores_of(head if len(head) < HEAD_BYTES else content(path)))
+            whole = head if len(head) < HEAD_BYTES else content(path) if path.stat().st_size < LARGEST else b""
+            return bool(_scores_of(whole))
         if kind == ".parquet":
             return _COMPLETIONS.fullmatch(stem_of(path)) is not None
         if kind in _TEXT:
@@ -112,7 +113,7 @@ def _place(path: Path) -> _Place | None:
             evaluation = "/".join(word for word in below.rpartition(".")[0].split("/") if word.strip("-_.")) or below
             plain = part is path or NUMBERED.fullmatch(name) is not None
             return _Place(step, part.parent, NUMBERED.sub("", name).strip("-_. "), evaluation, plain)
-    if suffix_of(path) == ".json" and _RESULTS.search(path.read_bytes()[:HEAD_BYTES] if path.is_file() else b""):
+    if suffix_of(path) == ".json" and path.stat().st_size < LARGEST and _RESULTS.search(head_of(path, HEAD_BYTES)):
         return _place_within(path, path.stat().st_mtime_ns)
     return None
 
@@ -124,7 +125,10 @@ def _place_within(path: Path, written: int) -> _Place | None:
         data = json.loads(content(path))
     except (ValueError, RecursionError):
         return None
-    named = {k: v for k, v in flat(data if isinstance(data, dict) else {}) if isinstance(v, str)}
+    inside = dict(flat(data)) if isinstance(data, dict) else {}
+    if any(isinstance(v, list) and len(v) >= FEWEST_VERDICTS for v in inside.values()):
+        return None  # a curve, or samples
+    named = {k: v for k, v in inside.items() if isinstance(v, str)}
     steps = (named_step(v) for k, v in named.items() if _MODEL & set(words_of(k)))
     task = next((v for k, v in named.items() if words_of(k)[-1:] == ["task"]), "")
     return next((_Place(step, path.parent, "", task, False) for step in steps if step is not None), None)
@@ -185,11 +189,11 @@ def _scores(data: Any) -> dict[str, Any]:
 
 
 def _without_lists(data: Any) -> Any:
-    """Short lists of objects as objects, by name where they have one (Inspect's scores)."""
+    """Lists of objects with names as objects (Inspect's scores)."""
     if isinstance(data, dict):
         return {key: _without_lists(value) for key, value in data.items()}
-    if isinstance(data, list) and len(data) <= MOST_LISTED and all(isinstance(one, dict) for one in data):
-        return {str(one.get("name", i)): _without_lists(one) for i, one in enumerate(data)}
+    if isinstance(data, list) and all(isinstance(one, dict) and "name" in one for one in data):
+        return {str(one["name"]): _without_lists(one) for one in data}
     return data
 
 

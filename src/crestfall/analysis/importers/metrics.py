@@ -106,7 +106,7 @@ def role_of(key: str) -> Role:
         return "evaluation"
     if rewarded or (scored and trained) or words == ["r"]:
         return "reward"
-    if len(words) == 1 and held_out:
+    if words == ["evaluation"]:
         return "evaluation"
     return "score" if scored or words in (["value"], ["metric"]) else "aside"
 

@@ -24,9 +24,10 @@ NUMBERED = re.compile(
 )
 """A checkpoint's step in its name, or in the path to it."""
 _LAST_NUMBER = re.compile(r"^[A-Za-z][A-Za-z_ -]*?[_ -]?(\d+)$")
-_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "passed": 1.0, "failed": 0.0, "pass": 1.0, "fail": 0.0}
-_WORDS |= {"correct": 1.0, "incorrect": 0.0, "solved": 1.0, "unsolved": 0.0}
-_WORDS |= {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
+_WORDS = {"true": 1.0, "false": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf, "+inf": np.inf}
+_VERDICTS = {"yes": 1.0, "no": 0.0, "pass": 1.0, "fail": 0.0, "passed": 1.0, "failed": 0.0, "correct": 1.0}
+_VERDICTS |= {"incorrect": 0.0, "wrong": 0.0, "solved": 1.0, "unsolved": 0.0}
+"""Words of a column that says of each sample whether it is right; among other words they are text."""
 FIRST, LAST = ("base", "init", "initial", "pretrained"), ("final", "last", "best")
 """Names of checkpoints that have no number: those from before the training, and those of which nobody knows."""
 _THOUSAND = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
@@ -67,6 +68,9 @@ def floats(raws: Sequence[Any]) -> tuple[FloatArray, IntArray]:
             return values_R, np.arange(len(values_R))
     except (ValueError, TypeError, OverflowError):
         pass
+    words = {raw.strip().lower() for raw in raws if isinstance(raw, str)}
+    if len(words - MISSING) > 1 and words <= _VERDICTS.keys() | MISSING:
+        raws = [_VERDICTS.get(raw.strip().lower(), raw) if isinstance(raw, str) else raw for raw in raws]
     comma = any(_has_decimal_comma(raw) for raw in raws if isinstance(raw, str) and "," in raw)
     parsed = [_cell(raw, comma) for raw in raws]
     kept = [(i, value) for i, value in enumerate(parsed) if value is not None]

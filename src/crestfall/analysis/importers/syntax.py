@@ -154,8 +154,9 @@ def parse(line: str) -> Parsed:
     if key := _KEY_ALONE.match(line, indented := len(line) - len(line[start:].lstrip())):
         evaluated = bool(_HELD_OUT.search(line))
         return Parsed("title", prefix="validation/" if evaluated else f"{key[1]}/", head=indented, nested=not evaluated)
-    if len(line) < 60 and metrics.names_benchmark(line) and not _FIRST_NUMBER.search(line):
-        return Parsed("title", prefix=f"{line.split()[0].rstrip(':')}/")
+    named = line.split(maxsplit=1)[0].rstrip(":")
+    if len(line) < 60 and metrics.names_benchmark(named) and not _FIRST_NUMBER.search(line):
+        return Parsed("title", prefix=f"{named}/")
     if line.rstrip().endswith(":") or "results" in line.lower():
         held_out = _HELD_OUT.search(line) and "train" not in line.lower()
         return Parsed("title", prefix="validation/" if held_out else "", head=0 if line[:1].isspace() else len(line))
