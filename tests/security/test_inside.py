@@ -124,7 +124,9 @@ def test_a_program_that_exits_ends_no_tests(grader, name, end):
 )
 def test_a_program_cannot_bring_its_tests_inside(grader, tests):
     problem = Problem("t", "", CodeTests(tests, "f"), "t")
-    program = "class A:\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0\ndef f(x): return A()"
+    methods = {"eq": "True", "sub": "0", "rsub": "0", "abs": "0", "lt": "True", "float": "4.0", "hash": "hash(4)"}
+    program = "class A:\n" + "".join(f"    def __{n}__(self, *o): return {v}\n" for n, v in methods.items())
+    program += "def f(x): return A()"
     grade = grader.grade(problem, program)
     assert grade.isolation == "outside"
     assert grade.verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR)

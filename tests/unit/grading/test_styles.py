@@ -512,6 +512,36 @@ STYLES = {
         "class Counter:\n    n = 0\n    def add(self): pass",
     ),
 }
+# Results that are objects of the program: they say what they are, and are compared with each other by the program.
+_POINT = """
+class P:
+    def __init__(self, x): self.x = x
+    def __str__(self): return f"P({self.x})"
+    def __format__(self, spec): return f"{self.x:{spec}}"
+    def __int__(self): return self.x
+    def __eq__(self, other): return self.x == other.x
+    def __lt__(self, other): return self.x < other.x
+    def __hash__(self): return self.x
+    def __add__(self, other): return P(self.x + other.x)
+    def __neg__(self): return P(-self.x)
+    def __reversed__(self): return iter([self.x])
+    __repr__, __index__ = __str__, __int__
+"""
+OBJECTS = {
+    test: (OUT, f"assert {test}", f"{_POINT}def f(x): return P(x)", f"{_POINT}def f(x): return P(x * x + 1)")
+    for test in (
+        *("str(f(1)) == 'P(1)'", "f'{f(1)}' == '1'", "repr([f(1)]) == '[P(1)]'", "format(f(1), '03d') == '001'"),
+        *("int(f(1)) == 1", "[5, 6, 7][f(1)] == 6", "str(sum([f(2)], f(1))) == 'P(3)'", "str(-f(1)) == 'P(-1)'"),
+        *("str(sorted([f(2), f(1)])) == '[P(1), P(2)]'", "f(1) == f(1) != f(2) and int(f(1)) == 1"),
+        *("len({f(1), f(1)}) == int(f(1))", "list(reversed(f(1))) == [1]", "max(map(int, [f(1), f(2)])) == 2"),
+    )
+} | {
+    "views of a dict": (
+        *(OUT, "assert list(f({'b': 1, 'a': 2})) == ['b', 'a']\nassert f({1: 2}) == {1}\nassert g(f({1: 2})) == 1"),
+        *("def f(d): return d.keys()\ndef g(k): return len(k)", "def f(d): return sorted(d)\ndef g(k): return len(k)"),
+    ),
+}
+
 # What the program is given is the tests' own: it may keep it, and change it in a later call.
 _EACH, _EACH_WRONG = "def each(a, f):\n    for x in a: f(x)", "def each(a, f): pass"
 _KEEP, _KEEP_WRONG = "def keep(a): return lambda x: a.append(x)", "def keep(a): return lambda x: None"
@@ -587,9 +617,9 @@ def code(tests: str, program: str) -> Problem:
     return Problem("t", "", CodeTests(tests, entry), "t")
 
 
-@pytest.mark.parametrize("name", [*STYLES, *SHARED, *NUMPY])
+@pytest.mark.parametrize("name", [*STYLES, *OBJECTS, *SHARED, *NUMPY])
 def test_a_right_program_passes_and_a_wrong_one_fails(grader, name):
-    where, tests, right, wrong = {**STYLES, **SHARED, **NUMPY}[name]
+    where, tests, right, wrong = {**STYLES, **OBJECTS, **SHARED, **NUMPY}[name]
     grade = grader.grade(code(tests, right), right)
     assert grade.passed, grade
     assert grade.isolation == where

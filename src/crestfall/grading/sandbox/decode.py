@@ -97,6 +97,8 @@ _NAMED: dict[str, Callable[[Any], Any]] = {
     "Counter": lambda pairs: _mapping(Counter(), pairs),
     "OrderedDict": lambda pairs: _mapping(OrderedDict(), pairs),
     "defaultdict": lambda parts: _mapping(defaultdict(_FACTORIES[parts[0]]), parts[1]),
+    "dict_keys": lambda items: dict.fromkeys(items).keys(),
+    "dict_items": lambda pairs: dict(pairs).items(),
     "range": lambda parts: range(*_all(int, parts)),
     "Decimal": lambda text: Decimal(*_all(str, [text])),
     "Fraction": lambda parts: Fraction(*_all(int, parts)),

@@ -135,7 +135,7 @@ class Encoder:
         if issubclass(kind, deque):
             return f'{{"q":{self._sequence(deque.__iter__(value), depth)}}}'
         if kind in _views and not self._listed:
-            return f'{{"z":{self._sequence(iter(value), depth)}}}'
+            return f'{{"n":"{kind.__name__}","v":{self._sequence(iter(value), depth)}}}'
         if self._listed and hasattr(kind, "__iter__") and (hasattr(kind, "__next__") or kind.__module__ == "builtins"):
             return self._sequence(iter(value), depth)
         return self._number_class(value, kind, depth) or self._reference(value)

@@ -27,8 +27,8 @@ class Unsendable(BaseException):
 class Remote:
     """An object of the program. Using it asks the program; comparing it does not: it equals nothing but itself.
 
-    Only what hands over inputs is passed on. `==`, `<`, `in` and arithmetic are not, or a program could look at what
-    its values are compared with.
+    Only what hands over inputs is passed on, and what takes none (`str`, `int`, `-x`). `==`, `<` and arithmetic are
+    passed on between two such objects alone, or a program could look at what its values are compared with.
     """
 
     __slots__ = ("_ask", "_number")
@@ -77,6 +77,32 @@ class Remote:
     def __contains__(self, item: Any) -> bool:
         return any(item == other for other in self)
 
+    def __format__(self, spec: str) -> str:
+        return str(self._ask("format", self._number, spec))
+
+
+ALONE = (
+    *("str", "repr", "int", "float", "complex", "index", "hash", "bytes"),
+    *("abs", "neg", "pos", "invert", "round", "reversed"),
+)
+TOGETHER = (
+    *("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"),
+    *("and_", "or_", "xor"),
+)
+
+
+def _passed_on(verb: str) -> Callable[..., Any]:
+    def method(self: Remote, *operands: Any) -> Any:
+        if verb in TOGETHER and type(operands[0]) is not Remote:
+            return NotImplemented
+        return self._ask(verb, self._number, *operands)
+
+    return method
+
+
+for _verb in (*ALONE, *TOGETHER):
+    setattr(Remote, f"__{_verb.rstrip('_')}__", _passed_on(_verb))
+
 
 def exception(kind: str, text: str, kinds: Any, args: Any, mentions: frozenset[str]) -> BaseException:
     """Exception to raise in the tests for one that the program raised: tests may expect a ValueError, say.
@@ -112,6 +138,10 @@ def _known(kinds: Any, args: Any) -> Exception | None:
     return None
 
 
+_VIEWS: dict[type, tuple[Any, Any]] = {
+    type({}.keys()): (dict.keys, dict.fromkeys),
+    type({}.items()): (dict.items, dict),
+}
 _ITERATORS = (types.GeneratorType, zip, map, filter, enumerate, reversed)
 _MOST_ITEMS = 100_000
 
@@ -122,6 +152,8 @@ class _Sender(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         """An iterator, which may draw from an object of the program, goes over as one over its items."""
+        if (view := _VIEWS.get(type(value))) is not None:
+            return view[0], (view[1](value),)
         if not isinstance(value, _ITERATORS):
             return NotImplemented
         items = list(islice(value, _MOST_ITEMS + 1))

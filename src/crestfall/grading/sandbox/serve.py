@@ -7,6 +7,7 @@ where a call has changed its arguments, or what `raised` gives.
 
 from __future__ import annotations
 
+import builtins
 import collections
 import io
 import marshal
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crestfall.grading.sandbox.encode import Encoder
+from crestfall.grading.sandbox.handover import ALONE, TOGETHER
 from crestfall.grading.sandbox.harness import MODULE, Channel, fault, find, given, load, main_function
 
 _CHANGEABLE = (
@@ -113,4 +115,6 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "truth": bool,
     "iterator": iter,
     "next": next,
+    "format": format,
+    **{verb: getattr(builtins, verb, None) or getattr(operator, verb) for verb in (*ALONE, *TOGETHER)},
 }
