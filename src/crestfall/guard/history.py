@@ -312,6 +312,8 @@ class History:
             return decision, None
         current, chosen, why = self._current, self._identity(decision.target_step), ""
         best = self.best_of(there | {current})
+        if chosen == current and self._by_id[current].scores.not_finite == "weights":
+            chosen = best  # the same step, seen before its weights became NaN
         if chosen != current and best is not None:
             if chosen not in there:
                 why = f"no snapshot of step {decision.target_step} is kept"

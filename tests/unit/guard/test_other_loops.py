@@ -585,3 +585,28 @@ def test_arrays_that_become_nan_are_left_and_those_that_were_are_not_looked_at(t
         assert (decision.action, decision.target_step) == ("stop", 0)
         guard.carry_out(decision)
     assert not weights.any()
+
+
+@pytest.mark.parametrize("then", ["stop", "go_on"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_weights_that_become_nan_after_their_own_best_score_come_back(
+    then: str, in_memory: bool, tmp_path: Path
+) -> None:
+    """A callback sees them at the beginning of the next step, when the step counter is still that of the peak."""
+    model = network()
+    control = {"name": "early_stop", "then": then}
+    with Guard(tmp_path, control=control, state={"model": model}, in_memory=in_memory) as guard:
+        guard.observe(0, select=0.5)
+        trained(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        guard.observe(1, select=0.6)
+        kept = model[0].weight.detach().clone()
+        with torch.no_grad():
+            model[0].weight.fill_(float("nan"))
+        decision = guard.observe(1, select=float("nan"))
+        assert decision.target_step == 1
+        assert guard.carry_out(decision) is (then == "stop")
+        assert torch.equal(model[0].weight, kept)
+        if then == "go_on":
+            guard.carry_out(guard.observe(2, select=0.1))
+            guard.carry_out(guard.finish())
+            assert torch.equal(model[0].weight, kept)
