@@ -59,6 +59,9 @@ class TensorBoard:
         return histories
 
 
+_SESSION = "_hparams_/"
+
+
 @dataclass
 class _File:
     """The scalars of one file, per tag in order, and the wall times of its first and last one."""
@@ -71,10 +74,14 @@ class _File:
     @classmethod
     def of(cls, path: Path) -> _File:
         tags: dict[str, list[tuple[int, float]]] = {}
-        times = [0.0]
-        for time, step, tag, value in _scalars(path):
-            times.append(time)
-            tags.setdefault(tag, []).append((step, value))
+        times, session = [0.0], False
+        for time, step, tag, value in _values(path):
+            session |= tag.startswith(_SESSION)
+            if (scalar := _scalar(value)) is not None:
+                times.append(time)
+                tags.setdefault(tag, []).append((step, scalar))
+        if session and all(len(points) == 1 for points in tags.values()):
+            tags = {}  # add_hparams writes a last value of each metric into a folder of its own
         return cls(path, tags, min(times[1:], default=0.0), max(times))
 
     def belongs_to(self, run: Sequence[_File]) -> bool:
@@ -91,8 +98,8 @@ class _File:
         return not again or len(before) < FALSE_START * len(self.tags[tag])
 
 
-def _scalars(path: Path) -> Iterator[tuple[float, int, str, float]]:
-    """(wall time, step, tag, value) of every scalar, old style (simple_value) or new (tensor)."""
+def _values(path: Path) -> Iterator[tuple[float, int, str, Any]]:
+    """(wall time, step, tag, value) of everything that was logged."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
     except ImportError as error:
@@ -103,9 +110,7 @@ def _scalars(path: Path) -> Iterator[tuple[float, int, str, float]]:
         except Exception as error:  # protobuf's DecodeError is no subclass of anything useful
             raise InputError(f"{path}: not an event file: {error}") from error
         for value in event.summary.value:
-            scalar = _scalar(value)
-            if scalar is not None:
-                yield event.wall_time, event.step, value.tag, scalar
+            yield event.wall_time, event.step, value.tag, value
 
 
 def _records(path: Path) -> Iterator[bytes]:
@@ -120,6 +125,7 @@ def _records(path: Path) -> Iterator[bytes]:
 
 
 def _scalar(value: Any) -> float | None:
+    """The number in a value, old style (simple_value) or new (tensor); None: it is none."""
     if value.HasField("simple_value"):
         return float(value.simple_value)
     if not value.HasField("tensor"):

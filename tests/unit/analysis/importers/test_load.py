@@ -135,6 +135,14 @@ def event_file(path: Path, scalars: list[tuple[float, int, str, float]]) -> Path
     return path
 
 
+def test_the_folder_that_add_hparams_writes_is_no_run(tmp_path: Path) -> None:
+    event_file(tmp_path / "events.out.tfevents.1.a", [(1.0 + s, s, "reward/overall", 0.5) for s in range(9)])
+    session = [(1.0, 0, "_hparams_/session_start_info", 0.0), (1.0, 0, "placeholder", 0.0)]
+    event_file(tmp_path / "1795767516.2" / "events.out.tfevents.2.a", session)
+    (t,) = load([tmp_path])
+    assert (t.metric, len(t)) == ("reward/overall", 9)
+
+
 def test_event_files_of_a_restarted_run_are_one_run(tmp_path: Path) -> None:
     late = event_file(
         tmp_path / "tb" / "events.out.tfevents.2.a", [(20.0 + s, s, "train/reward", 0.5) for s in (2, 3, 4)]
