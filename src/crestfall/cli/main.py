@@ -39,7 +39,8 @@ EXIT_CODES: dict[int, str] = {
     0: "Done. A run that a controller stopped is done.",
     1: "`study`: cells failed. `grade`: the scores are not of all samples (`infra`, missing or unknown tasks). "
     "`analyze --fail-on`: a run is of that class. `watch --once`: a score has fallen.",
-    2: "Usage or bad input: one line on stderr names the file, the line or the key.",
+    2: "Usage or bad input: one line on stderr names the file, the line or the key. "
+    "`watch --once --keep`: a checkpoint could not be kept.",
     130: "Interrupted by Ctrl-C, SIGTERM or a closed terminal (SIGHUP). The same command continues where it was.",
 }
 
