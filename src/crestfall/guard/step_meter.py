@@ -213,6 +213,7 @@ class StepMeter:
         self._step: WeightStep | None = None
         self._logprobs: Logprobs | None = None
         self._old: tuple[Tensor, Tensor] | None = None
+        self._tried = False
         self._rates: list[Any] = []
         if any(hasattr(parameter, "ds_id") or hasattr(parameter, "_fsdp_flattened") for parameter in self._parameters):
             raise ConfigError(
@@ -242,8 +243,8 @@ class StepMeter:
             logprobs: see `Logprobs`. Some four samples of each problem in the batch are enough.
 
         Raises:
-            ConfigError: the pace measures KL and there are no log-probs, the last step has not been ended, or the
-                optimizer trains other parameters too.
+            ConfigError: the pace measures KL and there are no log-probs, or others at every call; the last step has
+                not been ended, or the optimizer trains other parameters too.
         """
         if self._step is not None:
             raise ConfigError(
@@ -260,6 +261,8 @@ class StepMeter:
             if logprobs is None:
                 raise ConfigError("StepMeter: pace 'kl' needs log-probs: before(lambda: ...); pace 'norm' needs none")
             self._logprobs, self._old = logprobs, _evaluated(logprobs)
+            if not self._tried:
+                self._refuse_noise()
         self._step = self._paced.begin(self._parameters, *map(unwrapped, self._optimizers))
         self._rates = [group["lr"] for group in groups]
         for group in groups:
@@ -292,6 +295,16 @@ class StepMeter:
         rate = max(map(float, self._rates), default=0.0)
         self._configured = max(self._configured, rate)  # a loop's own warm-up leads to rates that nobody has noted
         return max(rate / self._configured, SHORTEST) if self._configured > 0 else 1.0
+
+    def _refuse_noise(self) -> None:
+        """Dropout would be measured as a step: no weight has moved yet, so the KL has to be 0."""
+        noise = self._kl()
+        if noise > 0.1 * float(getattr(self.pace, "target", 0.0)):
+            raise ConfigError(
+                f"StepMeter: two calls of the log-probs function differ by {noise:.3g} nats per token with the same "
+                "weights: switch dropout off in it (model.eval(), then model.train()), and sample nothing anew"
+            )
+        self._tried = True
 
     def _kl(self) -> float:
         assert self._logprobs is not None

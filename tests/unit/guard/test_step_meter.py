@@ -192,3 +192,17 @@ def test_an_optimizer_that_works_out_its_own_rate_is_refused() -> None:
     adafactor = pytest.importorskip("transformers.optimization").Adafactor(model.parameters(), relative_step=True)
     with pytest.raises(ConfigError, match="lr=None and works out its own learning rate"):
         StepMeter(model.parameters(), adafactor, "norm")
+
+
+def test_dropout_is_no_step() -> None:
+    model = torch.nn.Sequential(network(), torch.nn.Dropout(0.5))
+    meter = StepMeter(model.parameters(), torch.optim.SGD(model.parameters(), lr=0.1), "kl")
+
+    def logprobs() -> torch.Tensor:
+        return model(torch.ones(8, 4)).log_softmax(-1)[:, 0]
+
+    with pytest.raises(ConfigError, match="switch dropout off in it"):
+        meter.before(logprobs)
+    model.eval()
+    meter.before(logprobs)
+    assert meter.after().size == 0
