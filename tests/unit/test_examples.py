@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_hf
 
 from crestfall.core.extras import EXTRA_OF
 
@@ -12,6 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "guard_pytorch.py": "Adam's step counter",
     "guard_trl.py": "final weights: step",
+    "grpo_code.py": "with the final weights",
     "guard_verl.py": "past the peak",
     "guard_beside.py": "go on from step 20",
     "guard_openrlhf.py": "next time from global_step40",
@@ -21,8 +23,17 @@ SAYS = {
     "own_update_rule.py": "[ 0.5625",
     "reinforce_one_file.py": "rolled back to step",
 }
-OPTIONS = {"reinforce_one_file.py": ["--steps", "1"]}
-NEEDS = {"guard_pytorch.py": ("torch",), "reinforce_one_file.py": ("torch",), "guard_trl.py": ("trl",)}
+OPTIONS = {
+    "reinforce_one_file.py": ["--steps", "1"],
+    "grpo_code.py": ["model", "easy.jsonl", "--steps", "1", "--held-out", "2"],
+}
+NEEDS = {
+    "guard_pytorch.py": ("torch",),
+    "reinforce_one_file.py": ("torch",),
+    "guard_trl.py": ("trl",),
+    "grpo_code.py": ("trl",),
+}
+MARKS = {"guard_trl.py": [pytest.mark.trl], "grpo_code.py": [pytest.mark.trl, pytest.mark.slow]}
 
 
 def test_every_example_is_known_here_and_short() -> None:
@@ -30,10 +41,13 @@ def test_every_example_is_known_here_and_short() -> None:
     assert all(len(path.read_text().splitlines()) <= 120 for path in EXAMPLES.glob("*.py"))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.trl] * ("trl" in name)) for name in SAYS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [])) for name in SAYS])
 def test_example(name: str, tmp_path: Path) -> None:
     for library in NEEDS.get(name, ()):
         pytest.importorskip(library)
+    if name == "grpo_code.py":
+        tiny_hf.save(tmp_path / "model", chat=True)
+        subprocess.run([sys.executable, str(EXAMPLES / "easy_problems.py")], cwd=tmp_path, check=True)
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *OPTIONS.get(name, [])],
         cwd=tmp_path,
