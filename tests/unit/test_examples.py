@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_hf
 
+import tiny_hf
 from crestfall.core.extras import EXTRA_OF
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
