@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crestfall.grading.sandbox.zygote import CPU_LIMIT, REPORT, START, UNSTARTED, WALL_LIMIT
+from crestfall.grading.sandbox.zygote import CPU_LIMIT, FULL, REPORT, START, UNSTARTED, WALL_LIMIT
 
 # Most programs are done sooner than this; waking for each of their lines would cost as much as running them.
 PATIENCE_MS = 4
@@ -29,8 +29,9 @@ class Ending:
     cpu_seconds: float
     wall_seconds: float
     printed: int
-    out_of_cpu: bool
-    out_of_wall: bool
+    out_of_cpu: bool = False
+    out_of_wall: bool = False
+    out_of_room: bool = False
 
 
 class Overflow(Exception):
@@ -131,14 +132,14 @@ class Handle:
             raise ZygoteDied
         status, reason, cpu, wall, printed = REPORT.unpack(data)
         if reason == UNSTARTED:
-            self._ending = Ending(0, 0, 0.0, 0.0, 0, False, False)
+            self._ending = Ending(0, 0, 0.0, 0.0, 0)
             raise Unstarted(status, f"no process can be started for the program: {os.strerror(status)}")
         died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         limit = self._cpu_seconds
         out_of_cpu = reason == CPU_LIMIT or died == signal.SIGXCPU or cpu > limit
-        self._ending = Ending(
-            died, os.WEXITSTATUS(status), cpu, wall, printed, out_of_cpu, reason == WALL_LIMIT and not out_of_cpu
-        )
+        out_of_wall = reason == WALL_LIMIT and not out_of_cpu
+        code = os.WEXITSTATUS(status)
+        self._ending = Ending(died, code, cpu, wall, printed, out_of_cpu, out_of_wall, out_of_room=reason == FULL)
 
     def _fill(self) -> None:
         """Wait for bytes or the end; read what there is."""

@@ -53,7 +53,9 @@ class Runner:
         if ending.out_of_wall:
             return outcome("time_limit", f"slept: {cpu:.1f} s of CPU in {ending.wall_seconds:.0f} s", final=False)
         if verdict != "passed" and ending.printed >= self.settings.output_bytes:
-            return outcome("output_limit", f"printed, or wrote to files, {ending.printed} bytes or more")
+            return outcome("output_limit", f"printed {ending.printed} bytes or more")
+        if ending.out_of_room:
+            return outcome("output_limit", f"wrote {self.settings.scratch_bytes} bytes or more to files")
         if verdict:
             return outcome(verdict, detail)
         if ending.signal == signal.SIGSYS:

@@ -173,8 +173,6 @@ class Zygote:
         _, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
         printed = max(os.fstat(file).st_size for file in files[1:])
-        if ending == FULL:
-            printed = max(printed, self._settings.output_bytes)
         for descriptor in descriptors:
             os.close(descriptor)
         if self._scratch is not None:
@@ -199,15 +197,14 @@ class Zygote:
         while True:
             ready = {fd for fd, _ in poll.poll(math.ceil(wait * 1000))}
             if pidfd in ready:
-                self._looked = 0.0  # it may have written since
-                return ENDED if not self._supervisor.files or self._room() else FULL
+                return self._ended(ENDED)
             if listener in ready:
                 self._supervisor.answer()
                 ready.discard(listener)
             if ready:
                 if not self._control.recv(16):
                     os._exit(0)
-                return DISMISSED
+                return self._ended(DISMISSED)
             now, cpu = time.monotonic(), time.clock_gettime(clock)
             if cpu >= cpu_limit:
                 return CPU_LIMIT
@@ -223,6 +220,11 @@ class Zygote:
                 if not self._room():
                     return FULL
                 wait = min(wait, LOOK_SECONDS)
+
+    def _ended(self, ending: int) -> int:
+        """`ending`, or FULL where the program has written too much since the last look."""
+        self._looked = 0.0
+        return ending if not self._supervisor.files or self._room() else FULL
 
     def _room(self) -> bool:
         """May the program write more files?"""
