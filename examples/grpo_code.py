@@ -4,14 +4,15 @@
     python examples/easy_problems.py easy.jsonl
     python examples/grpo_code.py models/smollm2 easy.jsonl --gguf-file SmolLM2-135M-Instruct.Q4_1.gguf
 
-Every third problem is for the controller, every third for the report, and the others are trained on. `--control none`
-shows what happens without the callback's control.
+Of the problems, 16 are for the controller, 16 for the report, and the others are trained on. `--control none` shows
+what happens without control.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import random
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,8 +53,9 @@ def main() -> int:
     )
     model.is_quantized = False  # transformers trains no quantised model, and has made floats of a GGUF's weights
     problems = load_problems(asked.problems)
-    train = [problem for i, problem in enumerate(problems) if i % 3 == 0]
-    select, report = (problems[i::3][: asked.held_out] for i in (1, 2))
+    random.Random(0).shuffle(problems)  # neighbours in a file are often alike
+    select, report, train = (problems[i * asked.held_out :] for i in range(3))
+    select, report = select[: asked.held_out], report[: asked.held_out]
 
     with CodeGrader() as grader:
         sampling = {"samples": 4, "temperature": 1.0, "max_new_tokens": 64, "grader": grader}

@@ -42,6 +42,7 @@ def _one_rank(rank: int, place: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{place}/rendezvous", rank=rank, world_size=2)
     done = {work.__name__: work(rank, place / work.__name__) for work in (guarded_run, slowed_run, one_odd_state)}
     (place / f"rank{rank}.json").write_text(json.dumps(done))
+    dist.barrier()  # gloo may abort a rank whose peer has left already
     dist.destroy_process_group()
 
 
