@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -226,29 +227,34 @@ def test_one_rate_shared_by_two_groups_is_halved_once(tmp_path: Path) -> None:
     assert [float(group["lr"]) for group in adam.param_groups] == pytest.approx([0.005, 0.005])
 
 
-def test_a_loop_that_sets_its_own_rates_is_told(tmp_path: Path) -> None:
+@contextmanager
+def halved(tmp_path: Path) -> Iterator[tuple[Guard, torch.optim.Optimizer]]:
+    """A guard that has just rolled back and halved the rate of 0.01."""
     model = network()
     adam = torch.optim.AdamW(model.parameters(), lr=0.01)
     script = {1: Decision("rollback", 0, "", {}, 0.5)}
     with Guard(tmp_path, control=Scripted(script), state={"model": model, "optimizer": adam}) as guard:
         for number in range(2):
             guard.carry_out(guard.observe(number, select=0.1))
+        yield guard, adam
+
+
+UNDONE = "lowered the learning rate to 0.005, and it is 0.01 again"
+
+
+def test_a_loop_that_sets_its_own_rates_is_told(tmp_path: Path) -> None:
+    with halved(tmp_path) as (guard, adam):
         for group in adam.param_groups:
             group["lr"] = 0.01  # from a schedule of the loop's own
-        with pytest.warns(CrestfallWarning, match="lowered the learning rate to 0.005, and it is 0.01 again"):
+        with pytest.warns(CrestfallWarning, match=UNDONE):
             guard.carry_out(guard.observe(2, select=0.1))
         assert guard.learning_rate_scale == 0.5
 
 
 def test_a_rate_that_is_set_between_two_observations_is_seen_before_the_step(tmp_path: Path) -> None:
-    model = network()
-    adam = torch.optim.AdamW(model.parameters(), lr=0.01)
-    script = {1: Decision("rollback", 0, "", {}, 0.5)}
-    with Guard(tmp_path, control=Scripted(script), state={"model": model, "optimizer": adam}) as guard:
-        for number in range(2):
-            guard.carry_out(guard.observe(number, select=0.1))
+    with halved(tmp_path) as (guard, adam):
         adam.param_groups[0]["lr"] = 0.01  # for the step alone
-        with pytest.warns(CrestfallWarning, match="lowered the learning rate to 0.005, and it is 0.01 again"):
+        with pytest.warns(CrestfallWarning, match=UNDONE):
             guard.check_rates()
         guard.check_rates()  # said once
 
